@@ -1,0 +1,1 @@
+"""The DepthHMR network: data, model, training, evaluation, export. Knows nothing of the service."""

@@ -1,0 +1,1 @@
+"""Builds the free body from CC0 data. Not needed at run time."""
