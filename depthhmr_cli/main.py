@@ -1,0 +1,137 @@
+"""The `depthhmr` command: finds the subcommand, and turns what went wrong into one line for the person who typed it.
+
+A command is a module with `HELP`, `add_arguments(parser)` and `run(args) -> exit status`. It imports what it needs inside
+`run`, so that `depthhmr --help` is quick and works without torch.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+from bodykit.errors import UserError
+
+COMMANDS = {
+    "serve": "depthhmr_cli.serve",
+    "reconstruct": "depthhmr_cli.reconstruct",
+    "check": "depthhmr_cli.check",
+    "demo": "depthhmr_cli.demo",
+    "bench": "depthhmr_cli.bench",
+    "body": "depthhmr_cli.body",
+    "synth": "depthhmr_cli.synth",
+    "train": "depthhmr_cli.train",
+    "evaluate": "depthhmr_cli.evaluate",
+    "export": "depthhmr_cli.export",
+}
+
+# Import name of a package that the gateway does without -> the extra that brings it.
+EXTRAS = {
+    "torch": "train",
+    "scipy": "train",
+    "onnx": "train",
+    "matplotlib": "train",
+    "smplx": "smpl",
+    "trimesh": "bake",
+    "embreex": "bake",
+    "fast_simplification": "bake",
+    "rtree": "bake",
+    "tritonclient": "triton",
+    "grpc": "triton",
+}
+
+USER_ERROR = 2  # the status that argparse itself exits with
+INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
+
+
+class Command(Protocol):
+    """What a module in `COMMANDS` offers."""
+
+    HELP: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, args: argparse.Namespace) -> int: ...
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `depthhmr ARGV...` and return its exit status: 0 fine, 2 the user can mend it, 130 interrupted."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        args = build_parser(argv).parse_args(argv)
+        return args.command.run(args)
+    except UserError as error:
+        return complain(str(error))
+    except ModuleNotFoundError as error:
+        advice = missing_extra(error)
+        if advice is None:
+            raise
+        return complain(advice)
+    except KeyboardInterrupt:
+        print("depthhmr: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser for these arguments. Only the command that is asked for is imported; help imports them all."""
+    parser = argparse.ArgumentParser(
+        prog="depthhmr",
+        description="An image in, every person in it back as a posed, shaped, metrically placed 3D body.",
+        epilog="example: depthhmr reconstruct photo.jpg -o people.glb",
+    )
+    parser.add_argument("--version", action=PrintVersion, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    asked_for = argv[0] if argv and argv[0] in COMMANDS else None
+    for name in [asked_for] if asked_for else COMMANDS:
+        add_command(commands, name)
+    return parser
+
+
+def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str) -> None:
+    """Add the subcommand `name`. A module's docstring may carry an `example:` line, which its `--help` ends with."""
+    module = importlib.import_module(COMMANDS[name])
+    command = cast(Command, module)
+    parser = commands.add_parser(
+        name,
+        help=command.HELP,
+        description=command.HELP,
+        epilog=example_of(module.__doc__ or ""),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_arguments(parser)
+    parser.set_defaults(command=command)
+
+
+def example_of(docstring: str) -> str | None:
+    """The part of a docstring from its line `example:` (or `examples:`) on."""
+    lines = docstring.splitlines()
+    starts = [number for number, line in enumerate(lines) if line.strip().lower().startswith("example")]
+    return "\n".join(lines[starts[0] :]).rstrip() if starts else None
+
+
+def missing_extra(error: ModuleNotFoundError) -> str | None:
+    """The advice for a package of an extra that is not installed; None when the missing module is no such package."""
+    package = (error.name or "").partition(".")[0]
+    extra = EXTRAS.get(package)
+    if extra is None:
+        return None
+    return f'this command needs the package {package}, which is not installed: pip install ".[{extra}]" in the checkout'
+
+
+def complain(message: str) -> int:
+    print(f"depthhmr: {message}", file=sys.stderr)
+    return USER_ERROR
+
+
+class PrintVersion(argparse.Action):
+    """`--version`, which reads the version only when asked."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from service import __version__
+
+        print(f"depthhmr {__version__}")
+        parser.exit()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
