@@ -1,0 +1,82 @@
+"""Fits any image into the square the network takes, and leads pixels back.
+
+The longer side becomes `size`, the shorter one keeps the proportions, the rest is grey on both sides. Knows nothing of
+files or cameras' depth; the arithmetic of both directions stands here once.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from bodykit.camera import Intrinsics
+
+PAD_GREY = 127
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """Where an image of `width` x `height` lies inside its `size` x `size` square."""
+
+    width: int
+    height: int
+    size: int
+
+    @property
+    def content(self) -> tuple[int, int]:
+        """Width and height in whole pixels that the image covers inside the square."""
+        scale = self.size / max(self.width, self.height)
+        return max(1, round(self.width * scale)), max(1, round(self.height * scale))
+
+    @property
+    def offset(self) -> tuple[int, int]:
+        """Left and top padding in pixels."""
+        width, height = self.content
+        return (self.size - width) // 2, (self.size - height) // 2
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Letterboxed pixels per original pixel along x and y; they differ only by the rounding to whole pixels."""
+        width, height = self.content
+        return width / self.width, height / self.height
+
+    def intrinsics(self, camera: Intrinsics) -> Intrinsics:
+        """The same camera, in letterboxed pixels."""
+        (scale_x, scale_y), (left, top) = self.scale, self.offset
+        return Intrinsics(
+            camera.fx * scale_x, camera.fy * scale_y, camera.cx * scale_x + left, camera.cy * scale_y + top
+        )
+
+    def from_image(self, xy: np.ndarray) -> np.ndarray:
+        """Original pixels [..., 2] -> letterboxed pixels [..., 2]."""
+        xy = np.asarray(xy)
+        return xy * np.asarray(self.scale, xy.dtype) + np.asarray(self.offset, xy.dtype)
+
+    def to_image(self, xy: np.ndarray) -> np.ndarray:
+        """Letterboxed pixels [..., 2] -> original pixels [..., 2]; the exact inverse of `from_image`."""
+        xy = np.asarray(xy)
+        return (xy - np.asarray(self.offset, xy.dtype)) / np.asarray(self.scale, xy.dtype)
+
+
+def letterbox(image: np.ndarray, size: int) -> tuple[np.ndarray, Letterbox]:
+    """uint8 [H, W, 3] -> (uint8 [size, size, 3], where it lies). Bilinear with antialiasing, as in training."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise ValueError(f"expected a uint8 image of shape [H, W, 3], got {image.dtype} {list(image.shape)}")
+    return letterbox_picture(Image.fromarray(image), size)
+
+
+def letterbox_picture(
+    picture: Image.Image, size: int, *, original: tuple[int, int] | None = None
+) -> tuple[np.ndarray, Letterbox]:
+    """An RGB Pillow image -> (uint8 [size, size, 3], where it lies).
+
+    `original` is the (width, height) to account in when `picture` was already decoded at a smaller scale.
+    """
+    width, height = original or picture.size
+    box = Letterbox(width, height, size)
+    square = np.full((size, size, 3), PAD_GREY, np.uint8)
+    (content_width, content_height), (left, top) = box.content, box.offset
+    square[top : top + content_height, left : left + content_width] = picture.resize(
+        box.content, Image.Resampling.BILINEAR
+    )
+    return square, box

@@ -1,0 +1,173 @@
+"""manifest.json: what a model folder holds, and the tensor contract between the network and whoever runs it.
+
+A model folder is Triton's layout: `manifest.json` beside `1/model.onnx`. The export writes it, every engine reads it;
+names, shapes and the input size come from here and are repeated nowhere else.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bodykit.errors import UserError
+
+FILE_NAME = "manifest.json"
+ONNX_PATH = Path("1") / "model.onnx"
+DTYPES = ("uint8", "float32")
+INPUT_NAMES = ("image", "intrinsics")
+OUTPUT_NAMES = ("scores", "rotations", "betas", "translation", "boxes", "depth")
+
+
+class ManifestError(UserError):
+    """The model folder is missing something, or what it holds is not what its manifest says."""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, numpy dtype and shape of one tensor; -1 stands for a free axis (the batch)."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    def matches(self, shape: tuple[int, ...]) -> bool:
+        return len(shape) == len(self.shape) and all(
+            wanted in (-1, got) for wanted, got in zip(self.shape, shape, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class BodyId:
+    """The body whose betas and joints a network speaks."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The facts of one exported network. `sha256` is that of `1/model.onnx`; `scores` are its benchmark figures."""
+
+    name: str
+    version: str
+    preset: str
+    input_size: int  # S, pixels
+    queries: int  # K
+    threshold: float  # score from which a query counts as a person, (0, 1]
+    opset: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    body: BodyId
+    data: str
+    license: str
+    sha256: str
+    scores: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.input_size < 1 or self.queries < 1:
+            raise ManifestError(f"input_size and queries must be at least 1, got {self.input_size} and {self.queries}")
+        if not 0 < self.threshold <= 1:
+            raise ManifestError(f"threshold must lie in (0, 1], got {self.threshold}")
+        _require_tensors("inputs", self.inputs, INPUT_NAMES)
+        _require_tensors("outputs", self.outputs, OUTPUT_NAMES)
+        image = self.tensor("image")
+        if image.shape != (-1, self.input_size, self.input_size, 3):
+            raise ManifestError(
+                f"tensor image must have shape [-1, {self.input_size}, {self.input_size}, 3], got {list(image.shape)}"
+            )
+
+    def tensor(self, name: str) -> TensorSpec:
+        """The input or output of that name; KeyError when there is none."""
+        for spec in (*self.inputs, *self.outputs):
+            if spec.name == name:
+                return spec
+        raise KeyError(name)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """Read `folder`/manifest.json. Raises ManifestError when it is missing, unreadable or incomplete."""
+        path = Path(folder) / FILE_NAME
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise ManifestError(f"there is no model in {folder}: {FILE_NAME} is missing") from error
+        except (OSError, ValueError) as error:
+            raise ManifestError(f"{path} cannot be read as JSON: {error}") from error
+        if not isinstance(raw, dict):
+            raise ManifestError(f"{path} must hold a JSON object, got {type(raw).__name__}")
+        try:
+            return cls.from_json(raw)
+        except ManifestError as error:
+            raise ManifestError(f"{path}: {error}") from error
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> "Manifest":
+        """Build from the parsed JSON object; fields it does not know are ignored, so that newer files still load."""
+        try:
+            return cls(
+                name=str(raw["name"]),
+                version=str(raw["version"]),
+                preset=str(raw["preset"]),
+                input_size=int(raw["input_size"]),
+                queries=int(raw["queries"]),
+                threshold=float(raw["threshold"]),
+                opset=int(raw["opset"]),
+                inputs=tuple(_tensor(item) for item in raw["inputs"]),
+                outputs=tuple(_tensor(item) for item in raw["outputs"]),
+                body=BodyId(*(str(raw["body"][key]) for key in ("name", "version", "sha256"))),
+                data=str(raw["data"]),
+                license=str(raw["license"]),
+                sha256=str(raw["sha256"]),
+                scores=dict(raw.get("scores") or {}),
+            )
+        except KeyError as error:
+            raise ManifestError(f"the field {error.args[0]!r} is missing") from error
+        except (TypeError, ValueError) as error:
+            raise ManifestError(f"a field has the wrong form: {error}") from error
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def write(self, folder: Path) -> Path:
+        """Write `folder`/manifest.json and return its path; the folder is made when it is missing."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / FILE_NAME
+        path.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
+        return path
+
+    def verified_onnx(self, folder: Path) -> bytes:
+        """The bytes of `folder`/1/model.onnx, proved by their sha256. Raises ManifestError otherwise."""
+        path = Path(folder) / ONNX_PATH
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ManifestError(f"the network {path} cannot be read: {error.strerror or error}") from error
+        found = sha256_of(content)
+        if found != self.sha256:
+            raise ManifestError(
+                f"{path} is not the network of its manifest (truncated, or replaced?): expected sha256 {self.sha256}, "
+                f"got {found} over {len(content)} bytes"
+            )
+        return content
+
+
+def sha256_of(content: bytes) -> str:
+    """Hexadecimal sha256 of some bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _tensor(raw: Mapping[str, Any]) -> TensorSpec:
+    spec = TensorSpec(str(raw["name"]), str(raw["dtype"]), tuple(int(axis) for axis in raw["shape"]))
+    if spec.dtype not in DTYPES:
+        raise ManifestError(f"tensor {spec.name} has dtype {spec.dtype}, expected one of {', '.join(DTYPES)}")
+    return spec
+
+
+def _require_tensors(what: str, specs: tuple[TensorSpec, ...], names: tuple[str, ...]) -> None:
+    found = {spec.name for spec in specs}
+    if missing := [name for name in names if name not in found]:
+        raise ManifestError(f"{what} lack {', '.join(missing)}; they list {', '.join(sorted(found)) or 'nothing'}")
