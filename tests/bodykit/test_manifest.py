@@ -7,16 +7,16 @@ from bodykit.manifest import BodyId, Manifest, ManifestError, TensorSpec, sha256
 
 def manifest(**changes) -> Manifest:
     size, queries = 32, 4
-    facts = dict(
-        name="depthhmr",
-        version="1",
-        preset="tiny",
-        input_size=size,
-        queries=queries,
-        threshold=0.5,
-        opset=18,
-        inputs=(TensorSpec("image", "uint8", (-1, size, size, 3)), TensorSpec("intrinsics", "float32", (-1, 4))),
-        outputs=(
+    facts = {
+        "name": "depthhmr",
+        "version": "1",
+        "preset": "tiny",
+        "input_size": size,
+        "queries": queries,
+        "threshold": 0.5,
+        "opset": 18,
+        "inputs": (TensorSpec("image", "uint8", (-1, size, size, 3)), TensorSpec("intrinsics", "float32", (-1, 4))),
+        "outputs": (
             TensorSpec("scores", "float32", (-1, queries)),
             TensorSpec("rotations", "float32", (-1, queries, 24, 3, 3)),
             TensorSpec("betas", "float32", (-1, queries, 10)),
@@ -24,12 +24,12 @@ def manifest(**changes) -> Manifest:
             TensorSpec("boxes", "float32", (-1, queries, 4)),
             TensorSpec("depth", "float32", (-1, 8, 8)),
         ),
-        body=BodyId("free", "1", "ab" * 32),
-        data="synthetic",
-        license="Apache-2.0",
-        sha256=sha256_of(b"graph"),
-        scores={"f1": 0.9},
-    )
+        "body": BodyId("free", "1", "ab" * 32),
+        "data": "synthetic",
+        "license": "Apache-2.0",
+        "sha256": sha256_of(b"graph"),
+        "scores": {"f1": 0.9},
+    }
     return Manifest(**(facts | changes))
 
 
