@@ -1,0 +1,27 @@
+# Every target is one script; the scripts install what they need into .venv and say what they do.
+
+.PHONY: help demo serve test check format train-env clean
+
+help:         ## this list
+	@sed -n 's/^\([a-z-]*\): *##/  make \1\t/p' Makefile | expand -t 20
+
+demo:         ## set up, start the service, send it one image, write out/, stop
+	@scripts/demo
+
+serve:        ## set up and serve on http://127.0.0.1:8000 until Ctrl-C
+	@scripts/serve
+
+test:         ## set up everything, then run every test that this machine can run
+	@scripts/test
+
+check:        ## format, lint, types and the import rules
+	@scripts/check
+
+format:       ## rewrite the code in the house format
+	@scripts/format
+
+train-env:    ## install what training, export and pictures need
+	@scripts/train-env
+
+clean:        ## remove .venv, out/ and every cache
+	@scripts/clean
