@@ -1,7 +1,7 @@
 """The `depthhmr` command: finds the subcommand, and turns what went wrong into one line for the person who typed it.
 
-A command is a module with `HELP`, `add_arguments(parser)` and `run(args) -> exit status`. It imports what it needs inside
-`run`, so that `depthhmr --help` is quick and works without torch.
+A command is a module with `HELP`, `add_arguments(parser)` and `run(args) -> exit status`. It imports what it needs
+inside `run`, so that `depthhmr --help` is quick and works without torch.
 """
 
 import argparse
@@ -81,14 +81,17 @@ def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=PrintVersion, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    asked_for = argv[0] if argv and argv[0] in COMMANDS else None
-    for name in [asked_for] if asked_for else COMMANDS:
-        add_command(commands, name)
+    first = argv[0] if argv else ""
+    if first in COMMANDS:
+        add_command(commands, first)
+    elif first != "--version":
+        for name in COMMANDS:
+            add_command(commands, name)
     return parser
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str) -> None:
-    """Add the subcommand `name`. A module's docstring may carry an `example:` line, which its `--help` ends with."""
+    """Add the subcommand `name`. Its `--help` ends with the module's docstring from the line `example:` on."""
     module = importlib.import_module(COMMANDS[name])
     command = cast(Command, module)
     parser = commands.add_parser(
@@ -105,7 +108,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
 def example_of(docstring: str) -> str | None:
     """The part of a docstring from its line `example:` (or `examples:`) on."""
     lines = docstring.splitlines()
-    starts = [number for number, line in enumerate(lines) if line.strip().lower().startswith("example")]
+    starts = [number for number, line in enumerate(lines) if line.strip().lower().startswith(("example:", "examples:"))]
     return "\n".join(lines[starts[0] :]).rstrip() if starts else None
 
 
