@@ -1,0 +1,93 @@
+"""The distribution: what the wheel carries, what the gateway's requirements leave out, and the files of the law."""
+
+import hashlib
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from service import __version__
+
+REPOSITORY = Path(__file__).parents[1]
+NEVER_IN_THE_GATEWAY = {"torch", "torchvision", "smplx", "onnx", "scipy", "trimesh", "matplotlib"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """The names of the files in the wheel, built without the network."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, timeout=120)
+    (path,) = folder.glob("*.whl")
+    assert path.name == f"depthhmr-{__version__}-py3-none-any.whl"
+    return set(zipfile.ZipFile(path).namelist())
+
+
+@pytest.fixture(scope="module")
+def project() -> dict:
+    return tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+
+
+def test_wheel_carries_every_tracked_module_of_the_four_packages(wheel: set[str]) -> None:
+    packages = ["bodykit", "depthhmr", "service", "depthhmr_cli"]
+    modules = {
+        file.relative_to(REPOSITORY).as_posix() for name in packages for file in (REPOSITORY / name).rglob("*.py")
+    }
+
+    assert modules - wheel == set()
+
+
+def test_wheel_carries_the_body(wheel: set[str]) -> None:
+    assert "bodykit/data/free_body.npz" in wheel
+
+
+def test_wheel_carries_the_licence_and_the_notice(wheel: set[str]) -> None:
+    assert {f"depthhmr-{__version__}.dist-info/licenses/{name}" for name in ("LICENSE", "NOTICE")} <= wheel
+
+
+def test_wheel_carries_nothing_else(wheel: set[str]) -> None:
+    places = {name.partition("/")[0] for name in wheel}
+
+    assert places == {"bodykit", "depthhmr", "service", "depthhmr_cli", f"depthhmr-{__version__}.dist-info"}
+
+
+def test_gateway_requirements_leave_out_what_only_training_needs(project: dict) -> None:
+    names = {requirement_name(line) for line in project["dependencies"]}
+
+    assert names & NEVER_IN_THE_GATEWAY == set()
+
+
+def test_every_torch_requirement_is_the_same_exact_release(project: dict) -> None:
+    lines = [line for extra in project["optional-dependencies"].values() for line in extra]
+
+    torch = {line for line in lines if requirement_name(line) == "torch"}
+
+    assert len(torch) == 1
+    assert re.fullmatch(r"torch==\d+\.\d+\.\d+", torch.pop())
+
+
+def test_missing_extras_are_advised_by_their_real_names(project: dict) -> None:
+    from depthhmr_cli.main import EXTRAS
+
+    assert set(EXTRAS.values()) <= set(project["optional-dependencies"])
+
+
+def test_changelog_speaks_of_this_version_or_of_what_is_to_come() -> None:
+    changelog = (REPOSITORY / "CHANGELOG.md").read_text()
+
+    assert "## [Unreleased]" in changelog or f"## [{__version__}]" in changelog
+
+
+def test_licence_is_the_standard_text_of_apache_2() -> None:
+    digest = hashlib.sha256((REPOSITORY / "LICENSE").read_bytes()).hexdigest()
+
+    # Of https://www.apache.org/licenses/LICENSE-2.0.txt
+    assert digest == "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
+
+
+def requirement_name(line: str) -> str:
+    return re.split(r"[\[<>=!~; ]", line, maxsplit=1)[0].lower()
