@@ -1,0 +1,56 @@
+"""Light and blending for the overlay: one pass over the pixels that a person covers. Compiled by numba."""
+
+import numba
+import numpy as np
+
+# Towards the light, camera frame: from above, from the left and from behind the photographer, as most photos are lit.
+LIGHT = np.array([-0.40, -0.55, -0.73], dtype=np.float32)
+SHADOW = 0.30  # brightness of a surface turned away from the light
+HIGHLIGHT = 0.16  # white added where the surface mirrors the light towards the camera
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def blend(
+    image: np.ndarray,
+    face: np.ndarray,
+    bary: np.ndarray,
+    triangles: np.ndarray,
+    normals: np.ndarray,
+    colours: np.ndarray,
+    opacity: float,
+) -> None:
+    """Blends shaded people into `image`, in place.
+
+    image: uint8[H, W, 3]; face: int32[H, W], -1 where nobody is; bary: float32[H, W, 3]; triangles: int32[P * F, 3];
+    normals: float32[P * V, 3]; colours: uint8[P, 3]. Silhouettes fade inwards: a pixel loses a sixth of its
+    weight for each uncovered one of its eight neighbours, half of it on a straight edge; pixels beyond the border of
+    the image count as covered.
+    """
+    height, width = face.shape
+    faces_per_person = len(triangles) // len(colours)
+    for y in range(height):
+        for x in range(width):
+            triangle = face[y, x]
+            if triangle < 0:
+                continue
+            uncovered = 0
+            for row in range(max(y - 1, 0), min(y + 2, height)):
+                for column in range(max(x - 1, 0), min(x + 2, width)):
+                    uncovered += face[row, column] < 0
+            nx, ny, nz = 0.0, 0.0, 0.0
+            for corner in range(3):
+                normal = normals[triangles[triangle, corner]]
+                weight = bary[y, x, corner]
+                nx += weight * normal[0]
+                ny += weight * normal[1]
+                nz += weight * normal[2]
+            length = np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9
+            lit = (nx * LIGHT[0] + ny * LIGHT[1] + nz * LIGHT[2]) / length
+            wrapped = 0.5 + 0.5 * lit  # half-Lambert: the shadow side keeps its form
+            shade = SHADOW + (1 - SHADOW) * wrapped * wrapped
+            shine = 255 * HIGHLIGHT * max(lit, 0.0) ** 12
+            alpha = opacity * max(0.0, 1 - uncovered / 6)
+            colour = colours[triangle // faces_per_person]
+            for channel in range(3):
+                painted = min(colour[channel] * shade + shine, 255.0)
+                image[y, x, channel] = np.uint8(image[y, x, channel] * (1 - alpha) + painted * alpha + 0.5)
