@@ -1,4 +1,4 @@
-"""`depthhmr demo`: what it tells the person at the terminal. That it works against the real service, `make demo` shows."""
+"""`depthhmr demo`: what it says to the person at the terminal. That the service answers, `make demo` itself shows."""
 
 import subprocess
 import sys
