@@ -1,0 +1,75 @@
+"""Every number of the network and of its training, in two frozen dataclasses, and the presets that differ in a few fields."""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Sizes of a DepthHMR network. Lengths in metres, image lengths in letterboxed pixels unless said otherwise."""
+
+    name: str
+    size: int  # S, side of the square network input
+    backbone: str = "conv"  # "conv" learns from scratch; "dinov2_vits14" / "dinov2_vitb14" as in the paper
+    conv_widths: tuple[int, int, int, int] = (24, 32, 64, 128)  # channels at strides 2, 4, 8, 16
+    conv_blocks: tuple[int, int, int] = (1, 2, 2)  # residual blocks at strides 4, 8, 16
+    token_level: int = 2  # pyramid level that becomes tokens: 2 = coarse (conv, stride 16), 1 = middle (ViT, stride 14)
+    dim: int = 128  # width of tokens and queries
+    map_dim: int = 64  # width of the maps at the middle stride
+    fine_dim: int = 40  # width of the map at the fine stride, from which person windows are cut
+    heads: int = 4
+    visual_layers: int = 2
+    depth_layers: int = 1
+    decoder_layers: int = 2
+    queries: int = 16  # K, static: what the graph always returns
+    depth_bins: int = 48
+    depth_min: float = 0.5  # canonical metres, see depth.py
+    depth_max: float = 40.0
+    window_cells: int = 20  # a person window is window_cells x window_cells ...
+    window_extent: float = 2.6  # ... and this wide at the query's depth, in metres
+    window_drop: float = 0.15  # its centre lies this far below the chest: legs reach further than arms
+    window_dim: int = 48
+    offset_bins: int = 24  # bins of a joint's depth relative to the chest
+    offset_range: float = 0.9  # +- metres covered by those bins
+    yaw_bins: int = 24
+    lifter_width: int = 448
+    lifter_blocks: int = 2
+
+
+PRESETS: dict[str, ModelConfig] = {
+    "tiny": ModelConfig(name="tiny", size=128),
+    "small": ModelConfig(
+        name="small", size=448, backbone="dinov2_vits14", token_level=1, dim=256, map_dim=128, fine_dim=64, heads=8,
+        decoder_layers=6, queries=50, depth_bins=64, depth_max=50.0, window_dim=64,
+    ),
+    "base": ModelConfig(
+        name="base", size=644, backbone="dinov2_vitb14", token_level=1, dim=512, map_dim=256, fine_dim=96, heads=8,
+        decoder_layers=6, queries=50, depth_bins=64, depth_max=50.0, window_cells=28, window_dim=96,
+    ),
+}  # fmt: skip
+
+
+def preset(name: str, **changes: object) -> ModelConfig:
+    """The preset of that name with some fields changed. KeyError lists the known names."""
+    if name not in PRESETS:
+        raise KeyError(f"expected a preset out of {', '.join(PRESETS)}, got {name!r}")
+    return replace(PRESETS[name], **changes)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One training run. Time is counted in images, so that a run can be cut and resumed anywhere."""
+
+    images: int = 400_000  # length of the learning-rate schedule
+    batch: int = 32
+    learning_rate: float = 1.2e-3
+    weight_decay: float = 0.05
+    warmup_steps: int = 200
+    decay_from: float = 0.6  # share of the schedule after which the rate falls by a cosine to a fiftieth
+    clip: float = 3.0
+    ema: float = 0.998
+    min_visible: float = 0.15  # people of whom less is visible are neither learned nor punished
+    bf16: bool = False
+    validate_every: int = 20_000  # images
+    validate_on: int = 256  # images of the validation split
+    checkpoint_seconds: float = 60.0
+    seed: int = 0

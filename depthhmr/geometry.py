@@ -1,0 +1,62 @@
+"""Camera geometry on tensors; the torch twin of bodykit.camera. Camera frame: x right, y down, z forward, metres."""
+
+import math
+
+import torch
+from torch import Tensor
+
+# focal length of a 60 degree field of view, in units of the image side: the canonical camera of depth.py
+CANONICAL_FOCAL = 1 / (2 * math.tan(math.radians(30)))
+
+
+def focal(intrinsics: Tensor) -> Tensor:
+    """One focal length per camera, pixels. intrinsics [..., 4] (fx, fy, cx, cy) -> [...]."""
+    return 0.5 * (intrinsics[..., 0] + intrinsics[..., 1])
+
+
+def rays(uv: Tensor, intrinsics: Tensor) -> Tensor:
+    """Viewing directions (x/z, y/z) of pixels. uv [..., 2], intrinsics broadcastable to [..., 4] -> [..., 2]."""
+    return (uv - intrinsics[..., 2:]) / intrinsics[..., :2]
+
+
+def unproject(uv: Tensor, z: Tensor, intrinsics: Tensor) -> Tensor:
+    """Camera points at depth z metres, the closed form of z K^-1 [u, v, 1]. -> [..., 3]."""
+    return torch.cat([rays(uv, intrinsics) * z[..., None], z[..., None]], -1)
+
+
+def project(points: Tensor, intrinsics: Tensor, near: float = 0.1) -> Tensor:
+    """Pixels of camera points [..., 3]; depths below `near` metres are clamped. -> [..., 2]."""
+    return points[..., :2] / points[..., 2:].clamp(min=near) * intrinsics[..., :2] + intrinsics[..., 2:]
+
+
+def cross(a: Tensor, b: Tensor) -> Tensor:
+    """Cross product written out: ONNX has no Cross operator (method note: onnx #2683)."""
+    x = a[..., 1] * b[..., 2] - a[..., 2] * b[..., 1]
+    y = a[..., 2] * b[..., 0] - a[..., 0] * b[..., 2]
+    z = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+    return torch.stack([x, y, z], -1)
+
+
+def _unit(v: Tensor, floor: float) -> Tensor:
+    return v / v.norm(dim=-1, keepdim=True).clamp(min=floor)
+
+
+def frame_from(primary: Tensor, secondary: Tensor, order: str = "xy", floor: float = 1e-4) -> Tensor:
+    """Rotation matrices by Gram-Schmidt; columns are the axes.
+
+    order "xy": the x axis follows `primary`, y the rest of `secondary` (6D rotations, Zhou et al. 2019, sec. 3);
+    order "yx": the y axis follows `primary`, x the rest of `secondary`.
+    primary, secondary [..., 3] -> [..., 3, 3]. `floor` bounds the gradient where an input is near zero.
+    """
+    first = _unit(primary, floor)
+    second = _unit(secondary - (first * secondary).sum(-1, keepdim=True) * first, floor)
+    if order == "xy":
+        return torch.stack([first, second, cross(first, second)], -1)
+    return torch.stack([second, first, cross(second, first)], -1)
+
+
+def sincos(x: Tensor, bands: int, lowest: float = 0.5) -> Tensor:
+    """Fourier features: sin and cos of x at `bands` octaves from `lowest` cycles per unit. [..., n] -> [..., 2 n bands]."""
+    octaves = lowest * 2 * math.pi * 2.0 ** torch.arange(bands, device=x.device, dtype=x.dtype)
+    phase = (x[..., None] * octaves).flatten(-2)
+    return torch.cat([phase.sin(), phase.cos()], -1)
