@@ -1,0 +1,358 @@
+"""What the pixels are taught: one method per term, all of them in one sum.
+
+Two sets of queries are trained. The anchored ones start from the people's own cells, disturbed (denoising queries): the
+person head learns from the first step. The proposed ones are the network's own best cells, matched by the Hungarian
+method: they teach the scores, and the person head what real proposals look like. The lifter gets no gradient from here.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from depthhmr.batch import Batch
+from depthhmr.config import TrainConfig
+from depthhmr.decoder import Decoded
+from depthhmr.depth import canonical_log_shift
+from depthhmr.geometry import focal, project, rays
+from depthhmr.matcher import match
+from depthhmr.model import DepthHMR
+from depthhmr.person import MIRRORED, Observation
+from depthhmr.queries import REFERENCE_JOINT, Queries
+from depthhmr.streams import Scene
+from depthhmr.train_lifter import heading, ray_depths
+
+HEIGHT_METRES = 1.7  # of a usual person: how large a peak is
+LAX_SURE = 0.12  # metres of left-right extent in the picture above which the facing bit is well defined
+
+
+@dataclass(frozen=True)
+class Weights:
+    score: float = 1.0
+    place: float = 1.0
+    depth_bins: float = 0.5
+    depth_map: float = 2.0
+    layer_uv: float = 2.0
+    layer_depth: float = 3.0
+    person: float = 2.0
+    joint_map: float = 0.6
+    attended: float = 2.0
+    offset: float = 4.0
+    joint_depth_bins: float = 0.3
+    joint_depth: float = 4.0
+    sigma: float = 0.2
+    swap: float = 1.0
+    yaw: float = 0.5
+    betas: float = 0.2
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Ground truth of a batch in the network's terms. People axis P."""
+
+    chest: Tensor  # [B, P, 2] pixels
+    log_depth: Tensor  # [B, P] of the chest
+    pixels_per_metre: Tensor  # [B, P]
+    learned: Tensor  # [B, P] bool: people to find
+    ignored: Tensor  # [B, P] bool: people there, but too hidden: neither learned nor punished
+
+
+def truth_of(batch: Batch, min_visible: float) -> Truth:
+    chest = batch.joints[:, :, REFERENCE_JOINT]
+    z = chest[..., 2].clamp(min=0.3)
+    uv = project(chest, batch.intrinsics[:, None])
+    size = batch.image.shape[-1]
+    near = ((uv > -0.12 * size) & (uv < 1.12 * size)).all(-1) & (chest[..., 2] > 0.4)
+    learned = batch.valid & near & (batch.visible >= min_visible)
+    return Truth(uv, z.log(), focal(batch.intrinsics)[:, None] / z, learned, batch.valid & ~learned)
+
+
+class Criterion:
+    def __init__(self, model: DepthHMR, config: TrainConfig, weights: Weights | None = None) -> None:
+        self.model, self.config, self.weights = model, config, weights or Weights()
+
+    def __call__(self, batch: Batch, anchored_share: float) -> tuple[dict[str, Tensor], dict[str, float]]:
+        """Weighted terms, and figures to watch. `anchored_share` of the people are read from anchored queries, the rest
+        from matched proposals."""
+        model, weights = self.model, self.weights
+        truth = truth_of(batch, self.config.min_visible)
+        scene = model.encode(batch.image, batch.intrinsics)
+        score_logits, placements = model.query_head(scene.fused)
+        score_logits, placements = score_logits.float(), placements.float()
+
+        cells, fractions = self._cells(truth.chest)
+        terms = {
+            "score": weights.score * self.loss_score(score_logits, truth, cells),
+            "place": weights.place * self.loss_place(placements, scene, truth, cells, fractions),
+            **self.loss_depth(scene, batch),
+        }
+        anchored = self._anchored(scene, placements, truth, cells)
+        from_anchored = model.decode(anchored, scene, truth.learned)
+        proposed = model.query_head.at(
+            model.query_head.best_cells(score_logits.detach()), scene.fused, placements, scene.log_depth
+        )
+        from_proposed = model.decode(proposed, scene)
+        last = from_proposed[-1]
+        person = match(
+            last.logits,
+            last.queries.uv,
+            last.queries.log_depth,
+            truth.chest,
+            truth.log_depth,
+            truth.pixels_per_metre,
+            truth.learned,
+        )
+        terms |= self.loss_layers(from_anchored, from_proposed, person, truth)
+        rows = self._rows(from_anchored[-1], last, person, truth, anchored_share)
+        figures: dict[str, float] = {"recall": (person >= 0).sum().item() / max(1, int(truth.learned.sum()))}
+        if rows is not None:
+            terms_person, figures_person = self.loss_person(scene, batch, *rows)
+            terms |= terms_person
+            figures |= figures_person
+        return terms, figures
+
+    # -- proposals ------------------------------------------------------------------------------------------------
+
+    def _cells(self, chest: Tensor) -> tuple[Tensor, Tensor]:
+        """Cell of each chest [B, P] (the border's, when it lies outside) and its offset from that cell's centre in cells."""
+        head = self.model.query_head
+        grid = chest / head.stride
+        column_row = grid.floor().clamp(0, head.side - 1)
+        index = (column_row[..., 1] * head.side + column_row[..., 0]).long()
+        return index, grid - column_row - 0.5
+
+    def loss_score(self, logits: Tensor, truth: Truth, cells: Tensor) -> Tensor:
+        """CenterNet focal loss: one at a person's cell, less punishment near it, none on hidden people."""
+        head = self.model.query_head
+        centres = head.centres[None, :, None]  # [1, N, 1, 2]
+        squared = (centres - truth.chest[:, None]).square().sum(-1)  # [B, N, P]
+        radius = (truth.pixels_per_metre * HEIGHT_METRES * 0.1).clamp(min=0.6 * head.stride)[:, None]
+        bell = torch.exp(-squared / (2 * radius.square()))
+        heat = (bell * truth.learned[:, None]).amax(-1)
+        hidden = ((bell > 0.3) & truth.ignored[:, None]).any(-1)
+        positive = torch.zeros_like(logits, dtype=torch.bool)
+        image, who = truth.learned.nonzero(as_tuple=True)
+        positive[image, cells[image, who]] = True
+        p = logits.sigmoid()
+        gain = (1 - p).square() * F.logsigmoid(logits)
+        cost = (1 - heat).pow(4) * p.square() * F.logsigmoid(-logits) * ~hidden
+        return -torch.where(positive, gain, cost).sum() / positive.sum().clamp(min=1)
+
+    def loss_place(self, placements: Tensor, scene: Scene, truth: Truth, cells: Tensor, fractions: Tensor) -> Tensor:
+        """Offset of the chest within its cell, and depth there: what makes a cell a 3D query."""
+        image, who = truth.learned.nonzero(as_tuple=True)
+        if not len(image):
+            return placements.sum() * 0
+        placed = placements[image, cells[image, who]]
+        depth = scene.log_depth.flatten(1)[image, cells[image, who]] + placed[:, 2]
+        offset = (placed[:, :2] - fractions[image, who].clamp(-3, 3)).abs().mean()
+        return offset + 2 * (depth - truth.log_depth[image, who]).abs().clamp(max=1.5).mean()
+
+    # -- depth around humans --------------------------------------------------------------------------------------
+
+    def loss_depth(self, scene: Scene, batch: Batch) -> dict[str, Tensor]:
+        """The depth matching loss: bins by cross-entropy (humans count more than background), and log depth on humans.
+
+        Human-only targets (DAH) pooled by the nearest person, never averaged across a boundary.
+        """
+        side = scene.human.shape[-1]
+        factor = batch.depth.shape[-1] // side
+        far = torch.where(batch.depth > 0, batch.depth, batch.depth.new_tensor(1e4))
+        nearest = -F.max_pool2d(-far[:, None], factor)[:, 0]
+        share = F.avg_pool2d((batch.depth > 0).float()[:, None], factor)[:, 0]
+        human = share >= 0.25
+        log_depth = nearest.clamp(0.3, 100.0).log()
+        canonical = log_depth + canonical_log_shift(batch.intrinsics, batch.image.shape[-1])[:, None, None]
+
+        bins = self.model.streams.depth_branch.bins
+        lower, upper, weight = bins.soft_target(canonical.exp())
+        log_p = scene.depth_logits.float().log_softmax(1)
+        pick = lambda index: log_p.gather(1, index[:, None])[:, 0]  # noqa: E731
+        foreground = -(pick(lower) * (1 - weight) + pick(upper) * weight)
+        entropy = torch.where(human, 4 * foreground, -log_p[:, -1] * (share < 0.05))
+        error = (scene.log_depth - log_depth).abs().clamp(max=1.5) * human * share
+        return {
+            "depth_bins": self.weights.depth_bins * entropy.mean(),
+            "depth_map": self.weights.depth_map * error.sum() / (human * share).sum().clamp(min=1),
+        }
+
+    # -- queries --------------------------------------------------------------------------------------------------
+
+    def _anchored(self, scene: Scene, placements: Tensor, truth: Truth, cells: Tensor) -> Queries:
+        """One disturbed query per person: a neighbouring cell at times; its own guess of place and depth when that is not
+        far off, else the truth with noise (15 % of depth, 8 cm)."""
+        head = self.model.query_head
+        shift = torch.randint(-1, 2, (*cells.shape, 2)) * (torch.rand(*cells.shape, 1) < 0.3)
+        column = (cells % head.side + shift[..., 0]).clamp(0, head.side - 1)
+        row = (cells // head.side + shift[..., 1]).clamp(0, head.side - 1)
+        queries = head.at(row * head.side + column, scene.fused, placements, scene.log_depth)
+        noisy_uv = truth.chest + torch.randn_like(truth.chest) * 0.08 * truth.pixels_per_metre[..., None]
+        noisy_depth = truth.log_depth + 0.15 * torch.randn_like(truth.log_depth)
+        apart = (queries.uv - truth.chest).norm(dim=-1) / truth.pixels_per_metre
+        poor = (apart > 0.3) | ((queries.log_depth - truth.log_depth).abs() > 0.3) | (torch.rand_like(apart) < 0.3)
+        uv = torch.where(poor[..., None], noisy_uv, queries.uv)
+        return replace(queries, uv=uv, log_depth=torch.where(poor, noisy_depth, queries.log_depth))
+
+    def loss_layers(
+        self, anchored: list[Decoded], proposed: list[Decoded], person: Tensor, truth: Truth
+    ) -> dict[str, Tensor]:
+        """Place, depth and score after every decoder layer."""
+        image, query = (person >= 0).nonzero(as_tuple=True)
+        who = person[image, query]
+        own_image, own = truth.learned.nonzero(as_tuple=True)
+        spare = self._unpunished(proposed[-1], person, truth)
+        uv, depth, score = [], [], []
+        for layer_anchored, layer_proposed in zip(anchored, proposed, strict=True):
+            for layer, rows, people in (
+                (layer_anchored, (own_image, own), (own_image, own)),
+                (layer_proposed, (image, query), (image, who)),
+            ):
+                if not len(rows[0]):
+                    continue
+                apart = (layer.queries.uv[rows] - truth.chest[people]).abs() / truth.pixels_per_metre[people][:, None]
+                uv.append(apart.clamp(max=1.5).mean())
+                depth.append((layer.queries.log_depth[rows] - truth.log_depth[people]).abs().clamp(max=1.5).mean())
+            score.append(focal_loss(layer_proposed.logits, person >= 0, ~spare))
+        zero = proposed[-1].logits.sum() * 0
+        layers = len(proposed)
+        return {
+            "layer_uv": self.weights.layer_uv * (sum(uv, zero) / max(1, len(uv))),
+            "layer_depth": self.weights.layer_depth * (sum(depth, zero) / max(1, len(depth))),
+            "person": self.weights.person * sum(score, zero) / layers,
+        }
+
+    @staticmethod
+    def _unpunished(decoded: Decoded, person: Tensor, truth: Truth) -> Tensor:
+        """Unmatched queries that sit on a hidden person. -> bool [B, K]."""
+        apart = (decoded.queries.uv[:, :, None] - truth.chest[:, None]).norm(dim=-1) / truth.pixels_per_metre[:, None]
+        return ((apart < 0.5) & truth.ignored[:, None]).any(-1) & (person < 0)
+
+    def _rows(
+        self, anchored: Decoded, proposed: Decoded, person: Tensor, truth: Truth, anchored_share: float
+    ) -> tuple[Queries, Tensor, Tensor] | None:
+        """The query from which each person is read, once per person: (queries of N people, image [N], person [N])."""
+        image, who = truth.learned.nonzero(as_tuple=True)
+        if not len(image):
+            return None
+        slot = torch.full(truth.learned.shape, -1, dtype=torch.long)
+        matched_image, query = (person >= 0).nonzero(as_tuple=True)
+        slot[matched_image, person[matched_image, query]] = query
+        slot = slot[image, who]
+        use_own = (slot < 0) | (torch.rand(len(slot)) < anchored_share)
+        slot = slot.clamp(min=0)
+
+        def choose(name: str) -> Tensor:
+            own = getattr(anchored.queries, name)[image, who]
+            other = getattr(proposed.queries, name)[image, slot]
+            return torch.where(use_own.view(-1, *[1] * (own.ndim - 1)), own, other)
+
+        queries = Queries(choose("content"), choose("uv").detach(), choose("log_depth").detach())
+        return queries, image, who
+
+    # -- people ---------------------------------------------------------------------------------------------------
+
+    def loss_person(
+        self, scene: Scene, batch: Batch, queries: Queries, image: Tensor, who: Tensor
+    ) -> tuple[dict[str, Tensor], dict[str, float]]:
+        """Joints, their depths, facing, heading and shape of N people read from N queries."""
+        weights, config = self.weights, self.model.person_head
+        seen = scene.of(image)
+        alone = Queries(queries.content[:, None], queries.uv[:, None], queries.log_depth[:, None])
+        observed: Observation = config(seen, alone)
+
+        joints = batch.joints[image, who]
+        intrinsics = batch.intrinsics[image]
+        scale = queries.log_depth.exp() / focal(intrinsics)
+        offset = (project(joints, intrinsics[:, None]) - queries.uv[:, None]) * scale[:, None, None]
+        left_right = (
+            offset[:, 1] - offset[:, 2] + offset[:, 16] - offset[:, 17] + offset[:, 13] - offset[:, 14]
+        )[:, 0] / 3  # fmt: skip
+        swap = left_right < 0
+        mirrored = list(MIRRORED)
+        to_slots = lambda x: torch.where(swap.view(-1, *[1] * (x.ndim - 1)), x[:, mirrored], x)  # noqa: E731
+        offset = to_slots(offset).clamp(-3, 3)
+        depth = to_slots(ray_depths(joints)).clamp(-1.5, 1.5)
+        size = batch.image.shape[-1]
+        pixels = to_slots(project(joints, intrinsics[:, None]))
+        pictured = ((pixels > 0) & (pixels < size)).all(-1)
+
+        sure = (left_right.abs() / LAX_SURE).clamp(max=1)
+        swap_loss = (
+            F.binary_cross_entropy_with_logits(observed.swap_logit, swap.float(), reduction="none") * sure
+        ).sum()
+        toward, length = heading(batch.rotations[image, who, 0], rays(queries.uv, intrinsics))
+        error_across = (observed.offset - offset).abs().mean(-1)
+        error_along = (observed.depth - depth).abs()
+        across, along = observed.log_sigma.unbind(-1)
+        nll = error_across.detach() * (-across).exp() + across + error_along.detach() * (-along).exp() + along
+        attended = ((observed.attended - offset).abs().mean(-1) * pictured).sum() / pictured.sum().clamp(min=1)
+        terms = {
+            "joint_map": weights.joint_map * self._joint_map(observed.joint_logits, offset, pictured),
+            "attended": weights.attended * attended,
+            "offset": weights.offset * error_across.clamp(max=1.0).mean(),
+            "joint_depth_bins": weights.joint_depth_bins * self._joint_depth(observed.depth_logits, depth),
+            "joint_depth": weights.joint_depth * error_along.mean(),
+            "sigma": weights.sigma * nll.mean(),
+            "swap": weights.swap * swap_loss / sure.sum().clamp(min=1),
+            "yaw": weights.yaw * self._yaw(observed.yaw_logits, toward, length),
+            "betas": weights.betas * (observed.betas - batch.betas[image, who]).abs().mean(),
+        }
+        certain = sure >= 1
+        right = ((observed.swap_logit > 0) == swap) & certain
+        figures = {
+            "joint_cm": 100 * error_across.mean().item(),
+            "joint_depth_cm": 100 * error_along.mean().item(),
+            "facing_right": right.sum().item() / max(1, int(certain.sum())),
+            "depth_ratio": (queries.log_depth - joints[:, REFERENCE_JOINT, 2].clamp(min=0.3).log()).abs().mean().item(),
+        }
+        return terms, figures
+
+    def _joint_map(self, logits: Tensor, offset: Tensor, pictured: Tensor) -> Tensor:
+        """Cross-entropy of each joint's attention against the four cells around it."""
+        window = self.model.person_head.window
+        cells = window.cells
+        column = (offset[..., 0] - window.x_metres[0]) / window.cell_metres
+        row = (offset[..., 1] - window.y_metres[0]) / window.cell_metres
+        inside = pictured & (column > 0) & (column < cells - 1) & (row > 0) & (row < cells - 1)
+        column, row = column.clamp(0, cells - 1.001), row.clamp(0, cells - 1.001)
+        left, top = column.floor(), row.floor()
+        log_p = logits.log_softmax(-1)
+        entropy = torch.zeros_like(column)
+        for down in (0, 1):
+            for right in (0, 1):
+                weight = (1 - (column - left - right).abs()) * (1 - (row - top - down).abs())
+                index = ((top + down) * cells + left + right).long()
+                entropy = entropy - weight * log_p.gather(-1, index[..., None])[..., 0]
+        return (entropy * inside).sum() / inside.sum().clamp(min=1)
+
+    def _joint_depth(self, logits: Tensor, depth: Tensor) -> Tensor:
+        """Cross-entropy against the two bins around the true depth: an L1 alone rests at the median of two modes."""
+        bins = self.model.person_head.depth_bins
+        position = ((depth - bins[0]) / (bins[1] - bins[0])).clamp(0, len(bins) - 1.001)
+        lower = position.floor()
+        weight = position - lower
+        log_p = logits.log_softmax(-1)
+        pick = lambda index: log_p.gather(-1, index.long()[..., None])[..., 0]  # noqa: E731
+        return -(pick(lower) * (1 - weight) + pick(lower + 1) * weight).mean()
+
+    @staticmethod
+    def _yaw(logits: Tensor, toward: Tensor, length: Tensor) -> Tensor:
+        """Cross-entropy against the two bins around the heading, as far as the heading is defined."""
+        count = logits.shape[-1]
+        position = torch.atan2(toward[:, 0], toward[:, 1]) / (2 * math.pi) * count - 0.5
+        lower = position.floor()
+        weight = position - lower
+        log_p = logits.log_softmax(-1)
+        pick = lambda index: log_p.gather(-1, (index.long() % count)[:, None])[:, 0]  # noqa: E731
+        entropy = -(pick(lower) * (1 - weight) + pick(lower + 1) * weight)
+        return (entropy * length).sum() / length.sum().clamp(min=1)
+
+
+def focal_loss(logits: Tensor, positive: Tensor, counted: Tensor) -> Tensor:
+    """Sigmoid focal loss, gamma 2, both sides weighted alike (Lin et al. 2017), per positive. All [B, K]."""
+    p = logits.sigmoid()
+    gain = -0.5 * (1 - p).square() * F.logsigmoid(logits)
+    cost = -0.5 * p.square() * F.logsigmoid(-logits)
+    return (torch.where(positive, gain, cost) * counted).sum() / positive.sum().clamp(min=1)

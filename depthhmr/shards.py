@@ -1,0 +1,137 @@
+"""Rendered training samples on disk: written by background processes, read by the trainer while more are written.
+
+A shard is a folder of plain arrays with a fixed number of samples of consecutive seeds. Shard i of a split always holds
+the same bytes, so a lost cache is only lost time.
+"""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+
+SHARD = 512  # samples
+MOST_PEOPLE = 12
+
+
+def render_shard(root: Path, first_seed: int, count: int, size: int) -> Path:
+    """Render seeds [first_seed, first_seed + count) and put them into place in one step."""
+    from bodykit.body import load_body
+    from depthhmr.synth.scene import Generator
+
+    final = root / f"{first_seed:010d}"
+    if final.exists():
+        return final
+    generator = Generator(load_body(), size)
+    arrays: dict[str, np.ndarray] = {
+        "rgb": np.zeros((count, size, size, 3), np.uint8),
+        "depth": np.zeros((count, size, size), np.float16),
+        "intrinsics": np.zeros((count, 4), np.float32),
+        "count": np.zeros(count, np.int16),
+        "visible": np.zeros((count, MOST_PEOPLE), np.float32),
+        "rotations": np.tile(np.eye(3, dtype=np.float32), (count, MOST_PEOPLE, 24, 1, 1)),
+        "betas": np.zeros((count, MOST_PEOPLE, 10), np.float32),
+        "joints_3d": np.ones((count, MOST_PEOPLE, 24, 3), np.float32),
+    }
+    for row in range(count):
+        sample = generator.sample(first_seed + row)
+        people = min(MOST_PEOPLE, len(sample.betas))
+        arrays["rgb"][row], arrays["depth"][row] = sample.rgb, sample.depth
+        arrays["intrinsics"][row], arrays["count"][row] = sample.intrinsics, people
+        for name in ("visible", "rotations", "betas", "joints_3d"):
+            arrays[name][row, :people] = getattr(sample, name)[:people]
+    partial = root / f".{first_seed:010d}.{os.getpid()}"
+    partial.mkdir(parents=True, exist_ok=True)
+    for name, values in arrays.items():
+        np.save(partial / f"{name}.npy", values)
+    (partial / "shard.json").write_text(json.dumps({"first_seed": first_seed, "count": count, "size": size}))
+    if final.exists():
+        shutil.rmtree(partial)
+    else:
+        partial.rename(final)
+    return final
+
+
+def keep_rendering(root: Path, first: int, step: int, limit: int, size: int, share: float, parent: int) -> None:
+    """Body of a renderer process: shards first, first + step, ... of the training split.
+
+    Fills the cache up to `limit` shards at full speed, then replaces the oldest shard at `share` of its time, so that the
+    trainer never sees the last picture. Ends when the process `parent` has gone.
+    """
+    os.nice(19)
+    index = first
+    while os.getppid() == parent:
+        if (root / f"{index * SHARD:010d}").exists():
+            index += step
+            continue
+        shards = sorted(_shards(root))
+        started = time.monotonic()
+        render_shard(root, index * SHARD, SHARD, size)
+        if len(shards) >= limit:
+            shutil.rmtree(shards[0], ignore_errors=True)
+            busy = time.monotonic() - started
+            pause_until = time.monotonic() + busy * (1 - share) / share
+            while time.monotonic() < pause_until and os.getppid() == parent:
+                time.sleep(1.0)
+        index += step
+
+
+def _shards(root: Path) -> list[Path]:
+    return [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")] if root.exists() else []
+
+
+class ShardPool:
+    """Random samples out of all shards that lie in a folder at the moment."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._open: dict[Path, dict[str, np.ndarray]] = {}
+        self._checked = 0.0
+
+    def refresh(self, every: float = 10.0) -> int:
+        """Notice new and vanished shards, at most once in `every` seconds. Returns how many there are."""
+        now = time.monotonic()
+        if now - self._checked >= every or not self._open:
+            self._checked = now
+            present = set(_shards(self.root))
+            self._open = {path: arrays for path, arrays in self._open.items() if path in present}
+            for path in present - self._open.keys():
+                self._open[path] = {file.stem: np.load(file, mmap_mode="r") for file in path.glob("*.npy")}
+        return len(self._open)
+
+    def wait_for(self, count: int, patience: float = 1800.0) -> None:
+        """Block until `count` shards are there."""
+        deadline = time.monotonic() + patience
+        while self.refresh(every=1.0) < count:
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"expected {count} shards in {self.root} within {patience:.0f} s, found {len(self._open)}"
+                )
+            time.sleep(1.0)
+
+    def draw(self, rng: np.random.Generator, count: int, shards_per_batch: int = 8) -> dict[str, np.ndarray]:
+        """`count` samples from a few random shards, as arrays with a leading axis of `count`."""
+        self.refresh()
+        paths = sorted(self._open)
+        chosen = [paths[i] for i in rng.integers(0, len(paths), min(shards_per_batch, count))]
+        parts: list[dict[str, np.ndarray]] = []
+        for path, share in zip(chosen, np.array_split(np.arange(count), len(chosen)), strict=True):
+            arrays = self._open[path]
+            rows = np.sort(rng.choice(len(arrays["count"]), len(share), replace=False))
+            parts.append({name: values[rows] for name, values in arrays.items()})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def take(self, first: int, count: int) -> dict[str, np.ndarray]:
+        """Samples first .. first + count of all shards in order: for validation."""
+        self.refresh()
+        parts = []
+        for path in sorted(self._open):
+            arrays = self._open[path]
+            size = len(arrays["count"])
+            low, high = max(0, first), min(size, first + count)
+            if low < high:
+                parts.append({name: values[low:high] for name, values in arrays.items()})
+            first -= size
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

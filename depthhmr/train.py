@@ -1,0 +1,242 @@
+"""Trains DepthHMR on rendered people. Can be killed at any second and started again with the same command.
+
+The run folder holds everything: run.json (the settings), shards/ (rendered samples), lifter.pt, checkpoint.pt, log.jsonl,
+curves.png. With several workers each computes gradients on its own batch and all take the mean of them.
+"""
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import signal
+import socket
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from bodykit.errors import UserError
+from depthhmr.batch import Batch, make_batch, mirror
+from depthhmr.config import ModelConfig, TrainConfig
+from depthhmr.criterion import Criterion
+from depthhmr.loop import Log, Stopwatch, WeightAverage, learning_rate, save
+from depthhmr.model import DepthHMR, build_model
+from depthhmr.shards import SHARD, ShardPool, keep_rendering, render_shard
+from depthhmr.validate import validate
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """What a run folder is made of. `workers` processes of one thread each; `renderers` processes fill the cache."""
+
+    folder: Path
+    model: ModelConfig
+    train: TrainConfig
+    render_size: int = 192
+    shards: int = 120  # cache of 61,440 samples: 11 GB at 192 pixels
+    first_shards: int = 8  # training starts when this many lie there
+    renderers: int = 1
+    render_share: float = 0.15  # of a renderer's time, once the cache is full
+    workers: int = 1
+    init: Path | None = None  # checkpoint whose weights a fresh run starts from
+
+
+def train(run: Run) -> None:
+    """Start or resume a run, with as many worker processes as it asks for."""
+    if not (run.folder / "lifter.pt").exists():
+        raise UserError(f"expected a trained lifter at {run.folder / 'lifter.pt'}; train it first with --lifter-steps")
+    run.folder.mkdir(parents=True, exist_ok=True)
+    _validation_shard(run)
+    context = multiprocessing.get_context("spawn")
+    renderers = [
+        context.Process(
+            target=keep_rendering, daemon=True,
+            args=(run.folder / "shards", i, run.renderers, run.shards, run.render_size, run.render_share, os.getpid()),
+        )
+        for i in range(run.renderers)
+    ]  # fmt: skip
+    for process in renderers:
+        process.start()
+    port = _free_port()
+    others = [context.Process(target=work, daemon=True, args=(run, rank, port)) for rank in range(1, run.workers)]
+    try:
+        for process in others:
+            process.start()
+        work(run, 0, port)
+        for process in others:
+            process.join(timeout=60)
+    finally:
+        for process in renderers + others:
+            if process.is_alive():
+                process.terminate()
+
+
+def work(run: Run, rank: int, port: int) -> None:
+    """One worker. Rank 0 validates, writes the log and the checkpoints."""
+    torch.set_num_threads(1)
+    if rank:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # rank 0 decides when to stop
+    if run.workers > 1:
+        dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=run.workers)
+    torch.manual_seed(run.train.seed * 1000 + rank)
+    config = run.train
+    model = build_model(run.model).to(memory_format=torch.channels_last)
+    _load_lifter(model, run.folder / "lifter.pt")
+    trained = [p for name, p in model.named_parameters() if not name.startswith("lifter.")]
+    model.lifter.requires_grad_(False)
+    optimiser = torch.optim.AdamW(
+        [{"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
+         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0}],
+        lr=config.learning_rate, betas=(0.9, 0.98), fused=True,
+    )  # fmt: skip
+    checkpoint = run.folder / "checkpoint.pt"
+    start, watch = 0, Stopwatch()
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(state["training"])
+        optimiser.load_state_dict(state["optimiser"])
+        start, watch = state["step"], Stopwatch(state["wall"], state["cpu"])
+    elif run.init is not None:
+        state = torch.load(run.init, weights_only=True)
+        model.load_state_dict(state["model"])
+    average = WeightAverage(model, config.ema)
+    if checkpoint.exists():
+        average.network.load_state_dict(state["model"])
+    criterion = Criterion(model, config)
+    pool = ShardPool(run.folder / "shards")
+    pool.wait_for(min(run.first_shards, run.shards))
+    held_out = ShardPool(run.folder / "validation").take(0, config.validate_on)
+    log = Log(run.folder / "log.jsonl", resume_at=start) if rank == 0 else None
+
+    per_step = config.batch * run.workers
+    steps = -(-config.images // per_step)
+    rng = np.random.default_rng([config.seed, rank, start])
+    sums: dict[str, float] = {}
+    counted, saved = 0, watch.wall
+    for step in range(start, steps):
+        progress = step / steps
+        rate = learning_rate(
+            progress, step, peak=config.learning_rate, warmup=config.warmup_steps, decay_from=config.decay_from
+        )
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        batch = make_batch(pool.draw(rng, config.batch), run.model.size)
+        batch = _vary_colour(mirror(batch, torch.rand(len(batch)) < 0.5))
+        model.train()
+        model.lifter.eval()
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.bf16):
+            terms, figures = criterion(batch, anchored_share=max(0.3, 1.0 - 2 * progress))
+        loss = torch.stack([term.float() for term in terms.values()]).sum()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        _mean_gradients(trained, run.workers)
+        norm = nn.utils.clip_grad_norm_(trained, config.clip)
+        if torch.isfinite(norm):
+            optimiser.step()
+        average.update(model, step)
+        for name, value in {
+            **{f"loss.{k}": v.item() for k, v in terms.items()},
+            **figures,
+            "norm": norm.item(),
+        }.items():
+            sums[name] = sums.get(name, 0.0) + value
+        counted += 1
+        if log is None:
+            continue
+        done, images = step + 1, (step + 1) * per_step
+        if counted == 50 or done == steps:
+            means = {name: value / counted for name, value in sums.items()}
+            log.write(step=done, images=images, minutes=watch.wall / 60, cpu_minutes=watch.cpu / 60, rate=rate, **means)
+            _report(done, steps, images, watch, means, pool)
+            sums, counted = {}, 0
+        due = images // config.validate_every > (images - per_step) // config.validate_every
+        if due or done == steps:
+            scores = validate(average.network, held_out, run.model.size)
+            log.write(step=done, images=images, minutes=watch.wall / 60, cpu_minutes=watch.cpu / 60, **scores)
+            print("validation", {k: round(v, 3) for k, v in scores.items()}, flush=True)
+        if watch.wall - saved > config.checkpoint_seconds or due or done == steps:
+            saved = watch.wall
+            save(checkpoint, {
+                "model": average.network.state_dict(), "training": model.state_dict(), "optimiser": optimiser.state_dict(),
+                "step": done, "images": images, "wall": watch.wall, "cpu": watch.cpu, "preset": run.model.name,
+                "config": dataclasses.asdict(run.model),
+            })  # fmt: skip
+    if run.workers > 1:
+        dist.destroy_process_group()
+
+
+def _mean_gradients(parameters: list[nn.Parameter], workers: int) -> None:
+    """The mean of all workers' gradients, in one message."""
+    if workers == 1:
+        return
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    flat = torch.cat([p.grad.flatten() for p in parameters])
+    dist.all_reduce(flat)
+    flat /= workers
+    offset = 0
+    for parameter in parameters:
+        count = parameter.numel()
+        parameter.grad.copy_(flat[offset : offset + count].view_as(parameter))
+        offset += count
+
+
+def _vary_colour(batch: Batch) -> Batch:
+    """Gain and shift per image and channel: the generator varies light, this makes repeats of a sample differ."""
+    gain = 1 + 0.15 * torch.randn(len(batch), 1, 1, 1) + 0.05 * torch.randn(len(batch), 3, 1, 1)
+    shift = 0.15 * torch.randn(len(batch), 1, 1, 1) + 0.05 * torch.randn(len(batch), 3, 1, 1)
+    image: Tensor = batch.image * gain + shift
+    return dataclasses.replace(batch, image=image.contiguous(memory_format=torch.channels_last))
+
+
+def _load_lifter(model: DepthHMR, path: Path) -> None:
+    model.lifter.load_state_dict(torch.load(path, weights_only=True)["lifter"])
+
+
+def _validation_shard(run: Run) -> None:
+    from depthhmr.synth.splits import SPLITS
+
+    first, _ = SPLITS["val"]
+    for index in range(-(-run.train.validate_on // SHARD)):
+        render_shard(
+            run.folder / "validation", first + index * SHARD, min(SHARD, run.train.validate_on), run.render_size
+        )
+
+
+def _report(done: int, steps: int, images: int, watch: Stopwatch, means: dict[str, float], pool: ShardPool) -> None:
+    left = watch.wall / done * (steps - done)
+    terms = " ".join(f"{k.removeprefix('loss.')} {v:.3f}" for k, v in means.items())
+    speed = images / max(1e-9, watch.wall)
+    print(
+        f"[{done}/{steps}] {images} images {speed:.0f}/s {pool.refresh()} shards, {left / 60:.0f} min left | {terms}",
+        flush=True,
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def write_settings(run: Run) -> None:
+    """run.json: what a resumed or exported run is checked against. A changed network is refused, not silently mixed."""
+    path = run.folder / "run.json"
+    settings = {
+        "model": dataclasses.asdict(run.model),
+        "train": dataclasses.asdict(run.train),
+        "render_size": run.render_size,
+    }
+    if path.exists():
+        old = json.loads(path.read_text())["model"]
+        new = json.loads(json.dumps(settings["model"]))
+        changed = [name for name in new if old.get(name) != new[name]]
+        if changed:
+            raise UserError(
+                f"{run.folder} holds a run of another network: {', '.join(changed)} differ; choose another folder"
+            )
+    run.folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(settings, indent=1) + "\n")

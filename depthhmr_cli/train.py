@@ -1,0 +1,75 @@
+"""`depthhmr train`: the lifter first (no images), then the network on rendered people. Start it again to resume."""
+
+import argparse
+from pathlib import Path
+
+HELP = "train a network on synthetic people; resumes where it was cut"
+EXAMPLE = """example:
+  depthhmr train --preset tiny --run runs/state/tiny --images 400000 --workers 2
+  depthhmr export --run runs/state/tiny        (turns its best weights into the served model)
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EXAMPLE
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--preset", default="tiny", help="tiny (default), small or base")
+    parser.add_argument(
+        "--run", type=Path, default=Path("runs/state/tiny"), help="folder of the run (default: %(default)s)"
+    )
+    parser.add_argument("--size", type=int, help="side of the network input in pixels (default: the preset's)")
+    parser.add_argument("--images", type=int, default=400_000, help="length of the schedule (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=32, help="images per worker and step (default: %(default)s)")
+    parser.add_argument("--learning-rate", type=float, default=1.2e-3, help="peak rate (default: %(default)s)")
+    parser.add_argument(
+        "--decay-from", type=float, default=0.6, help="share of the schedule at full rate (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--lifter-steps", type=int, default=6000, help="batches of 512 people for the lifter (default: %(default)s)"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="processes that share each step (default: %(default)s)")
+    parser.add_argument("--renderers", type=int, default=1, help="processes that render samples (default: %(default)s)")
+    parser.add_argument(
+        "--render-size", type=int, default=192, help="pixels of rendered samples (default: %(default)s)"
+    )
+    parser.add_argument("--shards", type=int, default=120, help="cached shards of 512 samples (default: %(default)s)")
+    parser.add_argument(
+        "--first-shards", type=int, default=8, help="shards to wait for at the start (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--validate-every", type=int, default=20_000, help="images between validations (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--validate-on", type=int, default=256, help="images of the validation split (default: %(default)s)"
+    )
+    parser.add_argument("--init", type=Path, help="checkpoint whose weights a fresh run starts from")
+    parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True, help="bfloat16 where it is safe")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def run(args: argparse.Namespace) -> int:
+    import torch
+
+    from bodykit.errors import UserError
+    from depthhmr.config import PRESETS, TrainConfig, preset
+    from depthhmr.train import Run, train, write_settings
+    from depthhmr.train_lifter import train_lifter
+
+    if args.preset not in PRESETS:
+        raise UserError(f"expected --preset out of {', '.join(PRESETS)}, got {args.preset!r}")
+    if args.init is not None and not args.init.is_file():
+        raise UserError(f"expected a checkpoint at {args.init}, found none")
+    model = preset(args.preset, **({"size": args.size} if args.size else {}))
+    settings = TrainConfig(
+        images=args.images, batch=args.batch, learning_rate=args.learning_rate, decay_from=args.decay_from, bf16=args.bf16,
+        validate_every=args.validate_every, validate_on=args.validate_on, seed=args.seed,
+    )  # fmt: skip
+    plan = Run(
+        folder=args.run, model=model, train=settings, render_size=args.render_size, shards=args.shards,
+        first_shards=args.first_shards, renderers=args.renderers, workers=args.workers, init=args.init,
+    )  # fmt: skip
+    write_settings(plan)
+    torch.set_num_threads(1)
+    train_lifter(model, args.run / "lifter.pt", steps=args.lifter_steps, seed=args.seed)
+    train(plan)
+    return 0
