@@ -72,7 +72,9 @@ class BodyLayer(nn.Module):
         """Camera-frame rotations [P, 24, 3, 3] and positions [P, 24, 3] of all joints."""
         bones = torch.cat([translation[:, None], rest_joints[:, 1:] - rest_joints[:, self.parents[1:]]], dim=1)
         local = torch.cat([rotations, bones[..., None]], dim=-1)  # [P, 24, 3, 4]
-        nothing = torch.eye(3, 4, device=local.device).expand(len(local), 1, 3, 4)
+        nothing = local[:, :1] * 0 + torch.eye(
+            3, 4, device=local.device
+        )  # times 0: an exporter cannot fold the batch into it
         world = torch.cat([local, nothing], dim=1)  # [P, 25, 3, 4]
         for ancestor in self.jumps:
             above = world[:, ancestor]
