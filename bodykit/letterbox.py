@@ -40,6 +40,13 @@ class Letterbox:
         width, height = self.content
         return width / self.width, height / self.height
 
+    def pad(self, content: np.ndarray) -> np.ndarray:
+        """An image already resized to `content` -> the padded square, uint8 [size, size, 3]."""
+        square = np.full((self.size, self.size, 3), PAD_GREY, np.uint8)
+        (width, height), (left, top) = self.content, self.offset
+        square[top : top + height, left : left + width] = content
+        return square
+
     def intrinsics(self, camera: Intrinsics) -> Intrinsics:
         """The same camera, in letterboxed pixels."""
         (scale_x, scale_y), (left, top) = self.scale, self.offset
@@ -62,21 +69,6 @@ def letterbox(image: np.ndarray, size: int) -> tuple[np.ndarray, Letterbox]:
     """uint8 [H, W, 3] -> (uint8 [size, size, 3], where it lies). Bilinear with antialiasing, as in training."""
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise ValueError(f"expected a uint8 image of shape [H, W, 3], got {image.dtype} {list(image.shape)}")
-    return letterbox_picture(Image.fromarray(image), size)
-
-
-def letterbox_picture(
-    picture: Image.Image, size: int, *, original: tuple[int, int] | None = None
-) -> tuple[np.ndarray, Letterbox]:
-    """An RGB Pillow image -> (uint8 [size, size, 3], where it lies).
-
-    `original` is the (width, height) to account in when `picture` was already decoded at a smaller scale.
-    """
-    width, height = original or picture.size
-    box = Letterbox(width, height, size)
-    square = np.full((size, size, 3), PAD_GREY, np.uint8)
-    (content_width, content_height), (left, top) = box.content, box.offset
-    square[top : top + content_height, left : left + content_width] = picture.resize(
-        box.content, Image.Resampling.BILINEAR
-    )
-    return square, box
+    box = Letterbox(width=image.shape[1], height=image.shape[0], size=size)
+    content = Image.fromarray(image).resize(box.content, Image.Resampling.BILINEAR)
+    return box.pad(np.asarray(content)), box

@@ -1,0 +1,90 @@
+"""ONNX Runtime inside this process: the engine that needs nothing else."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+
+from bodykit.errors import UserError
+from bodykit.manifest import Manifest, TensorSpec
+from service.cpus import usable_cpus
+from service.engines.base import Engine, Tensors, check_outputs, describe
+from service.errors import EngineBadOutput
+from service.settings import Settings
+
+ONNX_DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
+
+
+class EmbeddedEngine(Engine):
+    """One session, one call at a time: a single inference already keeps all threads of the quota busy."""
+
+    name = "embedded"
+    concurrency = 1
+
+    def __init__(self, content: bytes, manifest: Manifest, *, threads: int = 0) -> None:
+        """Raises UserError when the graph cannot be loaded or does not honour the manifest. `threads` 0 means all."""
+        self._manifest = manifest
+        self._session = _open_session(content, threads or usable_cpus())
+        check_graph(self._session, manifest)
+        self._names = [spec.name for spec in manifest.outputs]
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="infer")
+
+    @classmethod
+    def open(cls, settings: Settings, manifest: Manifest, model_dir: Path) -> "EmbeddedEngine":
+        return cls(manifest.verified_onnx(model_dir), manifest, threads=settings.threads)
+
+    async def infer(self, tensors: Tensors) -> Tensors:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, self._run, tensors)
+
+    async def ready(self) -> bool:
+        return True
+
+    async def aclose(self) -> None:
+        self._worker.shutdown(wait=True, cancel_futures=True)
+
+    def _run(self, tensors: Tensors) -> Tensors:
+        try:
+            values = self._session.run(self._names, dict(tensors))
+        except Exception as error:  # onnxruntime raises a family of its own, and plain RuntimeError
+            raise EngineBadOutput("the network failed on this input") from error
+        return check_outputs(self._manifest, dict(zip(self._names, values, strict=True)))
+
+
+def check_graph(session: ort.InferenceSession, manifest: Manifest) -> None:
+    """Raise UserError unless the graph's inputs and outputs are those of the manifest."""
+    sides = (("input", manifest.inputs, session.get_inputs()), ("output", manifest.outputs, session.get_outputs()))
+    for side, specs, nodes in sides:
+        found = {node.name: node for node in nodes}
+        for spec in specs:
+            if spec.name not in found:
+                raise UserError(
+                    f"the network has no {side} {spec.name}, which its manifest promises; it has {', '.join(found)}"
+                )
+            _check_node(side, spec, found[spec.name])
+    if surplus := {node.name for node in session.get_inputs()} - {spec.name for spec in manifest.inputs}:
+        raise UserError(f"the network wants inputs that its manifest does not know: {', '.join(sorted(surplus))}")
+
+
+def _check_node(side: str, spec: TensorSpec, node: Any) -> None:
+    dtype = ONNX_DTYPES.get(node.type, node.type)
+    # An axis that the graph leaves open is a name or None; only known lengths can contradict the manifest.
+    agrees = len(node.shape) == len(spec.shape) and all(
+        not isinstance(axis, int) or wanted in (-1, axis) for wanted, axis in zip(spec.shape, node.shape, strict=True)
+    )
+    if dtype != spec.dtype or not agrees:
+        raise UserError(f"the network's {side} {spec.name} is {dtype} {node.shape}, its manifest says {describe(spec)}")
+
+
+def _open_session(content: bytes, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors only; a warning per graph optimisation helps nobody
+    # Spinning threads take the processor from decoding and from the event loop.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise UserError(f"the network cannot be loaded: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,136 @@
+"""Everything that can go wrong with a request, and what a client is told about it.
+
+    ServiceError
+    ├── RequestError                 the caller can mend it
+    │   ├── MalformedRequest         the message itself is broken
+    │   ├── InvalidParameter         an option has an impossible value, or does not exist
+    │   ├── InvalidImage             an image of a known format that cannot be decoded
+    │   ├── UnsupportedMedia         not a JPEG, PNG or WebP image
+    │   ├── ImageTooLarge            too many pixels
+    │   ├── BodyTooLarge             too many bytes
+    │   ├── NotAcceptable            no such output format
+    │   ├── SlowClient               the body did not arrive in time
+    │   ├── NotFound
+    │   └── MethodNotAllowed
+    ├── Unavailable                  the caller may try again
+    │   ├── Starting
+    │   ├── Overloaded
+    │   └── EngineUnavailable
+    ├── DeadlineExceeded
+    ├── EngineBadOutput              the engine answered nonsense; the answer was thrown away
+    └── InternalError                a fault of ours; details are in the log, never in the reply
+
+Each class carries its own status for both protocols, so an edge needs no case analysis.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One thing wrong with one named part of a request."""
+
+    field: str
+    message: str
+
+
+class ServiceError(Exception):
+    """Base of all errors that reach a client. The message is a sentence for the caller."""
+
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+    http: ClassVar[int] = 500
+    grpc: ClassVar[str] = "INTERNAL"
+
+    def __init__(self, detail: str, *, errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = tuple(errors)
+
+
+class RequestError(ServiceError):
+    """The request is at fault."""
+
+    code, title, http, grpc = "bad-request", "Bad request", 400, "INVALID_ARGUMENT"
+
+
+class MalformedRequest(RequestError):
+    code, title, http = "malformed-request", "Malformed request", 400
+
+
+class InvalidParameter(RequestError):
+    """Names the option in `errors`."""
+
+    code, title, http = "invalid-parameter", "Invalid parameter", 422
+
+    @classmethod
+    def named(cls, field: str, message: str) -> "InvalidParameter":
+        return cls(f"{field}: {message}", errors=[FieldError(field, message)])
+
+
+class InvalidImage(RequestError):
+    code, title, http = "invalid-image", "Image cannot be decoded", 422
+
+
+class UnsupportedMedia(RequestError):
+    code, title, http = "unsupported-media", "Unsupported media type", 415
+
+
+class ImageTooLarge(RequestError):
+    code, title, http = "image-too-large", "Image has too many pixels", 413
+
+
+class BodyTooLarge(RequestError):
+    code, title, http, grpc = "body-too-large", "Body has too many bytes", 413, "RESOURCE_EXHAUSTED"
+
+
+class NotAcceptable(RequestError):
+    code, title, http = "not-acceptable", "Not acceptable", 406
+
+
+class SlowClient(RequestError):
+    code, title, http, grpc = "request-timeout", "Request timeout", 408, "DEADLINE_EXCEEDED"
+
+
+class NotFound(RequestError):
+    code, title, http, grpc = "not-found", "Not found", 404, "NOT_FOUND"
+
+
+class MethodNotAllowed(RequestError):
+    code, title, http, grpc = "method-not-allowed", "Method not allowed", 405, "UNIMPLEMENTED"
+
+
+class Unavailable(ServiceError):
+    """Not now; `retry_after_s` says when to ask again."""
+
+    code, title, http, grpc = "unavailable", "Service unavailable", 503, "UNAVAILABLE"
+
+    def __init__(self, detail: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class Starting(Unavailable):
+    code, title = "starting", "Service is starting"
+
+
+class Overloaded(Unavailable):
+    code, title = "overloaded", "Service is overloaded"
+
+
+class EngineUnavailable(Unavailable):
+    code, title = "engine-unavailable", "Engine unavailable"
+
+
+class DeadlineExceeded(ServiceError):
+    code, title, http, grpc = "deadline-exceeded", "Deadline exceeded", 504, "DEADLINE_EXCEEDED"
+
+
+class EngineBadOutput(ServiceError):
+    code, title, http, grpc = "engine-bad-output", "The engine's answer is unusable", 502, "INTERNAL"
+
+
+class InternalError(ServiceError):
+    code, title, http, grpc = "internal", "Internal error", 500, "INTERNAL"

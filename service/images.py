@@ -1,0 +1,205 @@
+"""Bytes of a picture -> what the network takes. The only place that decodes, and the only one that knows EXIF.
+
+The header is judged before a single pixel is decoded: format by content, one frame, size limits. Everything Pillow can
+raise is translated here.
+"""
+
+import io
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from bodykit.letterbox import Letterbox
+from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
+
+FORMATS = ("JPEG", "PNG", "WEBP")  # a phone's MPO file is a JPEG with more pictures behind the first
+# Second line of defence behind `ImageLimits`: Pillow's warning from 89 megapixels on becomes an error.
+warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+# A progressive JPEG of few bytes can ask for thousands of passes over all its pixels; real ones have about ten.
+MAX_JPEG_SCANS = 100
+START_OF_SCAN = b"\xff\xda"
+
+# Decode a JPEG at a smaller scale only while this many times the network's pixels remain: the antialiasing of the last
+# step then still averages over real pixels.
+OVERSAMPLING = 2
+
+WHITE = (255, 255, 255)
+EXIF_ORIENTATION, EXIF_IFD, EXIF_FOCAL_35MM = 0x0112, 0x8769, 0xA405
+DIAGONAL_35MM = 43.2666  # mm, of the 36 x 24 mm frame that "35 mm equivalent" speaks of
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
+
+# First bytes -> the name that a person knows the format by.
+SIGNATURES = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"%PDF", "PDF"),
+    (b"8BPS", "PSD"),
+    (b"%!PS", "EPS"),
+    (b"SIMPLE", "FITS"),
+    (b"PK\x03\x04", "ZIP"),
+    (b"<svg", "SVG"),
+)
+
+
+@dataclass(frozen=True)
+class ImageLimits:
+    max_megapixels: float = 40.0
+    max_side: int = 12_000  # pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """One decoded picture, upright. `width` and `height` are those of the upright original."""
+
+    width: int
+    height: int
+    square: np.ndarray  # uint8 [S, S, 3], letterboxed
+    box: Letterbox
+    focal_px: float | None  # from EXIF
+
+
+def decode(content: bytes, *, size: int, limits: ImageLimits) -> Photo:
+    """Decode for a network of input side `size`.
+
+    Raises UnsupportedMedia (not JPEG, PNG or WebP), InvalidImage (damaged, animated) or ImageTooLarge.
+    """
+    with _opened(content, limits) as picture:
+        orientation, focal_35mm = _exif(picture)
+        stored = picture.size
+        width, height = stored[::-1] if orientation in SIDEWAYS else stored
+        box = Letterbox(width, height, size)
+        fitted = box.content[::-1] if orientation in SIDEWAYS else box.content
+        picture.draft("RGB", (OVERSAMPLING * fitted[0], OVERSAMPLING * fitted[1]))
+        # The scaled decoder rounds up to whole pixels; the part that is picture is given to the resampler exactly.
+        shrink = _scale_of(picture, stored)
+        content_area = (0.0, 0.0, stored[0] / shrink, stored[1] / shrink)
+        small = _rgb(picture).resize(fitted, Image.Resampling.BILINEAR, box=content_area)
+        return Photo(width, height, box.pad(np.asarray(_upright(small, orientation))), box, _focal(focal_35mm, stored))
+
+
+def upright_pixels(content: bytes, *, limits: ImageLimits) -> np.ndarray:
+    """The whole picture, upright, uint8 [H, W, 3]. Raises as `decode` does."""
+    with _opened(content, limits) as picture:
+        orientation, _ = _exif(picture)
+        return np.asarray(_upright(_rgb(picture), orientation))
+
+
+def sniff(content: bytes) -> str | None:
+    """The format that the first bytes announce, None when they announce none known here."""
+    head = content[:512]
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[4:8] == b"ftyp":
+        return "AVIF" if head[8:12] in (b"avif", b"avis") else "HEIC or video"
+    for signature, name in SIGNATURES:
+        if head.startswith(signature):
+            return name
+    return "HTML or XML" if head.lstrip().startswith(b"<") else None
+
+
+@contextmanager
+def _opened(content: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
+    """The picture with its header read and judged, its pixels not yet decoded."""
+    if not content:
+        raise InvalidImage("expected a JPEG, PNG or WebP image, got an empty body")
+    found = sniff(content)
+    if found not in FORMATS:
+        what = f"a {found} file" if found else "something else"
+        hint = "; send one frame of it as JPEG, PNG or WebP" if found == "GIF" else ""
+        raise UnsupportedMedia(f"expected a JPEG, PNG or WebP image, got {what} ({len(content)} bytes){hint}")
+    with _pillow_errors(found, content), Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+        _check_size(picture.size, limits)
+        if getattr(picture, "is_animated", False) and picture.format != "MPO":
+            raise InvalidImage(f"expected a still picture, got an animated {found} of {picture.n_frames} frames")
+        if found == "JPEG" and (scans := content.count(START_OF_SCAN)) > MAX_JPEG_SCANS:
+            raise InvalidImage(f"a JPEG may have at most {MAX_JPEG_SCANS} scans, this one has {scans}")
+        if found != "JPEG":
+            picture.load()  # reading the EXIF of a PNG decodes it; a damaged one must fail here, not be taken for bare
+        yield picture
+
+
+@contextmanager
+def _pillow_errors(found: str, content: bytes) -> Iterator[None]:
+    try:
+        yield
+    except (InvalidImage, UnsupportedMedia, ImageTooLarge):
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageTooLarge("the picture has more pixels than any decoder here accepts") from error
+    except Exception as error:  # decoders of hostile bytes raise whatever they stumble over
+        raise InvalidImage(f"the {found} image is damaged or truncated ({len(content)} bytes)") from error
+
+
+def _check_size(size: tuple[int, int], limits: ImageLimits) -> None:
+    width, height = size
+    if max(size) > limits.max_side:
+        raise ImageTooLarge(f"a side may have at most {limits.max_side} pixels, the picture is {width} x {height}")
+    if width * height > limits.max_megapixels * 1e6:
+        raise ImageTooLarge(
+            f"a picture may have at most {limits.max_megapixels:g} megapixels, "
+            f"this one is {width} x {height} = {width * height / 1e6:.1f}"
+        )
+
+
+def _exif(picture: Image.Image) -> tuple[int, float | None]:
+    """Orientation (1..8) and the 35 mm equivalent focal length in mm. Broken or absurd EXIF counts as none."""
+    try:
+        exif = picture.getexif()
+        orientation = exif.get(EXIF_ORIENTATION, 1)
+        focal = exif.get_ifd(EXIF_IFD).get(EXIF_FOCAL_35MM)
+        focal_35mm = float(focal) if focal is not None else None
+    except Exception:  # EXIF is a stranger's binary; a photo is worth more than its notes
+        return 1, None
+    orientation = orientation if orientation in TURNS else 1
+    # 5 mm is a fisheye's rim, 2000 mm a telescope; 0 is how cameras write "unknown".
+    plausible = focal_35mm is not None and math.isfinite(focal_35mm) and 5 <= focal_35mm <= 2000
+    return orientation, focal_35mm if plausible else None
+
+
+def _focal(focal_35mm: float | None, size: tuple[int, int]) -> float | None:
+    """Focal length in pixels; equivalence is by diagonal (CIPA DCG-001), so that any aspect ratio is served."""
+    return None if focal_35mm is None else focal_35mm * math.hypot(*size) / DIAGONAL_35MM
+
+
+def _scale_of(picture: Image.Image, stored: tuple[int, int]) -> int:
+    """By how much the scaled decoder shrinks: 1, 2, 4 or 8."""
+    return max(1, round(max(stored) / max(picture.size)))
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    """Any mode that the allowed formats have -> RGB. Transparency goes onto white, 16-bit grey keeps its high byte."""
+    picture.load()
+    if picture.mode == "RGB" and "transparency" not in picture.info:
+        return picture
+    if picture.mode.startswith("I"):
+        high_byte = (np.asarray(picture).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
+        return Image.fromarray(high_byte).convert("RGB")
+    if picture.has_transparency_data:
+        layered = picture.convert("RGBA")
+        page = Image.new("RGB", layered.size, WHITE)
+        page.paste(layered, mask=layered.getchannel("A"))
+        return page
+    return picture.convert("RGB")
+
+
+def _upright(picture: Image.Image, orientation: int) -> Image.Image:
+    return picture.transpose(TURNS[orientation]) if orientation in TURNS else picture

@@ -1,0 +1,45 @@
+"""What a caller may ask for, with its bounds. Knows nothing of how a protocol spells it."""
+
+import math
+from dataclasses import dataclass
+
+from bodykit.camera import DEFAULT_FOV_DEGREES, Intrinsics
+from service.errors import InvalidParameter
+from service.results import Camera
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of one reconstruction; None takes the default. Raises InvalidParameter for impossible values.
+
+    Intrinsics are pixels of the upright (EXIF-rotated) image. `fov_degrees` spans its longer side.
+    """
+
+    threshold: float | None = None  # (0, 1]; default: the manifest's
+    max_people: int | None = None
+    fov_degrees: float | None = None
+    intrinsics: Intrinsics | None = None
+    vertices: bool = False
+    depth: bool = False
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not 0 < self.threshold <= 1:
+            raise InvalidParameter.named("threshold", f"must lie in (0, 1], got {self.threshold}")
+        if self.max_people is not None and self.max_people < 1:
+            raise InvalidParameter.named("max_people", f"must be at least 1, got {self.max_people}")
+        if self.fov_degrees is not None:
+            # The limits keep the focal length finite and the picture in front of the camera.
+            if not (math.isfinite(self.fov_degrees) and 1 <= self.fov_degrees <= 175):
+                raise InvalidParameter.named("fov_degrees", f"must lie in [1, 175] degrees, got {self.fov_degrees}")
+            if self.intrinsics is not None:
+                raise InvalidParameter.named("fov_degrees", "cannot be given together with fx, fy, cx, cy")
+
+    def camera(self, width: int, height: int, exif_focal_px: float | None) -> Camera:
+        """The camera to assume for an upright image: what was given, else EXIF, else the default field of view."""
+        if self.intrinsics is not None:
+            return Camera(self.intrinsics, "given")
+        if self.fov_degrees is not None:
+            return Camera(Intrinsics.from_fov(width, height, self.fov_degrees), "given")
+        if exif_focal_px is not None:
+            return Camera(Intrinsics(exif_focal_px, exif_focal_px, width / 2, height / 2), "exif")
+        return Camera(Intrinsics.from_fov(width, height, DEFAULT_FOV_DEGREES), "default")

@@ -1,0 +1,32 @@
+"""Puts the HTTP application together. Knows nothing of engines."""
+
+from fastapi import FastAPI
+
+from service import __version__
+from service.recovery import MeshRecovery
+from service.rest.bodylimit import BodyLimit
+from service.rest.info import health_router, info_router
+from service.rest.page import page_router
+from service.rest.problems import HANDLERS
+from service.rest.reconstruct import reconstruct_router
+from service.rest.requestid import RequestId
+
+
+def create_app(core: MeshRecovery, *, max_body_bytes: int, body_timeout_s: float = 30.0) -> FastAPI:
+    """The REST service over `core`. Whoever calls this opens and closes the core."""
+    app = FastAPI(
+        title="DepthHMR",
+        version=__version__,
+        description="An image in, every person in it back as a posed, shaped, metrically placed 3D body.",
+        exception_handlers=HANDLERS,
+        docs_url=None,  # FastAPI's pages load scripts from a CDN; ours is in service/rest/page
+        redoc_url=None,
+    )
+    app.include_router(reconstruct_router(core, body_timeout_s=body_timeout_s))
+    app.include_router(health_router(core))
+    app.include_router(info_router(core))
+    app.include_router(page_router())
+    # The last one added is the outermost: an oversized body is refused under its request id.
+    app.add_middleware(BodyLimit, limit=max_body_bytes)
+    app.add_middleware(RequestId)
+    return app

@@ -1,0 +1,111 @@
+"""What is loaded, whose it is, and whether it works."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from bodykit.body import JOINT_NAMES
+from service import __version__
+from service.errors import EngineUnavailable, InvalidParameter, NotFound, Starting
+from service.formats import model_json
+from service.metrics import CONTENT_TYPE
+from service.recovery import MeshRecovery
+from service.rest.schemas import PROBLEMS
+from service.results import FRAME
+
+NOT_NOW: dict[int | str, dict[str, Any]] = {503: PROBLEMS[503]}
+SOFTWARE_LICENSE = "Apache-2.0"
+
+
+def health_router(core: MeshRecovery) -> APIRouter:
+    """Probes. `live` never asks the engine: restarting this process would not mend another one."""
+    router = APIRouter(prefix="/v1/health", tags=["health"])
+
+    @router.get("/live")
+    async def live() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "live"}
+
+    @router.get("/startup", responses=NOT_NOW)
+    async def startup() -> dict[str, str]:
+        """The network has answered at least once."""
+        if not core.warm:
+            raise Starting("the network has not answered yet")
+        return {"status": "started"}
+
+    @router.get("/ready", responses=NOT_NOW)
+    async def ready() -> dict[str, str]:
+        """A real inference succeeded, and the engine can be reached."""
+        if not core.warm:
+            raise Starting("the network has not answered yet")
+        if not await core.ready():
+            raise EngineUnavailable("the engine cannot be reached")
+        return {"status": "ready"}
+
+    return router
+
+
+def info_router(core: MeshRecovery) -> APIRouter:
+    router = APIRouter(tags=["info"])
+    manifest, body = core.manifest, core.body
+
+    @router.get("/v1/version")
+    async def version() -> dict[str, str]:
+        return {"name": "depthhmr", "version": __version__, "engine": core.engine.name}
+
+    @router.get("/v1/models")
+    async def models() -> dict[str, Any]:
+        return {"models": [model_json(manifest)]}
+
+    @router.get("/v1/models/{name}", responses={404: {"description": "no such model"}})
+    async def model(name: str) -> dict[str, Any]:
+        """The whole manifest: tensors, training data, benchmark scores."""
+        if name != manifest.name:
+            raise NotFound(f"there is no model {name[:100]!r}; loaded is {manifest.name!r}")
+        return manifest.to_json()
+
+    @router.get("/v1/body")
+    async def body_facts(request: Request) -> dict[str, Any]:
+        """Joints and, with `include=faces`, the triangles that all people share."""
+        include = _body_include(request)
+        facts: dict[str, Any] = {
+            "name": body.name,
+            "version": body.version,
+            "sha256": body.sha256,
+            "license": body.license,
+            "joint_names": JOINT_NAMES,
+            "parents": body.parents,
+            "vertex_count": len(body.template),
+            "face_count": len(body.faces),
+            "frame": FRAME,
+        }
+        if "faces" in include:
+            facts["faces"] = body.faces.tolist()
+        return facts
+
+    @router.get("/v1/license")
+    async def license_facts() -> dict[str, Any]:
+        return {
+            "software": SOFTWARE_LICENSE,
+            "model": {"name": manifest.name, "license": manifest.license, "data": manifest.data},
+            "body": {"name": body.name, "license": body.license},
+        }
+
+    @router.get("/metrics", response_class=Response, tags=["health"])
+    async def metrics() -> Response:
+        """Prometheus text format."""
+        return Response(core.metrics.text(), media_type=CONTENT_TYPE)
+
+    return router
+
+
+def _body_include(request: Request) -> set[str]:
+    include: set[str] = set()
+    for name, value in request.query_params.multi_items():
+        if name != "include":
+            raise InvalidParameter.named(name[:100], "unknown option; known is include")
+        include |= {item.strip() for item in value.split(",") if item.strip()}
+    if unknown := include - {"faces"}:
+        raise InvalidParameter.named("include", f"expected faces, got {sorted(unknown)[0][:40]!r}")
+    return include

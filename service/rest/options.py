@@ -1,0 +1,107 @@
+"""Query and form fields -> options of the core. All faults of a request are told at once."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from bodykit.camera import Intrinsics
+from bodykit.meshio import WRITERS
+from service.errors import FieldError, InvalidParameter
+from service.options import Options
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
+INCLUDE = ("vertices", "depth")
+INTRINSICS = ("fx", "fy", "cx", "cy")
+
+
+@dataclass(frozen=True)
+class RestOptions:
+    """What one HTTP request asks for."""
+
+    core: Options
+    mesh: str = "glb"  # format of the single people in a ZIP
+
+
+def parse_options(fields: Iterable[tuple[str, str]]) -> RestOptions:
+    """Read `fields`, (name, text) pairs. Raises InvalidParameter that names every fault."""
+    given: dict[str, Any] = {}
+    include: set[str] = set()
+    errors: list[FieldError] = []
+    for name, text in fields:
+        parser = PARSERS.get(name)
+        if parser is None:
+            errors.append(FieldError(name[:100], f"unknown option; known are {', '.join(PARSERS)}"))
+        elif name in given and name != "include":
+            errors.append(FieldError(name, "given more than once"))
+        else:
+            try:
+                given[name] = parser(text)
+                include |= given[name] if name == "include" else set()
+            except ValueError as error:
+                errors.append(FieldError(name, str(error)))
+    intrinsics = _intrinsics(given, errors)
+    if errors:
+        raise _all_of(errors)
+    core = Options(
+        threshold=given.get("threshold"),
+        max_people=given.get("max_people"),
+        fov_degrees=given.get("fov_degrees"),
+        intrinsics=intrinsics,
+        vertices="vertices" in include,
+        depth="depth" in include,
+    )
+    return RestOptions(core, mesh=given.get("mesh", "glb"))
+
+
+def number(text: str) -> float:
+    if not NUMBER.fullmatch(text.strip()):
+        raise ValueError(f"expected a number, got {text[:40]!r}")
+    return float(text)
+
+
+def whole_number(text: str) -> int:
+    if not re.fullmatch(r"[+-]?\d{1,18}", text.strip(), re.ASCII):
+        raise ValueError(f"expected a whole number, got {text[:40]!r}")
+    return int(text)
+
+
+def one_of(choices: Iterable[str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"expected one of {', '.join(choices)}, got {text[:40]!r}")
+        return text
+
+    return parse
+
+
+def include_list(text: str) -> set[str]:
+    return {one_of(INCLUDE)(item.strip()) for item in text.split(",") if item.strip()}
+
+
+PARSERS: dict[str, Callable[[str], Any]] = {
+    "threshold": number,
+    "max_people": whole_number,
+    "include": include_list,
+    "fov_degrees": number,
+    **dict.fromkeys(INTRINSICS, number),
+    "mesh": one_of(tuple(WRITERS)),
+}
+
+
+def _intrinsics(given: dict[str, Any], errors: list[FieldError]) -> Intrinsics | None:
+    found = [name for name in INTRINSICS if name in given]
+    if not found:
+        return None
+    if missing := [name for name in INTRINSICS if name not in given]:
+        errors.append(FieldError(missing[0], f"missing; fx, fy, cx, cy go together, got only {', '.join(found)}"))
+        return None
+    try:
+        return Intrinsics(*(given[name] for name in INTRINSICS))
+    except ValueError as error:
+        errors.append(FieldError(str(error).split(" ", 1)[0], str(error)))
+        return None
+
+
+def _all_of(errors: list[FieldError]) -> InvalidParameter:
+    return InvalidParameter("; ".join(f"{error.field}: {error.message}" for error in errors), errors=errors)

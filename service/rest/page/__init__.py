@@ -1,0 +1,39 @@
+"""The web page and the API reference: static files of our own under a strict content security policy."""
+
+from importlib.resources import files
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+PAGES = {
+    "/": ("index.html", "text/html"),
+    "/docs": ("docs.html", "text/html"),
+    "/static/page.js": ("page.js", "text/javascript"),
+    "/static/docs.js": ("docs.js", "text/javascript"),
+    "/static/page.css": ("page.css", "text/css"),
+}
+
+
+def page_router() -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+    for path, (name, media_type) in PAGES.items():
+        router.add_api_route(path, _sender(name, media_type), methods=["GET", "HEAD"])
+    return router
+
+
+def _sender(name: str, media_type: str):
+    content = files(__name__).joinpath(name).read_bytes()
+
+    async def send() -> Response:
+        return Response(content, media_type=media_type, headers=HEADERS)
+
+    return send

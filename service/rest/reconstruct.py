@@ -1,0 +1,38 @@
+"""POST /v1/reconstruct: one image in, its people out."""
+
+from dataclasses import replace
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from service.formats import FORMATS, Job
+from service.recovery import MeshRecovery
+from service.rest.negotiation import choose
+from service.rest.options import parse_options
+from service.rest.requestid import request_id_of
+from service.rest.schemas import REQUEST, RESPONSES
+from service.rest.uploads import read_upload
+from service.results import Recovery
+
+BY_MEDIA_TYPE = {item.media_type: item for item in FORMATS}
+
+
+def reconstruct_router(core: MeshRecovery, *, body_timeout_s: float) -> APIRouter:
+    router = APIRouter(tags=["reconstruct"])
+
+    async def reconstruct(request: Request) -> Response:
+        """Recover every person in one image: pose, shape and place, in metres."""
+        format_ = BY_MEDIA_TYPE[choose(",".join(request.headers.getlist("accept")), list(BY_MEDIA_TYPE))]
+        upload = await read_upload(request, timeout_s=body_timeout_s)
+        options = parse_options([*request.query_params.multi_items(), *upload.fields])
+        request_id = request_id_of(request.scope)
+
+        def write(recovery: Recovery) -> bytes:
+            return format_.write(Job(recovery, core.manifest, core.body, core.limits, request_id, options.mesh))
+
+        wanted = replace(options.core, vertices=options.core.vertices or format_.vertices)
+        return Response(await core.recover(upload.content, wanted, write), media_type=format_.media_type)
+
+    router.add_api_route("/v1/reconstruct", reconstruct, methods=["POST"], responses=RESPONSES, openapi_extra=REQUEST)
+    router.add_api_route("/reconstruct", reconstruct, methods=["POST"], include_in_schema=False)
+    return router

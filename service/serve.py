@@ -1,0 +1,119 @@
+"""Composition root: settings -> engine -> core -> REST, in one process; and the way down again."""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from bodykit.body import load_body
+from bodykit.errors import UserError
+from bodykit.manifest import Manifest
+from service import __version__
+from service.engines import open_engine
+from service.errors import ServiceError
+from service.images import ImageLimits
+from service.recovery import MeshRecovery
+from service.rest.app import create_app
+from service.settings import Settings
+
+log = logging.getLogger("service")
+WARM_UP_RETRY_S = 0.5
+# Connections beyond the images that may wait: health probes and refusals must still get through.
+BACKLOG = 512
+
+
+def open_core(settings: Settings) -> MeshRecovery:
+    """Load model and body and pair them. Raises UserError when something is missing, damaged or does not fit."""
+    manifest = Manifest.read(settings.model_dir)
+    body = load_body(settings.body)
+    engine = open_engine(settings, manifest, settings.model_dir)
+    return MeshRecovery(
+        engine,
+        manifest,
+        body,
+        limits=ImageLimits(max_megapixels=settings.max_megapixels, max_side=settings.max_side),
+        max_people=settings.max_people,
+        max_concurrency=settings.max_concurrency,
+        timeout_s=settings.request_timeout_s,
+    )
+
+
+def serve(settings: Settings) -> int:
+    """Run the service until SIGTERM or SIGINT. Returns the exit status; raises UserError when it cannot start."""
+    begin = time.perf_counter()
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    with listen(settings.host, settings.port) as listener:
+        core = open_core(settings)
+        server = _Server(_uvicorn_config(core, settings))
+        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+            runner.run(_run(server, core, listener, begin))
+    return 0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket, before anything slow is loaded. Raises UserError when the port cannot be had."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"cannot listen on {host} port {port}: {reason}; choose another with --port") from error
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that ends by returning. The original raises the signal again, which would skip what comes after it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+
+def _uvicorn_config(core: MeshRecovery, settings: Settings) -> uvicorn.Config:
+    app = create_app(core, max_body_bytes=settings.max_body_bytes, body_timeout_s=settings.request_timeout_s)
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_timeout_s,
+    )
+
+
+async def _run(server: uvicorn.Server, core: MeshRecovery, listener: socket.socket, begin: float) -> None:
+    warming = asyncio.create_task(_warm_up(core, listener, begin))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        warming.cancel()
+        await core.aclose()
+    print("depthhmr stopped", flush=True)
+
+
+async def _warm_up(core: MeshRecovery, listener: socket.socket, begin: float) -> None:
+    """Ask the network until it answers (another process may still be starting), then say so in one line."""
+    while not core.warm:
+        try:
+            await core.warm_up()
+        except ServiceError as error:
+            log.warning("the engine %s does not answer yet: %s", core.engine.name, error.detail)
+            await asyncio.sleep(WARM_UP_RETRY_S)
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    print(
+        f"depthhmr {__version__} is ready at http://{shown}:{port} after {time.perf_counter() - begin:.1f} s "
+        f"(engine {core.engine.name}, model {core.manifest.name} {core.manifest.version})",
+        flush=True,
+    )

@@ -1,0 +1,75 @@
+"""All settings, read once: defaults, then a TOML file, then the environment (`DEPTHHMR_*`), then flags."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from bodykit.errors import UserError
+
+PREFIX = "DEPTHHMR_"
+FILE_VARIABLE = PREFIX + "SETTINGS"
+MODEL_FOLDER = Path("model_repository") / "depthhmr"
+
+
+def default_model_dir() -> Path:
+    """The model beside the source tree; an installed package looks in the working directory."""
+    beside = Path(__file__).resolve().parents[1] / MODEL_FOLDER
+    return beside if beside.is_dir() else MODEL_FOLDER
+
+
+class Settings(BaseSettings):
+    """One frozen value, made in the composition root and passed down."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535, description="0 takes any free port")
+    engine: str = Field("embedded", description="embedded, or another name in service.engines.ENGINES")
+    model_dir: Path = Field(default_factory=default_model_dir, description="folder with manifest.json and 1/model.onnx")
+    body: Path | None = Field(None, description="body file; none takes the free body")
+    threads: int = Field(0, ge=0, le=256, description="threads of the network; 0 follows the CPU quota")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+
+    max_body_bytes: int = Field(16 * 2**20, ge=1024)
+    # Pillow's own bomb check stays at 89 megapixels; a limit above it could never be reached.
+    max_megapixels: float = Field(40.0, gt=0, le=80)
+    max_side: int = Field(12_000, ge=1, le=60_000, description="pixels")
+    max_people: int = Field(64, ge=1, le=1024)
+    max_concurrency: int = Field(32, ge=1, description="images in work or waiting; more are refused with 503")
+    request_timeout_s: float = Field(30.0, gt=0)
+    shutdown_timeout_s: int = Field(10, ge=1, description="time that running requests get after SIGTERM")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        sources = (init_settings, env_settings)
+        path = os.environ.get(FILE_VARIABLE)
+        return (*sources, TomlConfigSettingsSource(settings_cls, Path(path))) if path else sources
+
+
+def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
+    """Settings from file, environment and `flags` (None values mean "not given"). Raises UserError in plain words."""
+    path = os.environ.get(FILE_VARIABLE)
+    if path and not Path(path).is_file():
+        raise UserError(f"the settings file {path} (from {FILE_VARIABLE}) does not exist")
+    try:
+        return Settings(**{name: value for name, value in (flags or {}).items() if value is not None})
+    except ValidationError as error:
+        raise UserError("; ".join(_sentence(item) for item in error.errors())) from error
+    except ValueError as error:  # a TOML file that is no TOML
+        raise UserError(f"the settings file {path} cannot be read: {error}") from error
+
+
+def _sentence(item: Any) -> str:
+    name = ".".join(str(part) for part in item["loc"])
+    return f"setting {name} ({PREFIX}{name.upper()}): {item['msg'].lower()}, got {item['input']!r}"

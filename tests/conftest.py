@@ -1,0 +1,171 @@
+"""Shared pieces: a complete, real model folder with a tiny network in it, and pictures it finds people in."""
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bodykit.body import load_body
+from bodykit.manifest import ONNX_PATH, BodyId, Manifest, TensorSpec, sha256_of
+
+SIZE, QUERIES = 32, 3
+DISTANCES_M = (3.0, 2.0, 4.0)  # of the three people the tiny network knows; the second is the nearest
+QUADRANTS = ((0, 0), (0, SIZE // 2), (SIZE // 2, 0))  # top left, top right, bottom left (row, column)
+BRIGHT = 200  # a quadrant this bright or brighter holds a person
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("DEPTHHMR_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def model_dir(tmp_path_factory) -> Path:
+    """A model folder whose network finds one person in each bright quadrant but the last. See `tiny_network`."""
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    content = tiny_network()
+    (folder / ONNX_PATH).parent.mkdir(parents=True)
+    (folder / ONNX_PATH).write_bytes(content)
+    tiny_manifest(sha256_of(content)).write(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def people_jpeg() -> bytes:
+    """A JPEG of 96 x 64 pixels in which the tiny network finds two people."""
+    return encoded(people_picture(96, 64))
+
+
+def people_picture(width: int, height: int) -> Image.Image:
+    """A dark picture with a bright top: the tiny network finds a person top left and one top right."""
+    pixels = np.full((height, width, 3), 10, np.uint8)
+    pixels[: height // 2] = 250
+    return Image.fromarray(pixels)
+
+
+def encoded(picture: Image.Image, format_name: str = "JPEG", **options) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format_name, **options)
+    return buffer.getvalue()
+
+
+def tiny_manifest(sha256: str) -> Manifest:
+    body = load_body()
+    return Manifest(
+        name="tiny",
+        version="1",
+        preset="test",
+        input_size=SIZE,
+        queries=QUERIES,
+        threshold=0.5,
+        opset=18,
+        inputs=(TensorSpec("image", "uint8", (-1, SIZE, SIZE, 3)), TensorSpec("intrinsics", "float32", (-1, 4))),
+        outputs=(
+            TensorSpec("scores", "float32", (-1, QUERIES)),
+            TensorSpec("rotations", "float32", (-1, QUERIES, 24, 3, 3)),
+            TensorSpec("betas", "float32", (-1, QUERIES, 10)),
+            TensorSpec("translation", "float32", (-1, QUERIES, 3)),
+            TensorSpec("boxes", "float32", (-1, QUERIES, 4)),
+            TensorSpec("depth", "float32", (-1, SIZE // 4, SIZE // 4)),
+        ),
+        body=BodyId(body.name, body.version, body.sha256),
+        data="none",
+        license="Apache-2.0",
+        sha256=sha256,
+    )
+
+
+def tiny_network() -> bytes:
+    """ONNX with the whole contract. Each query watches the middle of one quadrant of the square; its score is how
+    much brighter than `BRIGHT` that is, through a sigmoid. Everyone stands upright, faces the camera, and is placed
+    on the ray through the quadrant's middle (with the given intrinsics) at a fixed distance.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    half, margin = SIZE // 2, SIZE // 8
+    upright = np.tile(np.eye(3, dtype=np.float32), (QUERIES, 24, 1, 1))
+    upright[:, 0] = np.diag([1, -1, -1])
+    centres = np.array([[column + half / 2, row + half / 2] for row, column in QUADRANTS], np.float32)
+    boxes = np.concatenate([centres - half / 2, centres + half / 2], axis=1)
+    constants = {
+        "bright": np.array([BRIGHT], np.float32),
+        "softness": np.array([0.2], np.float32),
+        "upright": upright[None],
+        "no_betas": np.zeros((1, QUERIES, 10), np.float32),
+        "centres": centres[None],
+        "distances": np.array(DISTANCES_M, np.float32).reshape(1, QUERIES, 1),
+        "some_boxes": boxes[None],
+        "one_depth": np.full((1, SIZE // 4, SIZE // 4), 2.5, np.float32),
+        "three": np.array([3], np.int64),
+        "one": np.array([1], np.int64),
+        "batch_4": np.array([1, 1, 1, 1, 1], np.int64)[1:],
+        "zero": np.array([0], np.int64),
+        "two": np.array([2], np.int64),
+        "four": np.array([4], np.int64),
+        "last": np.array([2], np.int64),
+    }
+    nodes = []
+
+    def node(kind: str, inputs: list[str], output: str, **attributes) -> str:
+        nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    node("Cast", ["image"], "pixels", to=TensorProto.FLOAT)
+    means = []
+    for query, (row, column) in enumerate(QUADRANTS):
+        constants[f"from{query}"] = np.array([row + margin, column + margin], np.int64)
+        constants[f"to{query}"] = np.array([row + half - margin, column + half - margin], np.int64)
+        node("Slice", ["pixels", f"from{query}", f"to{query}", "rows_columns"], f"patch{query}")
+        means.append(node("ReduceMean", [f"patch{query}", "all_but_batch"], f"mean{query}", keepdims=0))
+        means[-1] = node("Unsqueeze", [means[-1], "one"], f"column{query}")
+    constants["rows_columns"] = np.array([1, 2], np.int64)
+    constants["all_but_batch"] = np.array([1, 2, 3], np.int64)
+    node("Concat", means, "means", axis=1)
+    node("Mul", [node("Sub", ["means", "bright"], "over"), "softness"], "logits")
+    node("Sigmoid", ["logits"], "scores")
+
+    # Zeros of the right batch size: whatever is added to them gets the batch axis.
+    node("Mul", ["means", "nothing"], "zeros")  # [B, K]
+    constants["nothing"] = np.array([0], np.float32)
+    for rank in (3, 4, 5):
+        constants[f"axes{rank}"] = np.arange(2, rank, dtype=np.int64)
+        node("Unsqueeze", ["zeros", f"axes{rank}"], f"zeros{rank}")
+    node("Add", ["zeros5", "upright"], "rotations")
+    node("Add", ["zeros3", "no_betas"], "betas")
+    node("Add", ["zeros3", "some_boxes"], "boxes")
+    node("Unsqueeze", [node("ReduceMean", ["zeros", "one"], "zero_each", keepdims=1), "two"], "zeros_depth")
+    node("Add", ["zeros_depth", "one_depth"], "depth")
+
+    node("Unsqueeze", ["intrinsics", "one"], "camera")  # [B, 1, 4]
+    node("Slice", ["camera", "zero", "two", "last"], "focal")
+    node("Slice", ["camera", "two", "four", "last"], "principal")
+    node("Div", [node("Sub", ["centres", "principal"], "offset"), "focal"], "ray")
+    node("Mul", ["ray", "distances"], "sideways")
+    node("Add", ["zeros3", "distances"], "away")
+    node("Concat", ["sideways", "away"], "translation", axis=2)
+
+    manifest = tiny_manifest("")
+    dtypes = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}
+
+    def value(spec: TensorSpec):
+        shape = ["batch", *spec.shape[1:]]
+        return helper.make_tensor_value_info(spec.name, dtypes[spec.dtype], shape)
+
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [value(spec) for spec in manifest.inputs],
+        [value(spec) for spec in manifest.outputs],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", manifest.opset)], ir_version=10)
+    return model.SerializeToString()
