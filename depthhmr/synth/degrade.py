@@ -1,0 +1,76 @@
+"""What cameras and files do to a picture: blur, noise, exposure, colour casts, JPEG, low resolution, grey."""
+
+import io
+
+import numpy as np
+from numba import njit
+from PIL import Image, ImageFilter
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def develop(rgb, gain, curve, grain, saturation, black):  # noqa: ANN001, ANN201
+    """rgb [H, W, 3] floats and grain [H, W, 3] -> uint8, through exposure, saturation, contrast and noise."""
+    height, width = rgb.shape[:2]
+    out = np.empty((height, width, 3), np.uint8)
+    for row in range(height):
+        for column in range(width):
+            r, g, b = rgb[row, column, 0] * gain[0], rgb[row, column, 1] * gain[1], rgb[row, column, 2] * gain[2]
+            grey = 0.3 * r + 0.59 * g + 0.11 * b
+            for c in range(3):
+                value = r if c == 0 else (g if c == 1 else b)
+                value = grey + (value - grey) * saturation
+                index = min(max(value, 0.0), 1.0) * 255.0
+                low = min(int(index), 254)
+                value = curve[low] + (curve[low + 1] - curve[low]) * (index - low)
+                value = black + (1.0 - black) * value + grain[row, column, c]
+                out[row, column, c] = np.uint8(min(max(value * 255.0 + 0.5, 0.0), 255.0))
+    return out
+
+
+def degrade(rng: np.random.Generator, rgb: np.ndarray, size: int) -> np.ndarray:
+    """Float picture [H, W, 3] around 0..1 -> uint8, as a camera of any quality would have stored it.
+
+    `size` is the side of the square the picture ends in; blur is measured against 192.
+    """
+    u = rng.random(12)
+    scale = size / 192
+    exposure = np.exp(rng.normal(0.12, 0.22)) * (np.exp(rng.normal(0, 0.3)) if u[0] < 0.2 else 1)
+    cast = np.exp(rng.normal(0, 0.04 if u[1] < 0.7 else 0.12, 3))
+    gamma = np.exp(rng.normal(-0.1, 0.2))
+    contrast = rng.uniform(0.55, 1.0) if u[2] < 0.2 else rng.uniform(0.95, 1.25)
+    ramp = np.linspace(0, 1, 256)
+    curve = (0.5 + (ramp**gamma - 0.5) * contrast).clip(0, 1)
+    saturation = 0.0 if u[3] < 0.05 else rng.uniform(0.6, 1.25)
+    sigma = rng.uniform(0, 0.012) if u[4] < 0.7 else rng.uniform(0.01, 0.06)
+    height, width = rgb.shape[:2]
+    grain = rng.standard_normal((height, width, 3), dtype=np.float32) * np.float32(sigma)
+    if u[5] < 0.5:
+        grain[:] = grain.mean(axis=2, keepdims=True) * np.float32(1.7)
+    picture = develop(rgb, (exposure * cast).astype(np.float32), curve, grain, saturation, rng.uniform(0, 0.06))
+    image = Image.fromarray(picture)
+    if u[6] < 0.35:
+        image = image.filter(ImageFilter.GaussianBlur(scale * rng.uniform(0.3, 0.9 if u[7] < 0.8 else 1.8)))
+    elif u[6] < 0.45:
+        image = _streak(rng, image, scale)
+    elif u[6] < 0.55:
+        small = rng.uniform(0.4, 0.85)
+        image = image.resize((max(8, int(width * small)), max(8, int(height * small))), Image.Resampling.BILINEAR)
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    if u[8] < 0.15:
+        image = image.filter(ImageFilter.UnsharpMask(1.0, 80, 2))
+    if u[9] < 0.5:
+        store = io.BytesIO()
+        image.save(store, "JPEG", quality=int(rng.integers(35, 95)))
+        image = Image.open(store)
+    return np.asarray(image.convert("RGB"))
+
+
+def _streak(rng: np.random.Generator, image: Image.Image, scale: float) -> Image.Image:
+    """Motion blur along one of four directions, 3 or 5 pixels long."""
+    side = 5 if scale > 0.6 and rng.random() < 0.5 else 3
+    kernel = np.zeros((side, side))
+    direction, middle = rng.integers(4), side // 2
+    for step in range(side):
+        row, column = ((middle, step), (step, middle), (step, step), (step, side - 1 - step))[direction]
+        kernel[row, column] = 1
+    return image.filter(ImageFilter.Kernel((side, side), kernel.ravel().tolist()))

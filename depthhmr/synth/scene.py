@@ -1,0 +1,257 @@
+"""One picture of people with everything known about them: the generator of the training data.
+
+A picture is a pure function of its seed: `Generator(body, size).sample(seed)` gives the same bytes in any process and
+in any order.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from bodykit.body import Body
+from bodykit.camera import Intrinsics
+from bodykit.letterbox import PAD_GREY
+from bodykit.raster import draw, project, vertex_normals
+from bodykit.skinning import pose_vertices
+from depthhmr.synth.background import paint, sample_place
+from depthhmr.synth.clothing import part_of_vertex, wear
+from depthhmr.synth.crowd import FARTHEST, NEAREST, Crowd, sample_crowd
+from depthhmr.synth.degrade import degrade
+from depthhmr.synth.lighting import sample_light
+from depthhmr.synth.look import LOOK, sample_look
+from depthhmr.synth.pose_kinds import KINDS
+from depthhmr.synth.props import Props, furnish
+from depthhmr.synth.shading import shade
+from depthhmr.synth.texture import noise_tables
+from depthhmr.synth.wardrobe import BAG, BODY, HAIR, HAIR_ROWS, HAT, SKIRT, SKIRT_ROWS, Wardrobe, dress
+
+SEATED = np.array([kind.name == "sit" for kind in KINDS])
+SAMPLES = 2  # the scene is rasterised with 2 x 2 samples per pixel
+SILHOUETTE = 48  # pixels across the raster that measures a person's whole silhouette
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture of S x S pixels and the P people in it (nearest first not guaranteed); camera frame, metres."""
+
+    rgb: np.ndarray  # uint8 [S, S, 3]
+    depth: np.ndarray  # float32 [S, S], people only, 0 elsewhere
+    person: np.ndarray  # uint8 [S, S]: 0 nobody, i + 1 person i
+    intrinsics: np.ndarray  # float32 [4]: fx, fy, cx, cy in pixels
+    rotations: np.ndarray  # float32 [P, 24, 3, 3], joint 0 into the camera frame
+    betas: np.ndarray  # float32 [P, 10]
+    translation: np.ndarray  # float32 [P, 3]: the pelvis
+    joints_3d: np.ndarray  # float32 [P, 24, 3]
+    joints_2d: np.ndarray  # float32 [P, 24, 2] pixels
+    boxes: np.ndarray  # float32 [P, 4]: x0, y0, x1, y1 of all that belongs to the person, not cut at the border
+    visible: np.ndarray  # float32 [P]: share of the whole silhouette that is seen
+    height_px: np.ndarray  # float32 [P]: height of the box
+
+    @property
+    def people(self) -> int:
+        return len(self.betas)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All arrays by name."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+
+class Generator:
+    """Makes pictures of `size` x `size` pixels with people of one body model."""
+
+    def __init__(self, body: Body, size: int = 192) -> None:
+        if size < 32:
+            raise ValueError(f"expected a picture side of at least 32 pixels, got {size}")
+        self.body = body
+        self.size = size
+        self.wardrobe = dress(body)
+        self.part_of_vertex = part_of_vertex(self.wardrobe)
+        self.tables = noise_tables()
+
+    def sample(self, seed: int) -> Sample:
+        """The picture of a seed (any non-negative integer)."""
+        rng = np.random.Generator(np.random.PCG64(seed))
+        size, wardrobe = self.size, self.wardrobe
+        crowd = _apart(rng, sample_crowd(rng, self.body, 1, size))
+        tilt, ground = crowd.tilt[0], float(crowd.height[0])
+        lens = crowd.lenses.intrinsics()[0]
+        camera = Intrinsics(*(float(value) for value in lens))
+        box = crowd.lenses.content[0]
+        people = len(crowd.owner)
+        looks = np.array([sample_look(rng) for _ in range(people)], LOOK) if people else np.zeros(0, LOOK)
+
+        rotations = crowd.rotations.copy()
+        rotations[:, 0] = tilt @ rotations[:, 0]
+        vertices, joints = pose_vertices(wardrobe.body, crowd.betas, rotations, np.zeros((people, 3), np.float32))
+        # people stand on their lowest vertex, not on their lowest joint
+        up = tilt @ np.float32([0, -1, 0])
+        pelvis = crowd.pelvis.copy()
+        seats = []
+        for i in range(people):
+            bare = vertices[i, : wardrobe.bare_vertices]
+            lowest = float((bare @ up).min())
+            pelvis[i, 1] = ground + lowest - crowd.lift[i]
+            if SEATED[crowd.kind[i]]:
+                hips = vertices[i, self._seat_vertices()]
+                seats.append((pelvis[i], -crowd.yaw[i], float((hips @ up).min()) - lowest))
+        translation = (pelvis @ tilt.T).astype(np.float32)
+        vertices += translation[:, None]
+        joints += translation[:, None]
+        normals = np.empty_like(vertices)
+        for i in range(people):
+            normals[i] = vertex_normals(vertices[i], wardrobe.faces)
+            wear(vertices[i], normals[i], wardrobe.rest, self.part_of_vertex, looks[i], self.tables)
+
+        props = furnish(rng, crowd, seats, crowd.lenses)
+        light, toward = sample_light(rng, tilt)
+        place = sample_place(rng, float(pelvis[:, 2].max()) if people else 4.0)
+        shadow = self._shadow(rng, vertices, props, tilt, toward, ground, lens, float(light["sun"].mean()))
+
+        rgb = np.zeros((size, size, 3), np.float32)
+        paint(place, tilt, np.float32(ground), lens, box, shadow, self.tables, rgb)
+        depth, person, covered = self._render(rgb, vertices, normals, props, tilt, up, ground, lens, box, looks, light)
+        inside = (slice(box[1], box[3]), slice(box[0], box[2]))
+        picture = np.full((size, size, 3), PAD_GREY, np.uint8)
+        picture[inside] = degrade(rng, rgb[inside], size)
+
+        boxes, areas = self._silhouettes(vertices, looks, camera)
+        return Sample(
+            rgb=picture,
+            depth=depth,
+            person=person,
+            intrinsics=lens,
+            rotations=rotations,
+            betas=crowd.betas,
+            translation=translation,
+            joints_3d=joints,
+            joints_2d=_project_joints(joints, camera),
+            boxes=boxes,
+            visible=(covered / SAMPLES**2 / np.maximum(areas, 1e-6)).clip(0, 1).astype(np.float32),
+            height_px=boxes[:, 3] - boxes[:, 1],
+        )
+
+    def _seat_vertices(self) -> np.ndarray:
+        """Vertices of the buttocks and upper thighs: what a seat touches."""
+        rest = self.wardrobe.rest[: self.wardrobe.bare_vertices]
+        return np.nonzero((np.abs(rest[:, 1] + 0.12) < 0.07) & (rest[:, 2] < 0))[0]
+
+    def _render(
+        self, rgb: np.ndarray, vertices: np.ndarray, normals: np.ndarray, props: Props, tilt: np.ndarray, up: np.ndarray,
+        ground: float, lens: np.ndarray, box: np.ndarray, looks: np.ndarray, light: np.void,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+        """Draw people and props over rgb, in place; depth, person ids and visible samples per person."""
+        size, wardrobe = self.size, self.wardrobe
+        people, each, per_person = len(vertices), len(wardrobe.rest), len(wardrobe.faces)
+        corners = np.concatenate([vertices.reshape(-1, 3), props.vertices @ tilt.T]).astype(np.float32)
+        points = project(corners, *(float(value) * SAMPLES for value in lens))
+        first_prop = people * each
+        faces = np.concatenate(
+            [wardrobe.faces + i * each for i in range(people)] + [props.faces + first_prop]
+        ).astype(np.int32)
+        face = np.full((SAMPLES * size, SAMPLES * size), -1, np.int32)
+        inverse_depth = np.zeros(face.shape, np.float32)
+        for i in range(people):
+            for part, first, last in worn(wardrobe, looks[i]):
+                rows = slice(i * per_person + first, i * per_person + last)
+                draw(points, faces[rows], rows.start, part == BODY, face, inverse_depth)
+        draw(points, faces[people * per_person :], people * per_person, False, face, inverse_depth)
+        depth, person = np.zeros((size, size), np.float32), np.zeros((size, size), np.uint8)
+        covered = np.zeros(people, np.int64)
+        directions = np.concatenate([normals.reshape(-1, 3), props.normals @ tilt.T]).astype(np.float32)
+        shade(
+            face, inverse_depth, box, points, faces, directions, corners @ up + np.float32(ground), per_person, people, each,
+            wardrobe.part_of_face, wardrobe.rest, props.local, props.surface_of_vertex, props.surfaces, looks, light,
+            self.tables, rgb, depth, person, covered,
+        )  # fmt: skip
+        return depth, person, covered
+
+    def _shadow(
+        self, rng: np.random.Generator, vertices: np.ndarray, props: Props, tilt: np.ndarray, toward: np.ndarray,
+        ground: float, lens: np.ndarray, sun: float,
+    ) -> np.ndarray:  # fmt: skip
+        """How much the floor is darkened at every pixel [S, S]: the cast shadow and a soft one right below people."""
+        size = self.size
+        mask = np.zeros((size, size), np.float32)
+        level = np.concatenate([(vertices.reshape(-1, 3) @ tilt), props.vertices])
+        bare = self.wardrobe.faces[: self.wardrobe.bare_faces : 2]
+        faces = np.concatenate(
+            [bare + i * len(self.wardrobe.rest) for i in range(len(vertices))] + [props.faces + vertices.shape[0] * vertices.shape[1]]
+        ).astype(np.int32)
+        if not len(faces):
+            return mask
+        for direction, strength, blur in ((toward, 0.15 + 0.5 * sun, 0.4), (np.array([0, -1.0, 0]), 0.3, 2.0)):
+            drop = (level[:, 1] - ground) / direction[1]
+            flat = level - drop[:, None] * direction
+            points = project(np.ascontiguousarray(flat @ tilt.T, np.float32), *(float(value) / 2 for value in lens))
+            face = np.full((size // 2, size // 2), -1, np.int32)
+            draw(points, faces, 0, False, face, np.zeros(face.shape, np.float32))
+            image = Image.fromarray((face >= 0).astype(np.uint8) * np.uint8(255))
+            image = image.filter(ImageFilter.BoxBlur(blur * size / 192)).resize((size, size), Image.Resampling.BILINEAR)
+            layer = np.asarray(image, np.float32) * np.float32(strength * rng.uniform(0.6, 1.0) / 255)
+            mask = 1 - (1 - mask) * (1 - layer)
+        return mask
+
+    def _silhouettes(self, vertices: np.ndarray, looks: np.ndarray, camera: Intrinsics) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes [P, 4] of all worn vertices and areas [P] of whole silhouettes, pixels, beyond the border too."""
+        people = len(vertices)
+        boxes, areas = np.zeros((people, 4), np.float32), np.zeros(people)
+        for i in range(people):
+            points = project(vertices[i], camera.fx, camera.fy, camera.cx, camera.cy)
+            ranges = worn(self.wardrobe, looks[i])
+            faces = np.concatenate([self.wardrobe.faces[first:last] for _, first, last in ranges])
+            used = np.zeros(len(points), bool)
+            used[: self.wardrobe.bare_vertices] = True
+            used[faces.ravel()] = True
+            used &= points[:, 2] > 0
+            if not used.any():
+                continue
+            low, high = points[used, :2].min(axis=0), points[used, :2].max(axis=0)
+            boxes[i] = low[0], low[1], high[0], high[1]
+            cell = float((high - low).max()) / SILHOUETTE
+            points[:, :2] = (points[:, :2] - low) / cell
+            face = np.full((SILHOUETTE, SILHOUETTE), -1, np.int32)
+            draw(points, faces, 0, False, face, np.zeros(face.shape, np.float32))
+            areas[i] = (face >= 0).sum() * cell**2
+        return boxes, areas
+
+
+def worn(wardrobe: Wardrobe, look: np.void) -> list[tuple[int, int, int]]:
+    """(part, first face, last face + 1) of everything a person wears, the body first."""
+    result = [(BODY, *wardrobe.ranges[BODY])]
+    for part, rows, total in ((SKIRT, int(look["skirt_rows"]), SKIRT_ROWS), (HAIR, int(look["hair_rows"]), HAIR_ROWS)):
+        first, last = wardrobe.ranges[part]
+        if rows:
+            result.append((part, first, first + (last - first) * rows // total))
+    first, last = wardrobe.ranges[HAT]
+    if look["brim"] == 2:  # all around; a peak is the front quarter and drawn from the same ring
+        result.append((HAT, first, last))
+    elif look["brim"] == 1:
+        ring = (last - first) // 2
+        for row in (0, 1):
+            start = first + row * ring
+            result += [(HAT, start, start + ring // 6), (HAT, start + ring - ring // 6, start + ring)]
+    if look["bag"]:
+        result.append((BAG, *wardrobe.ranges[BAG]))
+    return result
+
+
+def _apart(rng: np.random.Generator, crowd: Crowd) -> Crowd:
+    """Move people who stand inside one another: every pair keeps an arm's thickness, in place."""
+    pelvis = crowd.pelvis
+    for i in range(1, len(pelvis)):
+        for _ in range(8):
+            gap = np.hypot(*(pelvis[:i, (0, 2)] - pelvis[i, (0, 2)]).T).min()
+            if gap > 0.5:
+                break
+            push = rng.uniform(0.8, 1.6)
+            pelvis[i, 2] = np.clip(pelvis[i, 2] + rng.normal(0, 0.9), NEAREST, FARTHEST)
+            pelvis[i, 0] += rng.choice((-0.4, 0.4)) * push
+    return crowd
+
+
+def _project_joints(joints: np.ndarray, camera: Intrinsics) -> np.ndarray:
+    """Pixels [P, 24, 2]; joints at or behind the camera plane are projected from 5 cm before it."""
+    safe = joints.copy()
+    safe[..., 2] = np.maximum(safe[..., 2], 0.05)
+    return camera.project(safe).astype(np.float32)
