@@ -83,7 +83,6 @@ def work(run: Run, rank: int, port: int) -> None:
     torch.manual_seed(run.train.seed * 1000 + rank)
     config = run.train
     model = build_model(run.model).to(memory_format=torch.channels_last)
-    _load_lifter(model, run.folder / "lifter.pt")
     trained = [p for name, p in model.named_parameters() if not name.startswith("lifter.")]
     model.lifter.requires_grad_(False)
     optimiser = torch.optim.AdamW(
@@ -92,31 +91,33 @@ def work(run: Run, rank: int, port: int) -> None:
         lr=config.learning_rate, betas=(0.9, 0.98), fused=True,
     )  # fmt: skip
     checkpoint = run.folder / "checkpoint.pt"
-    start, watch = 0, Stopwatch()
+    step, images, watch = 0, 0, Stopwatch()
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(state["training"])
         optimiser.load_state_dict(state["optimiser"])
-        start, watch = state["step"], Stopwatch(state["wall"], state["cpu"])
+        step, images, watch = state["step"], state["images"], Stopwatch(state["wall"], state["cpu"])
     elif run.init is not None:
         state = torch.load(run.init, weights_only=True)
         model.load_state_dict(state["model"])
     average = WeightAverage(model, config.ema)
     if checkpoint.exists():
         average.network.load_state_dict(state["model"])
+    for network in (model, average.network):  # the lifter may have been trained on since the checkpoint
+        _load_lifter(network, run.folder / "lifter.pt")
     criterion = Criterion(model, config)
     pool = ShardPool(run.folder / "shards")
     pool.wait_for(min(run.first_shards, run.shards))
     held_out = ShardPool(run.folder / "validation").take(0, config.validate_on)
-    log = Log(run.folder / "log.jsonl", resume_at=start) if rank == 0 else None
+    log = Log(run.folder / "log.jsonl", resume_at=step) if rank == 0 else None
 
     per_step = config.batch * run.workers
-    steps = -(-config.images // per_step)
-    rng = np.random.default_rng([config.seed, rank, start])
+    rng = np.random.default_rng([config.seed, rank, step])
+    torch.manual_seed(config.seed * 10**6 + step * 10 + rank)
     sums: dict[str, float] = {}
     counted, saved = 0, watch.wall
-    for step in range(start, steps):
-        progress = step / steps
+    while images < config.images:
+        progress = images / config.images
         rate = learning_rate(
             progress, step, peak=config.learning_rate, warmup=config.warmup_steps, decay_from=config.decay_from
         )
@@ -136,6 +137,8 @@ def work(run: Run, rank: int, port: int) -> None:
         if torch.isfinite(norm):
             optimiser.step()
         average.update(model, step)
+        step, images = step + 1, images + per_step
+        done = images >= config.images
         for name, value in {
             **{f"loss.{k}": v.item() for k, v in terms.items()},
             **figures,
@@ -145,22 +148,21 @@ def work(run: Run, rank: int, port: int) -> None:
         counted += 1
         if log is None:
             continue
-        done, images = step + 1, (step + 1) * per_step
-        if counted == 50 or done == steps:
+        if counted == 50 or done:
             means = {name: value / counted for name, value in sums.items()}
-            log.write(step=done, images=images, minutes=watch.wall / 60, cpu_minutes=watch.cpu / 60, rate=rate, **means)
-            _report(done, steps, images, watch, means, pool)
+            log.write(step=step, images=images, minutes=watch.wall / 60, cpu_minutes=watch.cpu / 60, rate=rate, **means)
+            _report(images, config.images, watch, means, pool)
             sums, counted = {}, 0
         due = images // config.validate_every > (images - per_step) // config.validate_every
-        if due or done == steps:
+        if due or done:
             scores = validate(average.network, held_out, run.model.size)
-            log.write(step=done, images=images, minutes=watch.wall / 60, cpu_minutes=watch.cpu / 60, **scores)
+            log.write(step=step, images=images, minutes=watch.wall / 60, cpu_minutes=watch.cpu / 60, **scores)
             print("validation", {k: round(v, 3) for k, v in scores.items()}, flush=True)
-        if watch.wall - saved > config.checkpoint_seconds or due or done == steps:
+        if watch.wall - saved > config.checkpoint_seconds or due or done:
             saved = watch.wall
             save(checkpoint, {
                 "model": average.network.state_dict(), "training": model.state_dict(), "optimiser": optimiser.state_dict(),
-                "step": done, "images": images, "wall": watch.wall, "cpu": watch.cpu, "preset": run.model.name,
+                "step": step, "images": images, "wall": watch.wall, "cpu": watch.cpu, "preset": run.model.name,
                 "config": dataclasses.asdict(run.model),
             })  # fmt: skip
     if run.workers > 1:
@@ -206,14 +208,11 @@ def _validation_shard(run: Run) -> None:
         )
 
 
-def _report(done: int, steps: int, images: int, watch: Stopwatch, means: dict[str, float], pool: ShardPool) -> None:
-    left = watch.wall / done * (steps - done)
+def _report(images: int, total: int, watch: Stopwatch, means: dict[str, float], pool: ShardPool) -> None:
+    left = watch.wall / images * (total - images)
     terms = " ".join(f"{k.removeprefix('loss.')} {v:.3f}" for k, v in means.items())
     speed = images / max(1e-9, watch.wall)
-    print(
-        f"[{done}/{steps}] {images} images {speed:.0f}/s {pool.refresh()} shards, {left / 60:.0f} min left | {terms}",
-        flush=True,
-    )
+    print(f"[{images}/{total}] {speed:.0f}/s {pool.refresh()} shards, {left / 60:.0f} min left | {terms}", flush=True)
 
 
 def _free_port() -> int:

@@ -35,7 +35,9 @@ class PersonWindow(nn.Module):
         def along(origin: Tensor, metres: Tensor) -> Tensor:
             positions = origin[..., None] + metres * pixels_per_metre[..., None]  # [B, K, n]
             hat = (1 - (positions[..., None] - centres).abs() / radius).clamp(min=0)
-            return hat * (stride / radius)  # sums to one inside the map, to less at its border
+            mean = hat / hat.sum(-1, keepdim=True).clamp(min=1e-3)
+            border = torch.minimum(positions, self.size - positions)[..., None] / radius
+            return mean * (border + 0.5).clamp(0, 1)  # sums to one inside the picture, fades to zero beyond its border
 
         return along(queries.uv[..., 1], self.y_metres), along(queries.uv[..., 0], self.x_metres)
 
