@@ -164,6 +164,7 @@ def encode_body(body: Body) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
+        allow_pickle=False,
         header=np.array(json.dumps(header, sort_keys=True)),
         template=body.template,
         faces=body.faces.astype(narrow),

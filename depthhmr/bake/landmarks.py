@@ -37,5 +37,6 @@ def find_landmarks(mesh: BaseMesh, points: np.ndarray, vertices: np.ndarray, wei
 
 def mirror_landmarks(left: dict[str, int], mirror: np.ndarray) -> dict[str, int]:
     """The landmarks of both sides."""
-    right = {"r" + name[1:] if name[0] == "l" else "R" + name[1:]: int(mirror[v]) for name, v in left.items() if name != "nose"}
+    opposite = {"l": "r", "L": "R"}
+    right = {opposite[name[0]] + name[1:]: int(mirror[v]) for name, v in left.items() if name[0] in opposite}
     return {**left, **right}

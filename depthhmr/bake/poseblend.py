@@ -1,4 +1,4 @@
-"""Pose directions: what linear blending lacks at a bent joint, fitted to dual quaternion skinning. No scans involved."""
+"""Pose directions: what linear blending lacks at a bent joint, fitted to dual quaternion skinning. No scans needed."""
 
 from dataclasses import dataclass
 
@@ -50,14 +50,14 @@ class PoseBlend:
 def fit_pose_blend(
     rest: Rest, rng: np.random.Generator, mirror: np.ndarray, joint_mirror: np.ndarray, poses: int
 ) -> PoseBlend:
-    """Least squares over random poses, each with its mirror image, per group of vertices that bend at the same joints."""
+    """Least squares over random poses and their mirror images, per group of vertices that bend at the same joints."""
     rotations = _random_rotations(rng, poses)
     features = (rotations[:, 1:] - np.eye(3)).reshape(poses, -1)
     wanted = np.stack([_missing(rest, pose) for pose in rotations]).astype(np.float32)
     held_out = poses // 5
     signs, feature_mirror = _mirrored_features(joint_mirror)
     mirrored_features = (features * signs)[:, feature_mirror]
-    mirrored_wanted = wanted[:, mirror] * np.float32([-1, 1, 1])
+    mirrored_wanted = wanted[:, mirror] * np.array([-1, 1, 1], np.float32)
     train_features = np.concatenate([features[held_out:], mirrored_features[held_out:]])
     directions = np.zeros((len(rest.vertices), POSE_FEATURES, 3))
     for bending, vertices in _groups(rest.weights).items():

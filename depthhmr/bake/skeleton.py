@@ -93,7 +93,8 @@ def segment_weights(assets: Assets) -> np.ndarray:
         carrier = bone
         while carrier not in segment_of:
             carrier = assets.bone_parents[carrier]
-        np.add.at(weights, (rows[:, 0].astype(int), segment_of[carrier]), rows[:, 1])
+        vertices = rows[:, 0].astype(int)
+        weights[:, segment_of[carrier]] += np.bincount(vertices, rows[:, 1], minlength=len(weights))
     for eye in ("helper-l-eye", "helper-r-eye"):
         eyeball = assets.base_mesh.group_vertices(eye)
         weights[eyeball] = 0

@@ -111,6 +111,8 @@ def fetch_wheel(cache: Path) -> Path:
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
         if finished.returncode:
             last = (finished.stderr.strip().splitlines() or ["no message"])[-1]
-            raise UserError(f"pip could not download {WHEEL_REQUIREMENT}: {last}. Fetch it elsewhere, pass --wheel PATH")
+            raise UserError(
+                f"pip could not download {WHEEL_REQUIREMENT}: {last}. Fetch it elsewhere, pass --wheel PATH"
+            )
     check_wheel(wheel)
     return wheel
