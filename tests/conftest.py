@@ -2,14 +2,19 @@
 
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
 from bodykit.body import load_body
 from bodykit.manifest import ONNX_PATH, BodyId, Manifest, TensorSpec, sha256_of
+from service.rest.app import create_app
+from service.serve import open_core
+from service.settings import Settings
 
 SIZE, QUERIES = 32, 3
 DISTANCES_M = (3.0, 2.0, 4.0)  # of the three people the tiny network knows; the second is the nearest
@@ -39,10 +44,44 @@ def model_dir(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture
+async def core(model_dir):
+    """The application core over the tiny network, warm."""
+    opened = open_core(Settings(model_dir=model_dir))
+    await opened.warm_up()
+    yield opened
+    await opened.aclose()
+
+
+@pytest.fixture
+async def client(core):
+    """An HTTP client of the REST application around `core`, in this process."""
+    app = create_app(core, max_body_bytes=2**20, body_timeout_s=1.0)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as opened:
+        yield opened
+
+
 @pytest.fixture(scope="session")
 def people_jpeg() -> bytes:
     """A JPEG of 96 x 64 pixels in which the tiny network finds two people."""
-    return encoded(people_picture(96, 64))
+    return encoded(people_picture(96, 64), quality=95)
+
+
+@pytest.fixture(scope="session")
+def empty_jpeg() -> bytes:
+    """A dark JPEG of 96 x 64 pixels with nobody in it."""
+    return encoded(Image.new("RGB", (96, 64), (10, 10, 10)))
+
+
+@pytest.fixture(scope="session", name="people_picture")
+def people_picture_maker() -> Callable[..., Image.Image]:
+    return people_picture
+
+
+@pytest.fixture(scope="session", name="encoded")
+def encoder() -> Callable[..., bytes]:
+    return encoded
 
 
 def people_picture(width: int, height: int) -> Image.Image:
@@ -107,7 +146,6 @@ def tiny_network() -> bytes:
         "one_depth": np.full((1, SIZE // 4, SIZE // 4), 2.5, np.float32),
         "three": np.array([3], np.int64),
         "one": np.array([1], np.int64),
-        "batch_4": np.array([1, 1, 1, 1, 1], np.int64)[1:],
         "zero": np.array([0], np.int64),
         "two": np.array([2], np.int64),
         "four": np.array([4], np.int64),

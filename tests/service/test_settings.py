@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+
+from bodykit.errors import UserError
+from service.settings import load_settings
+
+
+def test_flags_win_over_the_environment_and_the_environment_over_the_file(monkeypatch, tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text('port = 1111\nhost = "0.0.0.0"\nlog_level = "debug"\n')
+    monkeypatch.setenv("DEPTHHMR_SETTINGS", str(file))
+    monkeypatch.setenv("DEPTHHMR_HOST", "127.0.0.2")
+    monkeypatch.setenv("DEPTHHMR_PORT", "2222")
+
+    settings = load_settings({"port": 3333, "host": None})
+
+    assert (settings.port, settings.host, settings.log_level) == (3333, "127.0.0.2", "debug")
+
+
+def test_without_anything_the_service_listens_on_this_machine_only():
+    settings = load_settings()
+
+    assert (settings.host, settings.port, settings.engine) == ("127.0.0.1", 8000, "embedded")
+    assert settings.model_dir.parts[-2:] == ("model_repository", "depthhmr")
+
+
+def test_an_empty_variable_counts_as_not_given(monkeypatch):
+    monkeypatch.setenv("DEPTHHMR_MODEL_DIR", "")
+
+    assert load_settings().model_dir != Path("")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("DEPTHHMR_PORT", "70000", r"setting port \(DEPTHHMR_PORT\): .*65535, got '70000'"),
+        ("DEPTHHMR_PORT", "http", "setting port"),
+        ("DEPTHHMR_MAX_MEGAPIXELS", "-1", "setting max_megapixels"),
+        ("DEPTHHMR_LOG_LEVEL", "loud", "setting log_level"),
+    ],
+)
+def test_an_impossible_value_is_told_in_one_sentence(monkeypatch, name, value, message):
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(UserError, match=message):
+        load_settings()
+
+
+def test_a_missing_settings_file_is_named(monkeypatch):
+    monkeypatch.setenv("DEPTHHMR_SETTINGS", "nowhere.toml")
+
+    with pytest.raises(UserError, match=r"the settings file nowhere\.toml .* does not exist"):
+        load_settings()
+
+
+@pytest.mark.parametrize(("text", "message"), [("port = [", "cannot be read"), ("prot = 1", "setting prot")])
+def test_a_wrong_settings_file_is_refused(monkeypatch, tmp_path, text, message):
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    monkeypatch.setenv("DEPTHHMR_SETTINGS", str(file))
+
+    with pytest.raises(UserError, match=message):
+        load_settings()
