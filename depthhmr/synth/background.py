@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from depthhmr.synth.look import BLOBS, BRICKS, CHECKS, CLOUDS, DOTS, PLAIN, STRIPES, TILES
+from depthhmr.synth.look import BLOBS, BRICKS, CHECKS, CLOUDS, CLUTTER, DOTS, PLAIN, STRIPES, TILES
 from depthhmr.synth.texture import noise, pattern
 
 PLACE = np.dtype(
@@ -16,8 +16,8 @@ PLACE = np.dtype(
     ]
 )  # fmt: skip
 FLOORS = np.array([PLAIN, CLOUDS, CLOUDS, CLOUDS, BLOBS, STRIPES, TILES, TILES, BRICKS, CHECKS])
-WALLS = np.array([PLAIN, PLAIN, PLAIN, CLOUDS, CLOUDS, STRIPES, BRICKS, TILES, BLOBS, DOTS, CHECKS])
-TREES = np.array([PLAIN, CLOUDS, BLOBS, BLOBS, TILES, STRIPES])
+WALLS = np.array([PLAIN, PLAIN, PLAIN, CLOUDS, CLOUDS, STRIPES, BRICKS, TILES, BLOBS, DOTS, CHECKS, *[CLUTTER] * 4])
+TREES = np.array([CLOUDS, BLOBS, BLOBS, TILES, CLUTTER, CLUTTER])
 
 
 def sample_place(rng: np.random.Generator, farthest: float) -> np.void:
@@ -26,7 +26,7 @@ def sample_place(rng: np.random.Generator, farthest: float) -> np.void:
     outdoors = rng.random() < 0.45
     place["floor"] = _muted(rng, rng.uniform(0.12, 0.75))
     if outdoors and rng.random() < 0.4:  # grass
-        place["floor"] = np.float32([0.30, 0.38, 0.18]) * rng.uniform(0.6, 1.4)
+        place["floor"] = np.float32([0.34, 0.38, 0.22]) * rng.uniform(0.6, 1.4)
     place["floor2"] = (place["floor"] * rng.uniform(0.6, 1.35)).clip(0, 1)
     place["floor_pattern"] = FLOORS[rng.integers(len(FLOORS))]
     place["floor_size"] = np.exp(rng.uniform(np.log(0.1), np.log(1.2)))
@@ -51,17 +51,23 @@ def sample_place(rng: np.random.Generator, farthest: float) -> np.void:
 
 def _muted(rng: np.random.Generator, grey: float) -> np.ndarray:
     tint = rng.normal(0, 1, 3)
-    return (grey + (tint - tint.mean()) * rng.choice((0.01, 0.04, 0.12))).clip(0.02, 0.97).astype(np.float32)
+    return (grey + (tint - tint.mean()) * rng.choice((0.01, 0.03, 0.08))).clip(0.02, 0.97).astype(np.float32)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def paint(place, tilt, height, camera, box, shade, tables, rgb):  # noqa: ANN001, ANN201
-    """Fill rgb [S, S, 3] (linear-ish 0..1) inside the content box; `shade` [S, S] 0..1 darkens the floor."""
+def paint(place, tilt, height, camera, box, face, shade, tables, rgb):  # noqa: ANN001, ANN201
+    """Fill rgb [S, S, 3] (linear-ish 0..1) inside the content box; `shade` [S, S] 0..1 darkens the floor.
+
+    Pixels whose four samples in `face` [2S, 2S] are all covered are left alone.
+    """
     fx, fy, cx, cy = camera[0], camera[1], camera[2], camera[3]
     wall_sine, wall_cosine = np.sin(place.wall_turn), np.cos(place.wall_turn)
     floor_sine, floor_cosine = np.sin(place.floor_turn), np.cos(place.floor_turn)
     for row in range(box[1], box[3]):
         for column in range(box[0], box[2]):
+            i, j = 2 * row, 2 * column
+            if face[i, j] >= 0 and face[i, j + 1] >= 0 and face[i + 1, j] >= 0 and face[i + 1, j + 1] >= 0:
+                continue
             a, b = (column + 0.5 - cx) / fx, (row + 0.5 - cy) / fy
             # the ray in the level frame: tilt is level to camera, so its transpose leads back
             x = tilt[0, 0] * a + tilt[1, 0] * b + tilt[2, 0]
@@ -79,7 +85,7 @@ def paint(place, tilt, height, camera, box, shade, tables, rgb):  # noqa: ANN001
                 s = (u * floor_cosine + v * floor_sine) / place.floor_size
                 t = (v * floor_cosine - u * floor_sine) / place.floor_size
                 # far patterns would only flicker
-                fade = 1.0 / (1.0 + (reach * place.floor_size * 0 + reach / (14.0 * place.floor_size)) ** 2)
+                fade = 1.0 / (1.0 + (reach / (14.0 * place.floor_size)) ** 2)
                 mix = pattern(place.floor_pattern, s, t, tables, place.seed) * fade + 0.5 * (1 - fade)
                 light = 1.0 + place.grain * (noise(tables[1], u * 0.13 + place.seed, v * 0.13) - 0.5)
                 light *= 1.0 + 0.5 * place.grain * (noise(tables[3], u * 0.03, v * 0.03 + place.seed) - 0.5)

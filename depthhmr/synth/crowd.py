@@ -100,12 +100,19 @@ def _places(
     near_main = main_z[owner] * np.exp(rng.normal(0.15, 0.28, people))
     anywhere = np.exp(rng.uniform(np.log(np.maximum(1.2, 0.8 * main_z[owner])), np.log(FARTHEST)))
     z = np.where(rng.random(people) < 0.65, near_main, anywhere)
-    x = rng.uniform(-0.54, 0.54, people) * (width / lenses.focal)[owner] * z
+    x = rng.uniform(-0.5, 0.5, people) * (width / lenses.focal)[owner] * z
     # in a third of the pictures people stand side by side for the photographer
     grouped = (rng.random(pictures) < 0.35)[owner]
     step = np.where(slot % 2 == 1, 1, -1) * (slot + 1) // 2
-    x = np.where(grouped, main_x[owner] + step * rng.uniform(0.55, 0.85, pictures)[owner], x)
+    beside = main_x[owner] + step * rng.uniform(0.55, 0.85, pictures)[owner]
+    grouped &= np.abs(beside) < 0.48 * (width / lenses.focal)[owner] * main_z[owner]
+    x = np.where(grouped, beside, x)
     z = np.where(grouped, main_z[owner] + rng.normal(0, 0.25, people), z).clip(NEAREST, FARTHEST)
+    # who would be hidden right behind the main person steps to the other side
+    bearing = x / z
+    hidden = ~grouped & (slot > 0) & (np.abs(bearing - main_x[owner] / main_z[owner]) < 0.3 / main_z[owner])
+    half = 0.5 * (width / lenses.focal)[owner]
+    x = np.where(hidden, -np.sign(main_x[owner]) * rng.uniform(0.2, 0.95, people) * half * z, x)
     first = slot == 0
     return np.where(first, main_x[owner], x), np.where(first, main_z[owner], z), main_x, main_z
 

@@ -6,15 +6,27 @@ import numpy as np
 from numba import njit
 from PIL import Image, ImageFilter
 
+GRAIN = 512  # pixels per side of the table of noise; pictures use a shifted window of it
+LUMINANCE = np.float32([0.3, 0.59, 0.11])
+
+
+def grain_table() -> np.ndarray:
+    """Standard normal noise float32 [GRAIN, GRAIN, 3], the same for every generator."""
+    return np.random.Generator(np.random.PCG64(7)).standard_normal((GRAIN, GRAIN, 3), dtype=np.float32)
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def develop(rgb, gain, curve, grain, saturation, black):  # noqa: ANN001, ANN201
-    """rgb [H, W, 3] floats and grain [H, W, 3] -> uint8, through exposure, saturation, contrast and noise."""
+def develop(rgb, gain, curve, grain, shift, sigma, grey_grain, saturation, black):  # noqa: ANN001, ANN201
+    """rgb [H, W, 3] floats -> uint8, through exposure, saturation, contrast and noise.
+
+    The noise is `grain` [GRAIN, GRAIN, 3], shifted by `shift`, times `sigma`; `grey_grain` uses one channel for all.
+    """
     height, width = rgb.shape[:2]
     out = np.empty((height, width, 3), np.uint8)
     for row in range(height):
         for column in range(width):
             r, g, b = rgb[row, column, 0] * gain[0], rgb[row, column, 1] * gain[1], rgb[row, column, 2] * gain[2]
+            line, place = (row + shift[0]) & (GRAIN - 1), (column + shift[1]) & (GRAIN - 1)
             grey = 0.3 * r + 0.59 * g + 0.11 * b
             for c in range(3):
                 value = r if c == 0 else (g if c == 1 else b)
@@ -22,31 +34,32 @@ def develop(rgb, gain, curve, grain, saturation, black):  # noqa: ANN001, ANN201
                 index = min(max(value, 0.0), 1.0) * 255.0
                 low = min(int(index), 254)
                 value = curve[low] + (curve[low + 1] - curve[low]) * (index - low)
-                value = black + (1.0 - black) * value + grain[row, column, c]
+                value = black + (1.0 - black) * value + sigma * grain[line, place, 0 if grey_grain else c]
                 out[row, column, c] = np.uint8(min(max(value * 255.0 + 0.5, 0.0), 255.0))
     return out
 
 
-def degrade(rng: np.random.Generator, rgb: np.ndarray, size: int) -> np.ndarray:
+def degrade(rng: np.random.Generator, rgb: np.ndarray, grain: np.ndarray, size: int) -> np.ndarray:
     """Float picture [H, W, 3] around 0..1 -> uint8, as a camera of any quality would have stored it.
 
     `size` is the side of the square the picture ends in; blur is measured against 192.
     """
     u = rng.random(12)
     scale = size / 192
-    exposure = np.exp(rng.normal(0.12, 0.22)) * (np.exp(rng.normal(0, 0.3)) if u[0] < 0.2 else 1)
-    cast = np.exp(rng.normal(0, 0.04 if u[1] < 0.7 else 0.12, 3))
+    # cameras meter: most of the difference between dark and bright scenes is gone
+    metered = (rng.uniform(0.36, 0.52) / max(float((rgb[::4, ::4] @ LUMINANCE).mean()), 0.05)) ** 0.75
+    exposure = metered * np.exp(rng.normal(0, 0.12 if u[0] < 0.8 else 0.4))
+    cast = np.exp(rng.normal(0, 0.035 if u[1] < 0.8 else 0.09, 3))
     gamma = np.exp(rng.normal(-0.1, 0.2))
     contrast = rng.uniform(0.55, 1.0) if u[2] < 0.2 else rng.uniform(0.95, 1.25)
     ramp = np.linspace(0, 1, 256)
     curve = (0.5 + (ramp**gamma - 0.5) * contrast).clip(0, 1)
-    saturation = 0.0 if u[3] < 0.05 else rng.uniform(0.6, 1.25)
-    sigma = rng.uniform(0, 0.012) if u[4] < 0.7 else rng.uniform(0.01, 0.06)
+    saturation = 0.0 if u[3] < 0.05 else rng.uniform(0.5, 1.1)
+    sigma = rng.uniform(0, 0.012) if u[4] < 0.78 else rng.uniform(0.01, 0.045)
     height, width = rgb.shape[:2]
-    grain = rng.standard_normal((height, width, 3), dtype=np.float32) * np.float32(sigma)
-    if u[5] < 0.5:
-        grain[:] = grain.mean(axis=2, keepdims=True) * np.float32(1.7)
-    picture = develop(rgb, (exposure * cast).astype(np.float32), curve, grain, saturation, rng.uniform(0, 0.06))
+    shift = rng.integers(GRAIN, size=2)
+    gain = (exposure * cast).astype(np.float32)
+    picture = develop(rgb, gain, curve, grain, shift, sigma, u[5] < 0.5, saturation, rng.uniform(0, 0.06))
     image = Image.fromarray(picture)
     if u[6] < 0.35:
         image = image.filter(ImageFilter.GaussianBlur(scale * rng.uniform(0.3, 0.9 if u[7] < 0.8 else 1.8)))

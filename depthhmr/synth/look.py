@@ -2,7 +2,7 @@
 
 import numpy as np
 
-PLAIN, STRIPES, CHECKS, BRICKS, TILES, CLOUDS, BLOBS, DOTS = range(8)
+PLAIN, STRIPES, CHECKS, BRICKS, TILES, CLOUDS, BLOBS, DOTS, CLUTTER = range(9)
 
 LOOK = np.dtype(
     [
@@ -95,8 +95,8 @@ def sample_look(rng: np.random.Generator) -> np.void:
     if u[31] < 0.35 and not jacket:
         look["print_w"], look["print_h"] = rng.uniform(0.03, 0.12), rng.uniform(0.02, 0.12)
         look["print_y"], look["print_x"] = rng.uniform(0.22, 0.38), rng.normal(0, 0.03)
-    look["loose_top"] = rng.uniform(0.004, 0.03) if u[32] < 0.8 else rng.uniform(0.03, 0.06)
-    look["loose_bottom"] = rng.uniform(0.003, 0.022) if u[33] < 0.8 else rng.uniform(0.02, 0.05)
+    look["loose_top"] = rng.uniform(0.003, 0.022) if u[32] < 0.8 else rng.uniform(0.02, 0.045)
+    look["loose_bottom"] = rng.uniform(0.003, 0.02) if u[33] < 0.8 else rng.uniform(0.02, 0.045)
     look["fold"] = rng.uniform(0.2, 1.0)
     look["seed_u"] = rng.uniform(0, 64)
     if u[34] < 0.17:

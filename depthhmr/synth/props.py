@@ -9,10 +9,10 @@ import numpy as np
 
 from depthhmr.synth.camera import Lenses
 from depthhmr.synth.crowd import Crowd
-from depthhmr.synth.look import BLOBS, BRICKS, CHECKS, CLOUDS, DOTS, PLAIN, STRIPES, TILES
+from depthhmr.synth.look import BLOBS, BRICKS, CHECKS, CLOUDS, CLUTTER, DOTS, PLAIN, STRIPES, TILES
 
 SURFACE = np.dtype([("first", "f4", 3), ("second", "f4", 3), ("pattern", "i4"), ("size", "f4"), ("seed", "f4")])
-PATTERNS = np.array([PLAIN] * 8 + [CLOUDS] * 4 + [STRIPES, STRIPES, CHECKS, BRICKS, TILES, BLOBS, DOTS])
+PATTERNS = np.array([PLAIN] * 8 + [CLOUDS] * 4 + [STRIPES, STRIPES, CHECKS, BRICKS, TILES, BLOBS, DOTS, CLUTTER, CLUTTER])
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Workshop:
         rng = self.rng
         surface = np.zeros((), SURFACE)
         grey, tint = rng.uniform(0.08, 0.85), rng.normal(0, 1, 3)
-        strength = rng.choice((0.02, 0.06, 0.2))
+        strength = rng.choice((0.01, 0.04, 0.14))
         surface["first"] = (grey + strength * tint).clip(0.02, 0.95)
         surface["second"] = (surface["first"] * rng.uniform(0.5, 1.5) + rng.normal(0, 0.06, 3)).clip(0.02, 0.95)
         surface["pattern"] = PATTERNS[rng.integers(len(PATTERNS))]

@@ -17,18 +17,18 @@ from bodykit.skinning import pose_vertices
 from depthhmr.synth.background import paint, sample_place
 from depthhmr.synth.clothing import part_of_vertex, wear
 from depthhmr.synth.crowd import FARTHEST, NEAREST, Crowd, sample_crowd
-from depthhmr.synth.degrade import degrade
+from depthhmr.synth.degrade import degrade, grain_table
 from depthhmr.synth.lighting import sample_light
 from depthhmr.synth.look import LOOK, sample_look
 from depthhmr.synth.pose_kinds import KINDS
 from depthhmr.synth.props import Props, furnish
 from depthhmr.synth.shading import shade
+from depthhmr.synth.silhouette import cast, coarse_faces, silhouette
 from depthhmr.synth.texture import noise_tables
 from depthhmr.synth.wardrobe import BAG, BODY, HAIR, HAIR_ROWS, HAT, SKIRT, SKIRT_ROWS, Wardrobe, dress
 
 SEATED = np.array([kind.name == "sit" for kind in KINDS])
 SAMPLES = 2  # the scene is rasterised with 2 x 2 samples per pixel
-SILHOUETTE = 48  # pixels across the raster that measures a person's whole silhouette
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,16 @@ class Sample:
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
+@dataclass(frozen=True)
+class View:
+    """The camera of one picture: what its tilt is, how high it stands, its lens, and where the picture lies."""
+
+    tilt: np.ndarray  # [3, 3] level frame to camera frame
+    ground: np.float32  # metres from the camera down to the floor
+    lens: np.ndarray  # [4] fx, fy, cx, cy
+    box: np.ndarray  # [4] left, top, right, bottom pixels
+
+
 class Generator:
     """Makes pictures of `size` x `size` pixels with people of one body model."""
 
@@ -68,6 +78,12 @@ class Generator:
         self.wardrobe = dress(body)
         self.part_of_vertex = part_of_vertex(self.wardrobe)
         self.tables = noise_tables()
+        self.grain = grain_table()
+        self._faces_of: dict[int, np.ndarray] = {}
+        rest = self.wardrobe.rest[: self.wardrobe.bare_vertices]
+        self._outline = coarse_faces(rest, body.faces)  # for shadows and silhouettes
+        # the buttocks and upper thighs: what a seat touches
+        self._seat = np.nonzero((np.abs(rest[:, 1] + 0.12) < 0.07) & (rest[:, 2] < 0))[0]
 
     def sample(self, seed: int) -> Sample:
         """The picture of a seed (any non-negative integer)."""
@@ -93,7 +109,7 @@ class Generator:
             lowest = float((bare @ up).min())
             pelvis[i, 1] = ground + lowest - crowd.lift[i]
             if SEATED[crowd.kind[i]]:
-                hips = vertices[i, self._seat_vertices()]
+                hips = vertices[i, self._seat]
                 seats.append((pelvis[i], -crowd.yaw[i], float((hips @ up).min()) - lowest))
         translation = (pelvis @ tilt.T).astype(np.float32)
         vertices += translation[:, None]
@@ -106,14 +122,12 @@ class Generator:
         props = furnish(rng, crowd, seats, crowd.lenses)
         light, toward = sample_light(rng, tilt)
         place = sample_place(rng, float(pelvis[:, 2].max()) if people else 4.0)
-        shadow = self._shadow(rng, vertices, props, tilt, toward, ground, lens, float(light["sun"].mean()))
-
-        rgb = np.zeros((size, size, 3), np.float32)
-        paint(place, tilt, np.float32(ground), lens, box, shadow, self.tables, rgb)
-        depth, person, covered = self._render(rgb, vertices, normals, props, tilt, up, ground, lens, box, looks, light)
+        view = View(tilt, np.float32(ground), lens, box)
+        shadow = self._shadow(rng, vertices, props, view, toward, float(light["sun"].mean()))
+        rgb, depth, person, covered = self._render(vertices, normals, props, view, looks, place, light, shadow)
         inside = (slice(box[1], box[3]), slice(box[0], box[2]))
         picture = np.full((size, size, 3), PAD_GREY, np.uint8)
-        picture[inside] = degrade(rng, rgb[inside], size)
+        picture[inside] = degrade(rng, rgb[inside], self.grain, size)
 
         boxes, areas = self._silhouettes(vertices, looks, camera)
         return Sample(
@@ -131,24 +145,17 @@ class Generator:
             height_px=boxes[:, 3] - boxes[:, 1],
         )
 
-    def _seat_vertices(self) -> np.ndarray:
-        """Vertices of the buttocks and upper thighs: what a seat touches."""
-        rest = self.wardrobe.rest[: self.wardrobe.bare_vertices]
-        return np.nonzero((np.abs(rest[:, 1] + 0.12) < 0.07) & (rest[:, 2] < 0))[0]
-
     def _render(
-        self, rgb: np.ndarray, vertices: np.ndarray, normals: np.ndarray, props: Props, tilt: np.ndarray, up: np.ndarray,
-        ground: float, lens: np.ndarray, box: np.ndarray, looks: np.ndarray, light: np.void,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
-        """Draw people and props over rgb, in place; depth, person ids and visible samples per person."""
+        self, vertices: np.ndarray, normals: np.ndarray, props: Props, view: View, looks: np.ndarray, place: np.void,
+        light: np.void, shadow: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+        """The float picture, depth, person ids and the number of visible samples per person."""
         size, wardrobe = self.size, self.wardrobe
         people, each, per_person = len(vertices), len(wardrobe.rest), len(wardrobe.faces)
-        corners = np.concatenate([vertices.reshape(-1, 3), props.vertices @ tilt.T]).astype(np.float32)
-        points = project(corners, *(float(value) * SAMPLES for value in lens))
-        first_prop = people * each
-        faces = np.concatenate(
-            [wardrobe.faces + i * each for i in range(people)] + [props.faces + first_prop]
-        ).astype(np.int32)
+        corners = np.concatenate([vertices.reshape(-1, 3), props.vertices @ view.tilt.T])
+        directions = np.concatenate([normals.reshape(-1, 3), props.normals @ view.tilt.T])
+        points = project(corners, *(float(value) * SAMPLES for value in view.lens))
+        faces = np.concatenate([self._faces(people), props.faces + people * each])
         face = np.full((SAMPLES * size, SAMPLES * size), -1, np.int32)
         inverse_depth = np.zeros(face.shape, np.float32)
         for i in range(people):
@@ -156,38 +163,41 @@ class Generator:
                 rows = slice(i * per_person + first, i * per_person + last)
                 draw(points, faces[rows], rows.start, part == BODY, face, inverse_depth)
         draw(points, faces[people * per_person :], people * per_person, False, face, inverse_depth)
+        rgb = np.zeros((size, size, 3), np.float32)
+        paint(place, view.tilt, view.ground, view.lens, view.box, face, shadow, self.tables, rgb)
         depth, person = np.zeros((size, size), np.float32), np.zeros((size, size), np.uint8)
         covered = np.zeros(people, np.int64)
-        directions = np.concatenate([normals.reshape(-1, 3), props.normals @ tilt.T]).astype(np.float32)
+        above = corners @ -view.tilt[:, 1] + view.ground
         shade(
-            face, inverse_depth, box, points, faces, directions, corners @ up + np.float32(ground), per_person, people, each,
+            face, inverse_depth, view.box, points, faces, directions, above, per_person, people, each,
             wardrobe.part_of_face, wardrobe.rest, props.local, props.surface_of_vertex, props.surfaces, looks, light,
             self.tables, rgb, depth, person, covered,
         )  # fmt: skip
-        return depth, person, covered
+        return rgb, depth, person, covered
+
+    def _faces(self, people: int) -> np.ndarray:
+        """Faces of that many people with all their sheets, one after the other, int32."""
+        if people not in self._faces_of:
+            each = len(self.wardrobe.rest)
+            blocks = [self.wardrobe.faces + i * each for i in range(people)]
+            self._faces_of[people] = np.concatenate([*blocks, np.zeros((0, 3), np.int32)]).astype(np.int32)
+        return self._faces_of[people]
 
     def _shadow(
-        self, rng: np.random.Generator, vertices: np.ndarray, props: Props, tilt: np.ndarray, toward: np.ndarray,
-        ground: float, lens: np.ndarray, sun: float,
-    ) -> np.ndarray:  # fmt: skip
+        self, rng: np.random.Generator, vertices: np.ndarray, props: Props, view: View, toward: np.ndarray, sun: float
+    ) -> np.ndarray:
         """How much the floor is darkened at every pixel [S, S]: the cast shadow and a soft one right below people."""
         size = self.size
         mask = np.zeros((size, size), np.float32)
-        level = np.concatenate([(vertices.reshape(-1, 3) @ tilt), props.vertices])
-        bare = self.wardrobe.faces[: self.wardrobe.bare_faces : 2]
-        faces = np.concatenate(
-            [bare + i * len(self.wardrobe.rest) for i in range(len(vertices))] + [props.faces + vertices.shape[0] * vertices.shape[1]]
-        ).astype(np.int32)
-        if not len(faces):
-            return mask
+        things = (props.vertices @ view.tilt.T).astype(np.float32)
         for direction, strength, blur in ((toward, 0.15 + 0.5 * sun, 0.4), (np.array([0, -1.0, 0]), 0.3, 2.0)):
-            drop = (level[:, 1] - ground) / direction[1]
-            flat = level - drop[:, None] * direction
-            points = project(np.ascontiguousarray(flat @ tilt.T, np.float32), *(float(value) / 2 for value in lens))
-            face = np.full((size // 2, size // 2), -1, np.int32)
-            draw(points, faces, 0, False, face, np.zeros(face.shape, np.float32))
-            image = Image.fromarray((face >= 0).astype(np.uint8) * np.uint8(255))
-            image = image.filter(ImageFilter.BoxBlur(blur * size / 192)).resize((size, size), Image.Resampling.BILINEAR)
+            stencil = np.zeros((size // 2, size // 2), np.uint8)
+            away, down = (view.tilt @ direction).astype(np.float32), np.ascontiguousarray(view.tilt[:, 1])
+            for body in vertices:
+                cast(body, self._outline, away, down, view.ground, view.lens, stencil)
+            cast(things, props.faces, away, down, view.ground, view.lens, stencil)
+            image = Image.fromarray(stencil).filter(ImageFilter.BoxBlur(blur * size / 192))
+            image = image.resize((size, size), Image.Resampling.BILINEAR)
             layer = np.asarray(image, np.float32) * np.float32(strength * rng.uniform(0.6, 1.0) / 255)
             mask = 1 - (1 - mask) * (1 - layer)
         return mask
@@ -198,21 +208,8 @@ class Generator:
         boxes, areas = np.zeros((people, 4), np.float32), np.zeros(people)
         for i in range(people):
             points = project(vertices[i], camera.fx, camera.fy, camera.cx, camera.cy)
-            ranges = worn(self.wardrobe, looks[i])
-            faces = np.concatenate([self.wardrobe.faces[first:last] for _, first, last in ranges])
-            used = np.zeros(len(points), bool)
-            used[: self.wardrobe.bare_vertices] = True
-            used[faces.ravel()] = True
-            used &= points[:, 2] > 0
-            if not used.any():
-                continue
-            low, high = points[used, :2].min(axis=0), points[used, :2].max(axis=0)
-            boxes[i] = low[0], low[1], high[0], high[1]
-            cell = float((high - low).max()) / SILHOUETTE
-            points[:, :2] = (points[:, :2] - low) / cell
-            face = np.full((SILHOUETTE, SILHOUETTE), -1, np.int32)
-            draw(points, faces, 0, False, face, np.zeros(face.shape, np.float32))
-            areas[i] = (face >= 0).sum() * cell**2
+            sheets = [self.wardrobe.faces[first:last] for part, first, last in worn(self.wardrobe, looks[i]) if part != BODY]
+            areas[i] = silhouette(points, self._outline, np.concatenate([self.wardrobe.faces[:0], *sheets]), boxes[i])
         return boxes, areas
 
 

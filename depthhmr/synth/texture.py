@@ -36,7 +36,7 @@ def noise(table, u, v):  # noqa: ANN001, ANN201
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def pattern(kind, u, v, tables, seed):  # noqa: ANN001, ANN201
-    """Share 0..1 of the second colour at u, v (in periods of the pattern)."""
+    """Share 0..1 of the second colour at u, v (in periods of the pattern); clutter goes beyond."""
     if kind == 1:  # stripes
         return 1.0 if v - np.floor(v) < 0.5 else 0.0
     if kind == 2:  # checks, half where only one direction is set
@@ -53,6 +53,16 @@ def pattern(kind, u, v, tables, seed):  # noqa: ANN001, ANN201
         return noise(tables[2], u * 0.11 + seed, v * 0.11)
     if kind == 6:  # leaves, camouflage
         return 1.0 if noise(tables[1], u * 0.13 + seed, v * 0.13) > 0.55 else 0.0
+    if kind == 8:  # shelves, windows, posters: cells of many sizes, beyond both colours
+        row = np.floor(v)
+        x = u * 0.7 + 5.3 * noise(tables[0], row * 0.37 + seed, 0.1)
+        cell = np.floor(x)
+        value = noise(tables[0], cell * 0.311 + seed, row * 0.173)
+        if value > 0.5:  # divide this cell once more
+            x, v = x * 3, v * 2
+            value = noise(tables[0], np.floor(x) * 0.311 + seed, np.floor(v) * 0.173 + 0.5)
+        edge = x - np.floor(x) < 0.07 or v - np.floor(v) < 0.07
+        return -0.5 if edge else 4.0 * (value - 0.5) + 0.5
     if kind == 7:  # dots
         x, y = u - np.floor(u) - 0.5, v - np.floor(v) - 0.5
         return 1.0 if x * x + y * y < 0.07 else 0.0

@@ -1,7 +1,10 @@
 """The body with what may hang on it: skirt, long hair, brim, bag. Extra sheets of vertices, skinned like the body.
 
-Every person carries all sheets; which of them are drawn is decided per person. Rest coordinates are those of the mean
-body's T-pose and tell the shader where on a person a pixel lies.
+Every person carries all sheets; which of them are drawn is decided per person.
+
+Rest coordinates tell the shader where on a person a pixel lies. They are positions on the mean body's T-pose, stretched
+such that the landmarks of any body lie at the heights and widths of `HEIGHTS` and `WIDTHS`: the shader and the sheets
+are written once, in these coordinates.
 """
 
 from dataclasses import dataclass, replace
@@ -13,6 +16,10 @@ from bodykit.body import Body, SparseRows
 BODY, SKIRT, HAIR, HAT, BAG = range(5)
 SKIRT_ROWS, HAIR_ROWS = 10, 7
 PELVIS, LEFT_HIP, RIGHT_HIP, LEFT_KNEE, RIGHT_KNEE, SPINE2, SPINE3, NECK, HEAD = 0, 1, 2, 4, 5, 6, 9, 12, 15
+
+# rest coordinates of soles, ankles, knees, hips, spine3, neck, head joint, eyes, crown; of shoulder, elbow, wrist, finger tip
+HEIGHTS = np.array([-0.896, -0.825, -0.405, -0.014, 0.356, 0.535, 0.631, 0.675, 0.780])
+WIDTHS = np.array([0.0, 0.176, 0.417, 0.654, 0.833])
 
 
 @dataclass(frozen=True)
@@ -40,12 +47,13 @@ class Sheet:
 
 def dress(body: Body) -> Wardrobe:
     """Append all sheets to a body."""
+    landmarks = _landmarks(body)
     template, faces, parts = [body.template], [body.faces], [np.zeros(len(body.faces), np.uint8)]
     index, value, shape = [body.weight_index], [body.weight_value], [body.shapedirs]
     ranges = {BODY: (0, len(body.faces))}
     vertices = len(body.template)
     for sheet in (_skirt(), _long_hair(), _brim(), _bag()):
-        points = sheet.points.reshape(-1, 3).astype(np.float32)
+        points = _stretch(sheet.points.reshape(-1, 3), (WIDTHS, HEIGHTS), landmarks)
         quads = _quads(*sheet.points.shape[:2], closed=sheet.closed) + vertices
         first = sum(map(len, faces))
         ranges[sheet.part] = (first, first + len(quads))
@@ -59,28 +67,50 @@ def dress(body: Body) -> Wardrobe:
         vertices += len(points)
     extra = vertices - len(body.template)
     offset = np.concatenate([body.posedirs.offset, np.full(extra, body.posedirs.offset[-1], np.int32)])
-    rest = np.concatenate(template)
+    full = np.concatenate(template)
     dressed = replace(
         body,
-        template=rest,
+        template=full,
         faces=np.concatenate(faces),
         shapedirs=np.concatenate(shape),
         weight_index=np.concatenate(index),
         weight_value=np.concatenate(value),
         posedirs=SparseRows(offset, body.posedirs.column, body.posedirs.value),
     )
+    rest = _stretch(full, landmarks, (WIDTHS, HEIGHTS))
     return Wardrobe(
-        dressed, len(body.template), len(body.faces), dressed.faces, np.concatenate(parts), ranges, rest.astype(np.float32)
+        dressed, len(body.template), len(body.faces), dressed.faces, np.concatenate(parts), ranges, rest
     )
+
+
+def _landmarks(body: Body) -> tuple[np.ndarray, np.ndarray]:
+    """Widths and heights of this body that correspond to `WIDTHS` and `HEIGHTS`."""
+    joint, template = body.joint_template, body.template
+    heights = [template[:, 1].min(), *joint[[7, 4, 1, 9, 12, 15], 1], 0.0, template[:, 1].max()]
+    eye = body.vertex_ids.get("leye")
+    share = (HEIGHTS[7] - HEIGHTS[6]) / (HEIGHTS[8] - HEIGHTS[6])
+    heights[7] = heights[6] + share * (heights[8] - heights[6]) if eye is None else template[eye, 1]
+    widths = [0.0, *joint[[16, 18, 20], 0], template[:, 0].max()]
+    return np.array(widths, np.float64), np.array(heights, np.float64)
+
+
+def _stretch(
+    points: np.ndarray, source: tuple[np.ndarray, np.ndarray], target: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
+    """Points [N, 3] with |x| and y led from one set of landmarks to another, linearly between them."""
+    moved = np.array(points, np.float32)
+    moved[:, 0] = np.sign(points[:, 0]) * np.interp(np.abs(points[:, 0]), source[0], target[0])
+    moved[:, 1] = np.interp(points[:, 1], source[1], target[1])
+    return moved
 
 
 def _skirt() -> Sheet:
     angle = np.linspace(0, 2 * np.pi, 28, endpoint=False)
     height = np.linspace(0.09, -0.72, SKIRT_ROWS + 1)[:, None]
     down = (0.09 - height) / 0.81
-    width = 0.150 + 0.30 * np.minimum(down, 0.12) + 0.10 * down
-    deep = 0.118 + 0.10 * np.minimum(down, 0.2) + 0.06 * down
-    x, z = width * np.sin(angle), 0.012 + deep * np.cos(angle)
+    width = 0.176 + 0.25 * np.minimum(down, 0.12) + 0.10 * down
+    deep = 0.138 + 0.10 * np.minimum(down, 0.2) + 0.05 * down
+    x, z = width * np.sin(angle), 0.016 + deep * np.cos(angle)
     points = np.stack([x, np.broadcast_to(height, x.shape), z], axis=-1)
     left = 1 / (1 + np.exp(-x / 0.035))
     legs = 0.85 * np.clip((down - 0.12) / 0.25, 0, 1)
