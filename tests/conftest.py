@@ -137,7 +137,7 @@ def tiny_network() -> bytes:
     boxes = np.concatenate([centres - half / 2, centres + half / 2], axis=1)
     constants = {
         "bright": np.array([BRIGHT], np.float32),
-        "softness": np.array([0.2], np.float32),
+        "softness": np.array([0.05], np.float32),
         "upright": upright[None],
         "no_betas": np.zeros((1, QUERIES, 10), np.float32),
         "centres": centres[None],

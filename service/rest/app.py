@@ -19,6 +19,7 @@ def create_app(core: MeshRecovery, *, max_body_bytes: int, body_timeout_s: float
         version=__version__,
         description="An image in, every person in it back as a posed, shaped, metrically placed 3D body.",
         exception_handlers=HANDLERS,
+        redirect_slashes=False,
         docs_url=None,  # FastAPI's pages load scripts from a CDN; ours is in service/rest/page
         redoc_url=None,
     )

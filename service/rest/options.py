@@ -12,6 +12,7 @@ from service.options import Options
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 INCLUDE = ("vertices", "depth")
+MAX_ERRORS = 10  # a request of ten thousand faults is not worth a longer answer
 INTRINSICS = ("fx", "fy", "cx", "cy")
 
 
@@ -29,6 +30,8 @@ def parse_options(fields: Iterable[tuple[str, str]]) -> RestOptions:
     include: set[str] = set()
     errors: list[FieldError] = []
     for name, text in fields:
+        if len(errors) >= MAX_ERRORS:
+            break
         parser = PARSERS.get(name)
         if parser is None:
             errors.append(FieldError(name[:100], f"unknown option; known are {', '.join(PARSERS)}"))

@@ -41,17 +41,35 @@ async def read_upload(request: Request, *, timeout_s: float) -> Upload:
 
 
 class _InMemoryParser(MultiPartParser):
-    # The body limit bounds the memory; a temporary file would cost a thread hop per chunk and need a writable disk.
+    """Keeps files in memory: the body limit bounds it, and a temporary file would need a writable disk."""
+
     spool_max_size = 2**62
+    complete = False
+
+    def on_end(self) -> None:
+        """The closing boundary came."""
+        self.complete = True
+
+    def close(self) -> None:
+        for file in self._files_to_close_on_error:
+            file.close()
 
 
 async def _form(request: Request) -> Upload:
+    parser = _InMemoryParser(request.headers, request.stream(), max_files=MAX_FILES, max_fields=MAX_FIELDS)
     try:
-        parser = _InMemoryParser(request.headers, request.stream(), max_files=MAX_FILES, max_fields=MAX_FIELDS)
         form = await parser.parse()
+        if not parser.complete:
+            raise MalformedRequest("the multipart/form-data body ends before its closing boundary")
+        return await _one_image(form.multi_items())
     except MultiPartException as error:
         raise MalformedRequest(f"the body is not valid multipart/form-data: {error.message}") from error
-    items = form.multi_items()
+    finally:
+        parser.close()
+
+
+async def _one_image(items: list[tuple[str, UploadFile | str]]) -> Upload:
+    """The file of the part `image`; everything else must be text. Raises InvalidParameter."""
     fields = tuple((name, value) for name, value in items if isinstance(value, str) and name != PART)
     images = [value for name, value in items if name == PART]
     strays = [name for name, value in items if isinstance(value, UploadFile) and name != PART]

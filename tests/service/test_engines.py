@@ -1,0 +1,127 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from bodykit.errors import UserError
+from bodykit.manifest import ONNX_PATH, Manifest, ManifestError, TensorSpec
+from service.engines import open_engine
+from service.engines.base import check_outputs
+from service.engines.embedded import EmbeddedEngine
+from service.engines.fake import FakeEngine, nobody
+from service.errors import EngineBadOutput
+from service.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+
+def replace_tensor(manifest: Manifest, spec: TensorSpec) -> Manifest:
+    outputs = tuple(spec if old.name == spec.name else old for old in manifest.outputs)
+    return dataclasses.replace(manifest, outputs=outputs)
+
+
+def inputs(manifest: Manifest, batch: int = 1) -> dict[str, np.ndarray]:
+    size = manifest.input_size
+    return {
+        "image": np.zeros((batch, size, size, 3), np.uint8),
+        "intrinsics": np.full((batch, 4), 30.0, np.float32),
+    }
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+async def test_the_embedded_engine_answers_with_the_manifests_tensors(model_dir, batch):
+    manifest = Manifest.read(model_dir)
+    engine = open_engine(Settings(), manifest, model_dir)
+
+    outputs = await engine.infer(inputs(manifest, batch))
+
+    assert await engine.ready()
+    assert {name: (str(value.dtype), value.shape[1:]) for name, value in outputs.items()} == {
+        spec.name: (spec.dtype, spec.shape[1:]) for spec in manifest.outputs
+    }
+    assert all(len(value) == batch for value in outputs.values())
+    await engine.aclose()
+
+
+async def test_an_input_of_the_wrong_shape_is_an_error_of_ours(model_dir):
+    manifest = Manifest.read(model_dir)
+    engine = open_engine(Settings(), manifest, model_dir)
+
+    with pytest.raises(EngineBadOutput):
+        await engine.infer({"image": np.zeros((1, 7, 7, 3), np.uint8), "intrinsics": np.zeros((1, 4), np.float32)})
+    await engine.aclose()
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (TensorSpec("scores", "float32", (-1, 99)), r"output scores is float32 .*3\], its manifest says .*99\]"),
+        (TensorSpec("scores", "uint8", (-1, 3)), "output scores is float32"),
+        (TensorSpec("scores", "float32", (-1, 3, 1)), "output scores is float32"),
+    ],
+)
+def test_a_graph_that_breaks_its_manifest_is_refused(model_dir, spec, message):
+    manifest = Manifest.read(model_dir)
+
+    with pytest.raises(UserError, match=message):
+        EmbeddedEngine(manifest.verified_onnx(model_dir), replace_tensor(manifest, spec))
+
+
+def test_a_graph_without_a_promised_tensor_is_refused(model_dir):
+    manifest = Manifest.read(model_dir)
+    more = dataclasses.replace(manifest, outputs=(*manifest.outputs, TensorSpec("hands", "float32", (-1, 3))))
+
+    with pytest.raises(UserError, match="no output hands, which its manifest promises; it has scores"):
+        EmbeddedEngine(manifest.verified_onnx(model_dir), more)
+
+
+def test_garbage_with_the_right_hash_is_refused(model_dir):
+    with pytest.raises(UserError, match="the network cannot be loaded"):
+        EmbeddedEngine(b"not an onnx file", Manifest.read(model_dir))
+
+
+def test_a_truncated_network_is_refused_by_its_hash(model_dir, tmp_path):
+    content = (model_dir / ONNX_PATH).read_bytes()
+    (tmp_path / ONNX_PATH).parent.mkdir()
+    (tmp_path / ONNX_PATH).write_bytes(content[:-10])
+
+    with pytest.raises(ManifestError, match="truncated"):
+        open_engine(Settings(), Manifest.read(model_dir), tmp_path)
+
+
+def test_an_unknown_engine_is_named_with_the_known_ones(model_dir):
+    with pytest.raises(UserError, match="no engine 'warp'; choose one of embedded, "):
+        open_engine(Settings(engine="warp"), Manifest.read(model_dir), model_dir)
+
+
+async def test_the_fake_engine_of_the_registry_finds_nobody(model_dir):
+    manifest = Manifest.read(model_dir)
+    engine = open_engine(Settings(engine="fake"), manifest, model_dir)
+
+    outputs = await engine.infer(inputs(manifest))
+
+    assert check_outputs(manifest, outputs)["scores"].max() == 0
+
+
+async def test_a_closed_fake_engine_is_not_ready():
+    engine = FakeEngine(lambda tensors: tensors)
+
+    await engine.aclose()
+
+    assert not await engine.ready()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scores": None}, "lacks the tensor scores"),
+        ({"scores": np.zeros((1, 3))}, "scores is float64"),
+        ({"scores": np.zeros((1, 4), np.float32)}, r"scores is float32 \[1, 4\], expected float32 \[-1, 3\]"),
+    ],
+)
+def test_an_answer_that_breaks_the_contract_is_thrown_away(model_dir, change, message):
+    manifest = Manifest.read(model_dir)
+    outputs = {name: value for name, value in (nobody(manifest) | change).items() if value is not None}
+
+    with pytest.raises(EngineBadOutput, match=message):
+        check_outputs(manifest, outputs)
