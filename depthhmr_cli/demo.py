@@ -9,22 +9,16 @@ example:
 
 import argparse
 import json
-import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bodykit.errors import UserError
+from depthhmr_cli.running import DEMO_IMAGE, opener, read_image, running_service
 
 HELP = "start the service, send it one image, write people.json, scene.glb and overlay.jpg, stop"
-
-DEMO_IMAGE = Path(__file__).parents[1] / "demo" / "people.jpg"
 
 # File that is written -> the Accept header that asks for it.
 RESULTS = {
@@ -32,21 +26,12 @@ RESULTS = {
     "scene.glb": "model/gltf-binary",
     "overlay.jpg": "image/jpeg",
 }
-MEDIA_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
-
-READY_TIMEOUT = 120.0  # seconds; a start takes 3, but the very first one compiles the rasteriser
-REPLY_TIMEOUT = 60.0
-STOP_TIMEOUT = 15.0
-
-# The machine's own proxy settings must not catch requests to this machine.
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+REPLY_TIMEOUT = 60.0  # seconds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--image", type=Path, default=DEMO_IMAGE, help="JPEG, PNG or WebP file (default: the demo image)"
-    )
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write into (default: out)")
+    parser.add_argument("--image", type=Path, default=DEMO_IMAGE, help="JPEG, PNG or WebP (default: the demo image)")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder to write into (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,13 +39,12 @@ def run(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
 
     print("demo: starting the service")
-    begin = time.perf_counter()
-    with running_service(args.out / "service.log") as address:
-        print(f"demo: ready at {address} after {time.perf_counter() - begin:.1f} s")
+    with running_service(args.out / "service.log") as service:
+        print(f"demo: ready at {service.address} after {service.ready_s:.1f} s")
         print(f"demo: sending {args.image} ({len(image) / 1000:.0f} kB) to POST /v1/reconstruct")
         for name, accept in RESULTS.items():
             begin = time.perf_counter()
-            reply = reconstruct(address, image, media_type, accept)
+            reply = reconstruct(service.address, image, media_type, accept)
             milliseconds = 1000 * (time.perf_counter() - begin)
             (args.out / name).write_bytes(reply)
             print(f"demo: wrote {args.out / name} ({len(reply) / 1000:.0f} kB, answered in {milliseconds:.0f} ms)")
@@ -70,73 +54,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def read_image(path: Path) -> tuple[bytes, str]:
-    """The bytes of an image file and the media type that its name says."""
-    media_type = MEDIA_TYPES.get(path.suffix.lower())
-    if media_type is None:
-        raise UserError(f"the image must be a .jpg, .png or .webp file, got {path}")
-    try:
-        return path.read_bytes(), media_type
-    except OSError as error:
-        raise UserError(f"cannot read the image {path}: {error.strerror}") from error
-
-
-@contextmanager
-def running_service(log: Path) -> Iterator[str]:
-    """The real service in a process of its own on a free port; gives its address once it is ready."""
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "depthhmr_cli", "serve", "--host", "127.0.0.1", "--port", str(port)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        wait_until_ready(process, address, log)
-        yield address
-    finally:
-        stop(process)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until_ready(process: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
-    """Return when the service says that it is ready; raise with the end of its log when it ends or takes too long."""
-    deadline = time.monotonic() + READY_TIMEOUT
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise UserError(f"the service ended at its start with status {process.returncode}:\n{last_lines(log)}")
-        try:
-            with _opener.open(f"{address}/v1/health/ready", timeout=5):
-                return
-        except OSError:  # not listening yet, or 503: not ready yet
-            time.sleep(0.05)
-    raise UserError(f"the service was not ready after {READY_TIMEOUT:.0f} s:\n{last_lines(log)}")
-
-
-def last_lines(log: Path, count: int = 15) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-count:])
-
-
-def stop(process: "subprocess.Popen[bytes]") -> None:
-    """Ask the process to end, and end it when it does not."""
-    process.terminate()
-    try:
-        process.wait(STOP_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
 def reconstruct(address: str, image: bytes, media_type: str, accept: str) -> bytes:
     """One `POST /v1/reconstruct`: the raw image as the body, the wanted format as the Accept header."""
     request = urllib.request.Request(
         f"{address}/v1/reconstruct", data=image, headers={"Content-Type": media_type, "Accept": accept}
     )
     try:
-        with _opener.open(request, timeout=REPLY_TIMEOUT) as reply:
+        with opener.open(request, timeout=REPLY_TIMEOUT) as reply:
             return bytes(reply.read())
     except urllib.error.HTTPError as error:
         raise UserError(f"the service answered {error.code}: {error.read().decode(errors='replace')}") from error
