@@ -24,7 +24,7 @@ def sample_place(rng: np.random.Generator, farthest: float) -> np.void:
     """Draw a room or an outdoor place whose wall, if any, is behind everybody (`farthest` metres)."""
     place = np.zeros((), PLACE)
     outdoors = rng.random() < 0.45
-    place["floor"] = _muted(rng, rng.uniform(0.12, 0.75))
+    place["floor"] = _muted(rng, rng.uniform(0.12, 0.75), 0.6)
     if outdoors and rng.random() < 0.4:  # grass
         place["floor"] = np.float32([0.34, 0.38, 0.22]) * rng.uniform(0.6, 1.4)
     place["floor2"] = (place["floor"] * rng.uniform(0.6, 1.35)).clip(0, 1)
@@ -49,9 +49,10 @@ def sample_place(rng: np.random.Generator, farthest: float) -> np.void:
     return place
 
 
-def _muted(rng: np.random.Generator, grey: float) -> np.ndarray:
+def _muted(rng: np.random.Generator, grey: float, strength: float = 1.0) -> np.ndarray:
+    """A colour next to a grey."""
     tint = rng.normal(0, 1, 3)
-    return (grey + (tint - tint.mean()) * rng.choice((0.01, 0.03, 0.08))).clip(0.02, 0.97).astype(np.float32)
+    return (grey + (tint - tint.mean()) * strength * rng.choice((0.01, 0.03, 0.08))).clip(0.02, 0.97).astype(np.float32)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

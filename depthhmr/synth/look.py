@@ -67,7 +67,7 @@ def sample_look(rng: np.random.Generator) -> np.void:
         look["sleeve"] = rng.uniform(0.60, 0.66)
         look["hem"] = rng.uniform(-0.22, -0.02)
         look["neck"] = rng.uniform(0.52, 0.57)
-    if u[14] < 0.05:  # bare chest
+    if u[14] < 0.03:  # bare chest
         look["sleeve"], look["hem"], look["neck"] = 0.0, 9.0, 0.0
     elif u[14] < 0.12:  # one piece: overall, tracksuit, wetsuit
         look["bottom"], look["bottom2"], look["bottom_pattern"] = look["top"], look["top2"], look["top_pattern"]

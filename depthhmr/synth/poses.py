@@ -86,7 +86,6 @@ def sample_poses_with_kind(rng: np.random.Generator, n: int) -> tuple[np.ndarray
     pose[:, HEAD] = pose[:, HEAD].clip((-0.55, -0.8, -0.35), (0.55, 0.8, 0.35))
 
     hip = _turn(0, -legs[..., 0]) @ _turn(2, legs[..., 1]) @ _turn(1, legs[..., 2])
-    pose[:, HIPS] = matrix_to_axis_angle(hip)
     pose[:, KNEES, 0] = legs[..., 3]
     flat = legs[..., 0] - legs[..., 3] - tip[:, None]
     pose[:, ANKLES, 0] += np.where(upright[:, None], flat, 0.35).clip(ANKLE_LOW, ANKLE_HIGH)
@@ -94,9 +93,12 @@ def sample_poses_with_kind(rng: np.random.Generator, n: int) -> tuple[np.ndarray
     pose[:, TOES, 0] = -np.abs(pose[:, TOES, 0])
 
     wrist, elbow = _hands(rng, kind, same_arms, phase, swing)
-    _bend_arms(pose, wrist, elbow)
+    collar, shoulder = _bend_arms(pose, wrist, elbow)
+    root = _turn(0, tip) @ _turn(1, spin_spread * rng.standard_normal(n, dtype=np.float32))
 
-    pose[:, 0] += matrix_to_axis_angle(_turn(0, tip) @ _turn(1, spin_spread * rng.standard_normal(n, dtype=np.float32)))
+    turned = matrix_to_axis_angle(np.concatenate([hip, collar, shoulder, root[:, None]], axis=1))
+    pose[:, HIPS], pose[:, COLLARS], pose[:, SHOULDERS] = turned[:, 0:2], turned[:, 2:4], turned[:, 4:6]
+    pose[:, 0] += turned[:, 6]
     pose = _right_is_mirrored_left(pose)
     swap = rng.random(n) < 0.5
     pose[swap] = mirror_pose(pose[swap])
@@ -154,8 +156,11 @@ def _hands(
     return np.where(striding, swung, wrist), elbow
 
 
-def _bend_arms(pose: np.ndarray, wrist: np.ndarray, elbow: np.ndarray) -> None:
-    """Fill collars, shoulders and elbows of pose [n, 24, 3] such that the wrists arrive where they shall."""
+def _bend_arms(pose: np.ndarray, wrist: np.ndarray, elbow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations of collars and shoulders [n, 2, 3, 3] that lead the wrists where they shall be.
+
+    Fills the elbows of pose [n, 24, 3], which holds the noise of the collars.
+    """
     reach = np.linalg.norm(wrist, axis=-1, keepdims=True)
     direction = wrist / np.maximum(reach, 1e-6)
     reach = reach.clip(REACH_LOW, REACH_HIGH)
@@ -171,10 +176,9 @@ def _bend_arms(pose: np.ndarray, wrist: np.ndarray, elbow: np.ndarray) -> None:
     pose[:, COLLARS, 2] += np.where(height > 0, 0.30, 0.12) * height
     pose[:, COLLARS, 1] -= 0.18 * upper[..., 2]
     collar = _turn(1, pose[:, COLLARS, 1]) @ _turn(2, pose[:, COLLARS, 2])
-    pose[:, COLLARS] = matrix_to_axis_angle(collar)
-    pose[:, SHOULDERS] = matrix_to_axis_angle(np.swapaxes(collar, -1, -2) @ shoulder)
     pose[:, ELBOWS, 1] = -2 * np.arccos(reach[..., 0].clip(0, 1))
     pose[:, WRISTS] = pose[:, WRISTS].clip(-0.7, 0.7)
+    return collar, np.swapaxes(collar, -1, -2) @ shoulder
 
 
 def _turn(axis: int, angle: np.ndarray) -> np.ndarray:
