@@ -3,6 +3,7 @@
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 HELP = "turn a training run into the model folder that the service serves"
 EXAMPLE = """example:
@@ -41,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
             f"expected a checkpoint at {checkpoint}, found none; run `depthhmr train --run {args.run}` first"
         )
     state = torch.load(checkpoint, weights_only=True)
-    config = ModelConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in state["config"].items()})
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in state["config"].items()}
+    config = ModelConfig(**values)
     network = build_model(config).eval()
     network.load_state_dict(state["model"])
     last = _last_validation(args.run / "log.jsonl")

@@ -129,7 +129,8 @@ def _opened(content: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
     with _pillow_errors(found, content), Image.open(io.BytesIO(content), formats=FORMATS) as picture:
         _check_size(picture.size, limits)
         if getattr(picture, "is_animated", False) and picture.format != "MPO":
-            raise InvalidImage(f"expected a still picture, got an animated {found} of {picture.n_frames} frames")
+            frames = getattr(picture, "n_frames", "several")
+            raise InvalidImage(f"expected a still picture, got an animated {found} of {frames} frames")
         if found == "JPEG" and (scans := content.count(START_OF_SCAN)) > MAX_JPEG_SCANS:
             raise InvalidImage(f"a JPEG may have at most {MAX_JPEG_SCANS} scans, this one has {scans}")
         if found != "JPEG":

@@ -1,5 +1,6 @@
 """The web page and the API reference: static files of our own under a strict content security policy."""
 
+from collections.abc import Awaitable, Callable
 from importlib.resources import files
 
 from fastapi import APIRouter
@@ -30,7 +31,7 @@ def page_router() -> APIRouter:
     return router
 
 
-def _sender(name: str, media_type: str):
+def _sender(name: str, media_type: str) -> Callable[[], Awaitable[Response]]:
     content = files(__name__).joinpath(name).read_bytes()
 
     async def send() -> Response:
