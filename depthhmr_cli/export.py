@@ -50,7 +50,10 @@ def run(args: argparse.Namespace) -> int:
     threshold = args.threshold if args.threshold is not None else last.get("val.threshold", 0.4)
     scores = json.loads(args.scores.read_text()) if args.scores else {}
     kept = {k: v for k, v in scores.items() if isinstance(v, int | float)}
-    data = f"{state['images']} views of images rendered by depthhmr.synth (train split, shards of {SHARD} seeds); no photographs"
+    data = (
+        f"{state['images']} views of images rendered by depthhmr.synth (train split, shards of {SHARD} seeds); "
+        "no photographs"
+    )
     graph = write_model_folder(
         network, config, args.model_dir, version=args.version, threshold=threshold, data=data, scores=kept
     )
