@@ -1,0 +1,185 @@
+"""Scores the exported network on rendered pictures that it was never trained on. Needs no torch.
+
+examples:
+  depthhmr evaluate --split test --json scores.json
+  depthhmr evaluate --split test --page out/evaluation
+  depthhmr evaluate --split val --sweep            the threshold to ship
+"""
+
+import argparse
+import asyncio
+import json
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bodykit.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bodykit.body import Body
+    from bodykit.manifest import Manifest
+    from depthhmr.evaluation import Scores
+    from depthhmr.synth.scene import Generator, Sample
+    from service.settings import Settings
+
+HELP = "score the exported network on rendered pictures that it never saw"
+SPLITS = ("val", "test")
+BATCH = 8
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--split", choices=SPLITS, default="test", help="which pictures (default: %(default)s)")
+    parser.add_argument("--count", type=int, metavar="N", help="only the first N pictures of the split")
+    parser.add_argument("--model-dir", type=Path, metavar="DIR", help="model folder (default: as for serve)")
+    parser.add_argument("--threshold", type=float, metavar="T", help="score of a person (default: the manifest's)")
+    parser.add_argument(
+        "--sweep", action="store_true", help="score at the threshold of the best F1, which only val may choose"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores to FILE")
+    parser.add_argument(
+        "--page", type=Path, metavar="DIR", help="write DIR/index.html: the best, median and worst pictures"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    check(args)
+    from bodykit.body import load_body
+    from bodykit.manifest import Manifest
+    from depthhmr import evaluation
+    from depthhmr.answers import collect
+    from depthhmr.synth.scene import Generator
+    from service.settings import load_settings
+
+    settings = load_settings({"model_dir": args.model_dir, "engine": "embedded"})
+    manifest, body = Manifest.read(settings.model_dir), load_body(settings.body)
+    check_body(manifest, body)
+    begin = time.perf_counter()
+    pictures = Rendered(Generator(body, manifest.input_size), seeds(args.split, args.count))
+    with Network(settings, manifest) as network:
+        answers = list(collect(network, pictures, body, batch=BATCH, progress=sys.stderr.isatty()))
+    threshold = manifest.threshold if args.threshold is None else args.threshold
+    rows: list[tuple[float, float, float, float]] = []
+    if args.sweep:
+        threshold, rows = evaluation.best_threshold(answers)
+        print(sweep_table(rows, threshold))
+    scores = evaluation.score(answers, body, threshold)
+    print(table(scores))
+    report = scores.to_json() | {
+        "split": args.split,
+        "seeds": [pictures.seeds.start, pictures.seeds.stop],
+        "model": {"name": manifest.name, "version": manifest.version, "sha256": manifest.sha256},
+        "run": {"command": shlex.join(["depthhmr", *sys.argv[1:]]), "seconds": round(time.perf_counter() - begin, 1)},
+        "sweep": [dict(zip(("threshold", "precision", "recall", "f1"), row, strict=True)) for row in rows],
+    }
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    if args.page:
+        from depthhmr_cli.evaluation_page import write_page
+
+        print(f"wrote {write_page(args.page, report, pictures, answers, body)}")
+    return 0
+
+
+def check(args: argparse.Namespace) -> None:
+    if args.count is not None and args.count < 1:
+        raise UserError(f"--count must be at least 1, got {args.count}")
+    if args.threshold is not None and not 0 < args.threshold <= 1:
+        raise UserError(f"--threshold must lie in (0, 1], got {args.threshold}")
+    if args.sweep and args.split != "val":
+        raise UserError(f"--sweep chooses a threshold, which only --split val may do, got --split {args.split}")
+    if args.sweep and args.threshold is not None:
+        raise UserError("--sweep chooses the threshold itself: leave out --threshold")
+
+
+def check_body(manifest: "Manifest", body: "Body") -> None:
+    if manifest.body.sha256 != body.sha256:
+        raise UserError(
+            f"the network was trained for the body {manifest.body.name} {manifest.body.version} "
+            f"({manifest.body.sha256[:12]}), the installed one is {body.name} {body.version} ({body.sha256[:12]})"
+        )
+
+
+def seeds(split: str, count: int | None) -> range:
+    """The seeds of the first `count` pictures of a split, all when None."""
+    from depthhmr.synth.splits import SPLITS as RANGES
+
+    first, size = RANGES[split]
+    return range(first, first + min(size, count or size))
+
+
+class Rendered(Sequence["Sample"]):
+    """Pictures that are rendered when they are asked for: a picture is its seed."""
+
+    def __init__(self, generator: "Generator", seeds: range) -> None:
+        self.generator = generator
+        self.seeds = seeds
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.generator.sample(self.seeds[index])
+
+
+class Network:
+    """The embedded engine of the service as a plain function of arrays, open between `with` and its end."""
+
+    def __init__(self, settings: "Settings", manifest: "Manifest") -> None:
+        from service.engines import open_engine
+
+        self._engine = open_engine(settings, manifest, settings.model_dir)
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> "Network":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._runner.run(self._engine.aclose())
+        self._runner.close()
+
+    def __call__(self, images: "np.ndarray", intrinsics: "np.ndarray") -> Mapping[str, "np.ndarray"]:
+        return self._runner.run(self._engine.infer({"image": images, "intrinsics": intrinsics}))
+
+
+def table(scores: "Scores") -> str:
+    """The scores as lines of text."""
+    counts = scores.counts
+    lines = [
+        f"{counts['images']} pictures, {counts['people']} people that count ({counts['ignored']} do not), "
+        f"threshold {scores.threshold:g}: {counts['found']} found, {counts['missed']} missed, {counts['false']} false",
+        "",
+        f"  F1           {scores.f1:8.3f}       precision {scores.precision:.3f}, recall {scores.recall:.3f}",
+        f"  MVE          {scores.mve:8.1f} mm    NMVE {scores.nmve:.1f}",
+        f"  MPJPE        {scores.mpjpe:8.1f} mm    NMJE {scores.nmje:.1f}",
+        f"  PA-MPJPE     {scores.pa_mpjpe:8.1f} mm",
+        f"  root         {scores.root_median:8.3f} m     median; mean {scores.root_mean:.3f}",
+        f"  facing       {scores.facing_median:8.1f} deg   median; mean {scores.facing_mean:.1f}, "
+        f"{100 * scores.facing_flipped:.1f} % more than 90 off",
+        f"  orientation  {scores.orientation_median:8.1f} deg   median",
+        f"  PCDR0.2      {scores.pcdr:8.3f}       {counts['pairs']} pairs",
+        f"  PCK 5 %      {scores.pck:8.3f}",
+        f"  depth map    {100 * scores.depth_error:8.1f} %     relative error; IoU {scores.depth_iou:.3f}",
+    ]
+    for name, rows in scores.splits.items():
+        lines += ["", f"  {'by ' + name:<15} people  recall   MVE  MPJPE     PA   root  facing"]
+        lines += [
+            f"  {row.name:<15}{row.people:7d}{row.recall:8.3f}{row.mve:6.0f}{row.mpjpe:7.0f}{row.pa_mpjpe:7.0f}"
+            f"{row.root_median:7.2f}{row.facing_median:8.0f}"
+            for row in rows
+        ]
+    return "\n".join(lines)
+
+
+def sweep_table(rows: Sequence[tuple[float, float, float, float]], best: float) -> str:
+    lines = ["  threshold  precision  recall     F1"]
+    lines += [
+        f"  {threshold:9.2f}{precision:11.3f}{recall:8.3f}{f1:7.3f}{'  best' if threshold == best else ''}"
+        for threshold, precision, recall, f1 in rows
+    ]
+    return "\n".join([*lines, ""])

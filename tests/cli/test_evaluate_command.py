@@ -1,0 +1,84 @@
+"""`depthhmr evaluate` scores a model folder and says what it saw."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bodykit.manifest import ONNX_PATH, Manifest
+from depthhmr.synth.splits import SPLITS
+from depthhmr_cli.evaluate import seeds
+from depthhmr_cli.evaluation_page import EACH, choose
+from depthhmr_cli.main import main
+
+
+def test_scores_and_page_of_a_few_pictures(model_dir, tmp_path, capsys):
+    scores, page = tmp_path / "out" / "scores.json", tmp_path / "page"
+
+    files = ["--model-dir", str(model_dir), "--json", str(scores), "--page", str(page)]
+    status = main(["evaluate", "--split", "val", "--count", "3", "--sweep", *files])
+
+    assert status == 0
+    report = json.loads(scores.read_text())
+    assert report["counts"]["images"] == 3 and report["split"] == "val"
+    assert report["seeds"] == [SPLITS["val"][0], SPLITS["val"][0] + 3]
+    assert report["model"]["sha256"] == Manifest.read(model_dir).sha256
+    assert report["run"]["command"].startswith("depthhmr ") and report["run"]["seconds"] > 0
+    assert {"f1", "mve", "mpjpe", "pa_mpjpe", "root_median", "facing_median", "pcdr", "nmve"} <= report.keys()
+    assert report["threshold"] in [row["threshold"] for row in report["sweep"]]
+    printed = capsys.readouterr().out
+    assert "3 pictures" in printed and "PA-MPJPE" in printed and "best" in printed
+
+    html = (page / "index.html").read_text()
+    sheets = sorted(page.glob("*.png"))
+    assert sheets and all(f'src="{sheet.name}"' in html for sheet in sheets)
+    with Image.open(sheets[0]) as sheet:
+        assert sheet.size == (5 * 320 + 4 * 8, 320)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--count", "0"], "--count must be at least 1, got 0"),
+        (["--threshold", "1.5"], "--threshold must lie in (0, 1], got 1.5"),
+        (["--split", "test", "--sweep"], "only --split val may do, got --split test"),
+        (["--split", "val", "--sweep", "--threshold", "0.5"], "leave out --threshold"),
+        (["--model-dir", "nowhere"], "there is no model in nowhere"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_told_in_one_line(arguments, complaint, capsys):
+    assert main(["evaluate", *arguments]) == 2
+
+    said = capsys.readouterr().err
+    assert complaint in said and said.count("\n") == 1
+
+
+def test_a_network_of_another_body_is_refused(model_dir, tmp_path, capsys):
+    raw = Manifest.read(model_dir).to_json()
+    raw["body"] = raw["body"] | {"name": "stranger", "sha256": "0" * 64}
+    Manifest.from_json(raw).write(tmp_path)
+    (tmp_path / ONNX_PATH).parent.mkdir()
+    (tmp_path / ONNX_PATH).write_bytes((model_dir / ONNX_PATH).read_bytes())
+
+    assert main(["evaluate", "--model-dir", str(tmp_path), "--count", "1"]) == 2
+
+    assert "trained for the body stranger" in capsys.readouterr().err
+
+
+def test_a_split_is_cut_but_never_stretched():
+    first, size = SPLITS["test"]
+
+    assert seeds("test", None) == range(first, first + size)
+    assert seeds("test", 5) == range(first, first + 5)
+    assert seeds("test", 10**9) == range(first, first + size)
+
+
+def test_pictures_of_a_page_are_ranked_and_empty_ones_left_out():
+    errors = np.array([np.nan, *np.linspace(0.5, 0.1, 30)])
+
+    groups = choose(errors)
+
+    assert groups["best"][0] == 30 and groups["worst"][0] == 1
+    assert all(len(indices) == EACH and 0 not in indices for indices in groups.values())
+    assert choose(np.array([np.nan])) == {"best": [], "median": [], "worst": []}
