@@ -1,7 +1,6 @@
 """Posing a body: from shape and rotations to joints and vertices, by linear blend skinning in numpy and numba."""
 
 import numpy as np
-from numba import njit
 
 from bodykit.body import JOINTS, Body, SparseRows
 
@@ -20,6 +19,8 @@ def pose_vertices(
     body: Body, betas: np.ndarray, rotations: np.ndarray, translation: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Vertices [P, V, 3] and joints [P, 24, 3] of P people; arguments as for `pose_joints`."""
+    from bodykit.skin_kernel import skin  # numba takes 0.3 s and 50 MB to import; joints alone do not need it
+
     betas, rotations, translation = _checked(betas, rotations, translation)
     people, count = len(betas), len(body.template)
     rest_joints = _rest_joints(body, betas)
@@ -33,7 +34,7 @@ def pose_vertices(
     features = (rotations[:, 1:] - np.eye(3, dtype=np.float32)).reshape(people, 9 * (JOINTS - 1))
     vertices = np.empty((people, count, 3), np.float32)
     rows: SparseRows = body.posedirs
-    _skin(
+    skin(
         shaped,
         transforms,
         features,
@@ -99,35 +100,3 @@ def _checked(
         np.ascontiguousarray(rotations, np.float32),
         np.ascontiguousarray(translation, np.float32),
     )
-
-
-@njit(cache=True, fastmath=True, nogil=True)
-def _skin(
-    shaped: np.ndarray,
-    transforms: np.ndarray,
-    features: np.ndarray,
-    weight_index: np.ndarray,
-    weight_value: np.ndarray,
-    offset: np.ndarray,
-    column: np.ndarray,
-    direction: np.ndarray,
-    vertices: np.ndarray,
-) -> None:
-    """Write vertices [P, V, 3]: bend the shaped rest mesh by its pose directions, then blend four joint transforms."""
-    people, count = shaped.shape[0], shaped.shape[1]
-    for person in range(people):
-        for vertex in range(count):
-            x = shaped[person, vertex, 0]
-            y = shaped[person, vertex, 1]
-            z = shaped[person, vertex, 2]
-            for entry in range(offset[vertex], offset[vertex + 1]):
-                amount = features[person, column[entry]]
-                x += amount * direction[entry, 0]
-                y += amount * direction[entry, 1]
-                z += amount * direction[entry, 2]
-            for axis in range(3):
-                total = np.float32(0)
-                for slot in range(4):
-                    row = transforms[person, weight_index[vertex, slot], axis]
-                    total += weight_value[vertex, slot] * (row[0] * x + row[1] * y + row[2] * z + row[3])
-                vertices[person, vertex, axis] = total

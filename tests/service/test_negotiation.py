@@ -33,7 +33,16 @@ def test_the_client_gets_what_it_likes_best(accept, expected):
 
 @pytest.mark.parametrize(
     "accept",
-    ["text/html", "application/*;q=0", "nonsense", "*/*;q=0", "image/png;q=2", "image/png;q=nan", "image/png;q=x", "*/json"],
+    [
+        "text/html",
+        "application/*;q=0",
+        "nonsense",
+        "*/*;q=0",
+        "image/png;q=2",
+        "image/png;q=nan",
+        "image/png;q=x",
+        "*/json",
+    ],
 )
 def test_what_is_not_on_offer_is_refused_with_the_list(accept):
     with pytest.raises(NotAcceptable, match=r"can answer with application/json, .* accepts only"):

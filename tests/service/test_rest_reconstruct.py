@@ -177,7 +177,12 @@ BAD_BODIES = {
     "curl's default": (b"\xff\xd8\xff", "application/x-www-form-urlencoded", 415, "unsupported-media"),
     "multipart claimed but not": (b"\xff\xd8\xff\xe0", "multipart/form-data; boundary=x", 400, "malformed-request"),
     "multipart without boundary": (b"--x\r\n", "multipart/form-data", 400, "malformed-request"),
-    "multipart with absurd boundary": (b"--x\r\n", f"multipart/form-data; boundary={'b' * 5000}", 400, "malformed-request"),
+    "multipart with absurd boundary": (
+        b"--x\r\n",
+        f"multipart/form-data; boundary={'b' * 5000}",
+        400,
+        "malformed-request",
+    ),
     "multipart that is empty": (b"--x--\r\n", "multipart/form-data; boundary=x", 422, "invalid-parameter"),
     "multipart cut short": (
         b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n\r\nabc',
@@ -250,7 +255,9 @@ async def test_a_chunked_body_over_the_limit_is_refused_while_it_comes(client, m
         nonlocal sent
         for number in range(100):
             sent += 1
-            yield b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n' * (number == 0) + bytes(2**16)
+            yield b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n' * (number == 0) + bytes(
+                2**16
+            )
 
     response = await client.post(URL, content=chunks(), headers={"Content-Type": media_type})
 
@@ -290,7 +297,9 @@ async def test_a_form_without_exactly_one_image_is_refused(client, files, data, 
 @pytest.mark.parametrize("filename", ["../../etc/passwd", "nul\x00.jpg", "a" * 10_000, "📷.jpg", ""])
 async def test_the_name_of_the_file_does_not_matter(client, people_jpeg, filename):
     if filename == "":
-        body = b'--x\r\nContent-Disposition: form-data; name="image"; filename=""\r\n\r\n' + people_jpeg + b"\r\n--x--\r\n"
+        body = (
+            b'--x\r\nContent-Disposition: form-data; name="image"; filename=""\r\n\r\n' + people_jpeg + b"\r\n--x--\r\n"
+        )
         response = await client.post(URL, content=body, headers={"Content-Type": "multipart/form-data; boundary=x"})
     else:
         response = await client.post(URL, files={"image": (filename, people_jpeg)})
@@ -322,7 +331,9 @@ async def test_a_bad_option_is_named(client, people_jpeg, query, field, where):
     if where == "query":
         response = await client.post(f"{URL}?{query}", content=people_jpeg, headers=JPEG)
     else:
-        response = await client.post(URL, files=form(people_jpeg), data=dict(item.split("=") for item in query.split("&")))
+        response = await client.post(
+            URL, files=form(people_jpeg), data=dict(item.split("=") for item in query.split("&"))
+        )
 
     problem = assert_problem(response, 422, "invalid-parameter")
     assert [error["field"] for error in problem["errors"]] == [field]
