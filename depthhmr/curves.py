@@ -56,6 +56,9 @@ def draw_curves(logs: Mapping[str, Path], picture: Path) -> None:
     _draw_loss(first, runs)
     for axes, panel in zip(others, PANELS, strict=True):
         _draw_measure(axes, panel, runs)
+    longest = max(record["images"] for records in runs.values() for record in records) / 1000
+    for axes in (first, *others):
+        axes.set_xlim(0, 1.14 * longest)  # the space at the end is for the last value
     if len(runs) > 1:
         first.legend(frameon=False, fontsize=9)
     picture.parent.mkdir(parents=True, exist_ok=True)
@@ -124,7 +127,6 @@ def _draw_measure(axes: "Axes", panel: Panel, runs: Mapping[str, list[dict[str, 
         axes.set_ylim(0, 1)
     else:
         axes.set_ylim(bottom=0)
-    axes.margins(x=0.12)
     _dress(axes, panel.title)
 
 
