@@ -97,9 +97,9 @@ def test_a_client_that_sends_thirty_megabytes_at_once_can_read_the_answer(port, 
     ids=["leaves early", "negative length", "bad chunk", "TLS", "endless headers", "says nothing"],
 )
 def test_a_broken_client_does_no_harm(port, people_jpeg, bad):
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        with suppress(OSError):  # the service may hang up first
-            connection.sendall(bad)
+    # The service may hang up first.
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection, suppress(OSError):
+        connection.sendall(bad)
 
     assert request(port, "POST", "/v1/reconstruct", people_jpeg, {"Content-Type": "image/jpeg"})[0] == 200
 

@@ -1,0 +1,122 @@
+"""`depthhmr reconstruct` and `depthhmr check`, in this process, over the tiny network."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from bodykit.errors import UserError
+from depthhmr_cli.main import main
+from depthhmr_cli.reconstruct import plan
+
+SIGNATURES = {
+    "glb": b"glTF",
+    "jpg": b"\xff\xd8\xff",
+    "png": b"\x89PNG",
+    "zip": b"PK\x03\x04",
+    "ply": b"ply\n",
+    "obj": b"#",
+    "json": b"{",
+}
+
+
+@pytest.fixture
+def photo(tmp_path, people_jpeg) -> Path:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(people_jpeg)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def tiny_model(monkeypatch, model_dir):
+    monkeypatch.setenv("DEPTHHMR_MODEL_DIR", str(model_dir))
+
+
+@pytest.mark.parametrize("extension", SIGNATURES)
+def test_the_extension_chooses_the_format(photo, tmp_path, extension):
+    target = tmp_path / "new" / f"out.{extension}"
+
+    assert main(["reconstruct", str(photo), "-o", str(target)]) == 0
+    assert target.read_bytes().startswith(SIGNATURES[extension])
+
+
+def test_without_an_output_json_is_printed(photo, capsys):
+    assert main(["reconstruct", str(photo), "--max-people", "1"]) == 0
+
+    assert len(json.loads(capsys.readouterr().out)["people"]) == 1
+
+
+def test_several_photos_go_into_a_folder(photo, tmp_path, people_jpeg):
+    (tmp_path / "other.jpg").write_bytes(people_jpeg)
+    folder = tmp_path / "results"
+
+    status = main(
+        [
+            "reconstruct",
+            str(photo),
+            str(tmp_path / "other.jpg"),
+            "-o",
+            f"{folder}/",
+            "--format",
+            "zip",
+            "--include",
+            "depth",
+        ]
+    )
+
+    assert status == 0 and sorted(path.name for path in folder.iterdir()) == ["other.zip", "photo.zip"]
+    with zipfile.ZipFile(folder / "photo.zip") as archive:
+        assert "depth" in json.loads(archive.read("people.json"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.jpg"], "cannot read the photo missing.jpg: No such file"),
+        (["{photo}", "--threshold", "3"], "threshold: must lie in (0, 1], got 3.0"),
+        (["{photo}", "--include", "hair"], "include: expected one of vertices, depth"),
+        (["{photo}", "-o", "out.fbx"], "the output must end in one of .json .glb"),
+        (["{photo}", "-o", "out.glb", "--format", "obj"], "--format obj contradicts the output file out.glb"),
+        (["{photo}", "{photo}", "-o", "out.glb"], "2 photos need a folder"),
+        (["{photo}", "--format", "glb"], "--format glb needs -o"),
+        (["{photo}", "--engine", "warp"], "there is no engine 'warp'"),
+        (["{photo}", "--model-dir", "nowhere"], "there is no model in nowhere"),
+        (["{photo}", "-o", "/dev/null/out.json"], "cannot write /dev/null/out.json"),
+        (["{photo}", "--server", "http://127.0.0.1:9"], "cannot reach the service at http://127.0.0.1:9"),
+        (["{photo}", "--server", "nonsense"], "cannot reach the service at nonsense"),
+    ],
+)
+def test_a_mistake_is_one_line(photo, capsys, arguments, message):
+    status = main(["reconstruct", *(argument.format(photo=photo) for argument in arguments)])
+
+    error = capsys.readouterr().err
+    assert status == 2 and message in error and error.count("\n") == 1
+
+
+def test_a_file_that_is_no_image_is_one_line(tmp_path, capsys):
+    (tmp_path / "letter.jpg").write_text("Dear sir")
+
+    assert main(["reconstruct", str(tmp_path / "letter.jpg")]) == 2
+    assert "expected a JPEG, PNG or WebP image" in capsys.readouterr().err
+
+
+def test_photos_of_the_same_name_do_not_overwrite_each_other(tmp_path):
+    with pytest.raises(UserError, match="several photos have the same name"):
+        plan([Path("a/photo.jpg"), Path("b/photo.jpg")], f"{tmp_path}/", None)
+
+
+def test_check_says_that_everything_works(capsys):
+    assert main(["check", "--port", "0"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "everything works"
+    assert [line.split()[1] for line in lines[:-1]] == ["machine", "body", "model", "engine", "port", "GPU"]
+
+
+def test_check_says_what_does_not_work(capsys):
+    assert main(["check", "--port", "0", "--model-dir", "nowhere"]) == 1
+
+    out = capsys.readouterr().out
+    assert "FAIL  model     there is no model in nowhere: manifest.json is missing" in out
+    assert "2 of 6 checks failed" in out
