@@ -56,7 +56,7 @@ def rasterise(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def project(vertices, fx, fy, cx, cy):  # noqa: ANN001, ANN201
+def project(vertices, fx, fy, cx, cy):
     """Camera points [N, 3] -> float64 [N, 3]: pixel x, pixel y and 1/z; all zero for points closer than `NEAR`."""
     points = np.zeros((vertices.shape[0], 3), np.float64)
     for i in range(vertices.shape[0]):
@@ -69,7 +69,7 @@ def project(vertices, fx, fy, cx, cy):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def draw(points, faces, first, cull, face, inverse_depth):  # noqa: ANN001, ANN201
+def draw(points, faces, first, cull, face, inverse_depth):
     """Draw faces of projected points into buffers `face` [H, W] (as `first` + row) and `inverse_depth` [H, W].
 
     The buffers may hold an earlier drawing: nearer surfaces replace it.
@@ -110,7 +110,7 @@ def draw(points, faces, first, cull, face, inverse_depth):  # noqa: ANN001, ANN2
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def resolve(points, faces, face, inverse_depth):  # noqa: ANN001, ANN201
+def resolve(points, faces, face, inverse_depth):
     """Depth [H, W] and perspective-correct shares [H, W, 3] of what `draw` left in the buffers."""
     height, width = face.shape
     depth = np.zeros((height, width), np.float32)
@@ -128,7 +128,7 @@ def resolve(points, faces, face, inverse_depth):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def shares_at(points, a, b, c, x, y):  # noqa: ANN001, ANN201
+def shares_at(points, a, b, c, x, y):
     """Perspective-correct shares of the corners a, b, c of a projected triangle at the pixel position x, y."""
     ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
     scale = 1.0 / ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
@@ -140,7 +140,7 @@ def shares_at(points, a, b, c, x, y):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def vertex_normals(vertices, faces):  # noqa: ANN001, ANN201
+def vertex_normals(vertices, faces):
     """Unit normals [N, 3] of a mesh, each the mean of its faces' normals weighted by area; 0 for unused vertices."""
     normals = np.zeros_like(vertices)
     for t in range(faces.shape[0]):

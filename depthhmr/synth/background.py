@@ -37,7 +37,9 @@ def sample_place(rng: np.random.Generator, farthest: float) -> np.void:
     place["wall_size"] = np.exp(rng.uniform(np.log(0.1), np.log(1.5)))
     place["wall_distance"] = 0 if outdoors else farthest + 0.5 + np.exp(rng.uniform(np.log(0.2), np.log(6)))
     place["wall_turn"] = rng.normal(0, 0.25)
-    place["sky"] = np.float32([0.45, 0.62, 0.85]) * rng.uniform(0.5, 1.15) if rng.random() < 0.5 else rng.uniform(0.4, 0.97)
+    place["sky"] = (
+        np.float32([0.45, 0.62, 0.85]) * rng.uniform(0.5, 1.15) if rng.random() < 0.5 else rng.uniform(0.4, 0.97)
+    )
     place["haze"] = 0.5 * place["sky"] + 0.5 * rng.uniform(0.5, 0.95)
     place["trees"] = _muted(rng, rng.uniform(0.1, 0.6))
     if rng.random() < 0.5:
@@ -56,7 +58,7 @@ def _muted(rng: np.random.Generator, grey: float, strength: float = 1.0) -> np.n
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def paint(place, tilt, height, camera, box, face, shade, tables, rgb):  # noqa: ANN001, ANN201
+def paint(place, tilt, height, camera, box, face, shade, tables, rgb):
     """Fill rgb [S, S, 3] (linear-ish 0..1) inside the content box; `shade` [S, S] 0..1 darkens the floor.
 
     Pixels whose four samples in `face` [2S, 2S] are all covered are left alone.

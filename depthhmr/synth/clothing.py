@@ -17,21 +17,21 @@ def part_of_vertex(wardrobe: Wardrobe) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def ramp(value, low, high):  # noqa: ANN001, ANN201
+def ramp(value, low, high):
     """0 at `low`, 1 at `high`, linear between; low may lie above high."""
     share = (value - low) / (high - low)
     return min(max(share, 0.0), 1.0)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def hair_edge(look, z):  # noqa: ANN001, ANN201
+def hair_edge(look, z):
     """Height above which the skull is covered by hair: high at the forehead, low at the nape."""
     back = ramp(z, 0.10, -0.02)
     return look.hairline * (1.0 - back) + look.nape * back
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def wear(vertices, normals, rest, part, look, tables):  # noqa: ANN001, ANN201
+def wear(vertices, normals, rest, part, look, tables):
     """Move vertices [V, 3] of one person along their normals, in place."""
     for i in range(vertices.shape[0]):
         x, y, z = rest[i, 0], rest[i, 1], rest[i, 2]

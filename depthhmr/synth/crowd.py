@@ -52,8 +52,8 @@ def sample_crowd(rng: np.random.Generator, body: Body, pictures: int, size: int)
     pose, kind = sample_poses_with_kind(rng, people)
     betas = rng.standard_normal((people, 10), dtype=np.float32).clip(-2.5, 2.5)
 
-    x, z, main_x, main_z = _places(rng, lenses, owner, slot, counts)
-    yaw = _facing(rng, x, z, owner, slot)
+    x, z, main_z = _places(rng, lenses, owner, slot, counts)
+    yaw = _facing(rng, x, z)
     rotations = axis_angle_to_matrix(pose)
     rotations[:, 0] = _upright(yaw) @ rotations[:, 0]
     joints = pose_joints(body, betas, rotations, np.zeros((people, 3), np.float32))
@@ -65,7 +65,6 @@ def sample_crowd(rng: np.random.Generator, body: Body, pictures: int, size: int)
     top[owner[first]] = (lowest - joints[..., 1].min(axis=1) + 0.12)[first] if people else 0
     height, pitch = _aim(rng, lenses, main_z, top)
     roll = np.where(rng.random(pictures) < 0.7, rng.normal(0, 0.02, pictures), rng.normal(0, 0.08, pictures))
-    # pictures are turned about the optical axis only after the main person is in the middle: x follows the yaw of aim
     pelvis = np.stack([x, height[owner] - lowest - lift, z], axis=1).astype(np.float32)
     return Crowd(
         owner, kind, pose, yaw, rotations, betas, pelvis, lift, lenses, tilt(pitch, roll), height.astype(np.float32)
@@ -74,8 +73,8 @@ def sample_crowd(rng: np.random.Generator, body: Body, pictures: int, size: int)
 
 def _places(
     rng: np.random.Generator, lenses: Lenses, owner: np.ndarray, slot: np.ndarray, counts: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Ground positions x, z [P] of all people, and those of the main person per picture [N]."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ground positions x, z [P] of all people, and the distance z of the main person per picture [N]."""
     pictures, people = len(counts), len(owner)
     width = lenses.content[:, 2] - lenses.content[:, 0]
     tall = lenses.content[:, 3] - lenses.content[:, 1]
@@ -114,10 +113,10 @@ def _places(
     half = 0.5 * (width / lenses.focal)[owner]
     x = np.where(hidden, -np.sign(main_x[owner]) * rng.uniform(0.2, 0.95, people) * half * z, x)
     first = slot == 0
-    return np.where(first, main_x[owner], x), np.where(first, main_z[owner], z), main_x, main_z
+    return np.where(first, main_x[owner], x), np.where(first, main_z[owner], z), main_z
 
 
-def _facing(rng: np.random.Generator, x: np.ndarray, z: np.ndarray, owner: np.ndarray, slot: np.ndarray) -> np.ndarray:
+def _facing(rng: np.random.Generator, x: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Yaw [P]: half of the people look about at the camera, the others anywhere."""
     at_camera = np.arctan2(-x, z) + rng.normal(0, np.radians(40), len(x))
     return np.where(rng.random(len(x)) < 0.5, at_camera, rng.uniform(-np.pi, np.pi, len(x)))

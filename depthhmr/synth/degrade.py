@@ -16,7 +16,7 @@ def grain_table() -> np.ndarray:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def develop(rgb, gain, curve, grain, shift, sigma, grey_grain, saturation, black):  # noqa: ANN001, ANN201
+def develop(rgb, gain, curve, grain, shift, sigma, grey_grain, saturation, black):
     """rgb [H, W, 3] floats -> uint8, through exposure, saturation, contrast and noise.
 
     The noise is `grain` [GRAIN, GRAIN, 3], shifted by `shift`, times `sigma`; `grey_grain` uses one channel for all.

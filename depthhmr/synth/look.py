@@ -22,7 +22,14 @@ LOOK = np.dtype(
 
 # fair to dark, sRGB
 SKINS = np.float32(
-    [(0.93, 0.76, 0.67), (0.87, 0.68, 0.56), (0.78, 0.58, 0.44), (0.66, 0.46, 0.33), (0.48, 0.32, 0.23), (0.30, 0.20, 0.15)]
+    [
+        (0.93, 0.76, 0.67),
+        (0.87, 0.68, 0.56),
+        (0.78, 0.58, 0.44),
+        (0.66, 0.46, 0.33),
+        (0.48, 0.32, 0.23),
+        (0.30, 0.20, 0.15),
+    ]
 )
 HAIRS = np.float32(
     [(0.07, 0.06, 0.06), (0.14, 0.10, 0.08), (0.27, 0.17, 0.10), (0.48, 0.33, 0.18), (0.72, 0.57, 0.33), (0.55, 0.54, 0.53),
@@ -55,9 +62,15 @@ def sample_look(rng: np.random.Generator) -> np.void:
     look["bottom_pattern"] = _choose(u[8], (0.80, 0.04, 0.05, 0.0, 0.0, 0.06, 0.03, 0.02))
     look["bottom_size"] = np.exp(rng.uniform(np.log(0.015), np.log(0.1)))
     # sleeve ends along |x|: none 0.15, short 0.3, elbow 0.42, long 0.64
-    look["sleeve"] = (0.15 + 0.03 * u[9]) if u[10] < 0.12 else (rng.uniform(0.25, 0.42) if u[10] < 0.48 else rng.uniform(0.55, 0.67))
+    if u[10] < 0.12:
+        look["sleeve"] = 0.15 + 0.03 * u[9]
+    else:
+        look["sleeve"] = rng.uniform(0.25, 0.42) if u[10] < 0.48 else rng.uniform(0.55, 0.67)
     # trouser legs end along y: briefs -0.08, shorts -0.3, knee -0.42, long -0.8
-    look["leg"] = rng.uniform(-0.14, -0.06) if u[11] < 0.05 else (rng.uniform(-0.45, -0.2) if u[11] < 0.32 else rng.uniform(-0.83, -0.68))
+    if u[11] < 0.05:
+        look["leg"] = rng.uniform(-0.14, -0.06)
+    else:
+        look["leg"] = rng.uniform(-0.45, -0.2) if u[11] < 0.32 else rng.uniform(-0.83, -0.68)
     look["hem"] = rng.uniform(-0.13, 0.08)
     look["neck"] = rng.uniform(0.48, 0.56)
     look["vee"] = rng.uniform(0.0, 0.03) if u[12] < 0.6 else rng.uniform(0.03, 0.14)

@@ -149,7 +149,8 @@ KINDS = (
         trail=Leg(flex=-0.40, turn=0.2, knee=0.45, spread=(0.2, 0.1, 0.2, 0.3)),
     ),
     PoseKind(
-        name="step up", weight=0.03, arms=STRIDE, lean=0.08, lead=Leg(flex=1.0, knee=1.15, spread=(0.25, 0.1, 0.1, 0.25)),
+        name="step up", weight=0.03, arms=STRIDE, lean=0.08,
+        lead=Leg(flex=1.0, knee=1.15, spread=(0.25, 0.1, 0.1, 0.25)),
         trail=Leg(flex=-0.08, knee=0.12),
     ),
     PoseKind(
@@ -170,7 +171,8 @@ KINDS = (
         trail=Leg(flex=0.0, abduct=0.3, turn=0.3, knee=0.4, spread=(0.25, 0.12, 0.2, 0.25)),
     ),
     PoseKind(
-        name="swing a bat", weight=0.03, arms={"bat": 1.0}, same_arms=1.0, lean=0.25, lean_spread=0.15, twist_spread=0.5,
+        name="swing a bat", weight=0.03, arms={"bat": 1.0}, same_arms=1.0, lean=0.25, lean_spread=0.15,
+        twist_spread=0.5,
         lead=Leg(flex=0.45, abduct=0.3, knee=0.4, spread=(0.2, 0.12, 0.2, 0.2)),
         trail=Leg(flex=0.45, abduct=0.3, turn=0.3, knee=0.5, spread=(0.2, 0.12, 0.2, 0.2)),
     ),
@@ -181,7 +183,8 @@ KINDS = (
         trail=Leg(flex=0.90, knee=0.30, spread=(0.3, 0.08, 0.12, 0.3)),
     ),
     PoseKind(
-        name="stand on one leg", weight=0.02, arms={"up": 0.3, "side": 0.2, "balance": 0.3, "crossed": 0.1, "guard": 0.2},
+        name="stand on one leg", weight=0.02,
+        arms={"up": 0.3, "side": 0.2, "balance": 0.3, "crossed": 0.1, "guard": 0.2},
         same_arms=0.7, lead=Leg(flex=0.8, abduct=0.45, turn=0.5, knee=1.6, spread=(0.5, 0.3, 0.3, 0.4)),
     ),
     PoseKind(
@@ -214,10 +217,12 @@ KINDS = (
     ),
     PoseKind(
         name="lie", weight=0.016, arms=ANY_ARMS, same_arms=0.4, lean=-1.57, lean_spread=0.08, spin_spread=1.6,
-        lead=Leg(flex=0.3, knee=0.5, spread=(0.4, 0.15, 0.2, 0.5)), trail=Leg(flex=0.2, knee=0.3, spread=(0.3, 0.15, 0.2, 0.4)),
+        lead=Leg(flex=0.3, knee=0.5, spread=(0.4, 0.15, 0.2, 0.5)),
+        trail=Leg(flex=0.2, knee=0.3, spread=(0.3, 0.15, 0.2, 0.4)),
     ),
     PoseKind(
         name="handstand", weight=0.008, arms={"up": 1.0}, same_arms=1.0, lean=3.14, lean_spread=0.12, bend=-0.1,
-        lead=Leg(flex=0.0, knee=0.15, spread=(0.35, 0.25, 0.15, 0.35)), trail=Leg(flex=0.0, knee=0.1, spread=(0.3, 0.25, 0.15, 0.3)),
+        lead=Leg(flex=0.0, knee=0.15, spread=(0.35, 0.25, 0.15, 0.35)),
+        trail=Leg(flex=0.0, knee=0.1, spread=(0.3, 0.25, 0.15, 0.3)),
     ),
 )  # fmt: skip

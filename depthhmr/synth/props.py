@@ -12,7 +12,9 @@ from depthhmr.synth.crowd import Crowd
 from depthhmr.synth.look import BLOBS, BRICKS, CHECKS, CLOUDS, CLUTTER, DOTS, PLAIN, STRIPES, TILES
 
 SURFACE = np.dtype([("first", "f4", 3), ("second", "f4", 3), ("pattern", "i4"), ("size", "f4"), ("seed", "f4")])
-PATTERNS = np.array([PLAIN] * 8 + [CLOUDS] * 4 + [STRIPES, STRIPES, CHECKS, BRICKS, TILES, BLOBS, DOTS, CLUTTER, CLUTTER])
+PATTERNS = np.array(
+    [PLAIN] * 8 + [CLOUDS] * 4 + [STRIPES, STRIPES, CHECKS, BRICKS, TILES, BLOBS, DOTS, CLUTTER, CLUTTER]
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ def _round(profile: list[tuple[float, float]], sides: int) -> Shape:
     row, column = np.meshgrid(np.arange(len(profile) - 1), np.arange(sides), indexing="ij")
     a = row * (sides + 1) + column
     faces = np.stack([a, a + sides + 1, a + 1, a + 1, a + sides + 1, a + sides + 2], -1).reshape(-1, 3)
-    return Shape(points.reshape(-1, 3).astype(np.float32), normals.reshape(-1, 3).astype(np.float32), faces.astype(np.int32))
+    return Shape(
+        points.reshape(-1, 3).astype(np.float32), normals.reshape(-1, 3).astype(np.float32), faces.astype(np.int32)
+    )
 
 
 BOX = _box()
@@ -93,9 +97,7 @@ class Workshop:
         self.surfaces.append(surface)
         return len(self.surfaces) - 1
 
-    def put(
-        self, shape: Shape, size: tuple[float, float, float], centre: np.ndarray, yaw: float, surface: int
-    ) -> None:
+    def put(self, shape: Shape, size: tuple[float, float, float], centre: np.ndarray, yaw: float, surface: int) -> None:
         """Place a shape scaled to `size`, turned by `yaw`, at `centre` (level frame)."""
         self.pieces.append((shape, np.float32(size), np.float32(centre), yaw, surface))
 
@@ -103,7 +105,9 @@ class Workshop:
         """The mesh of everything that was put."""
         if not self.pieces:
             empty = np.zeros((0, 3), np.float32)
-            return Props(empty, empty, empty[:, :2], np.zeros((0, 3), np.int32), np.zeros(0, np.int32), np.zeros(1, SURFACE))
+            return Props(
+                empty, empty, empty[:, :2], np.zeros((0, 3), np.int32), np.zeros(0, np.int32), np.zeros(1, SURFACE)
+            )
         vertices, normals, local, faces, owners = [], [], [], [], []
         count = 0
         for shape, size, centre, yaw, surface in self.pieces:
@@ -127,11 +131,11 @@ class Workshop:
         )  # fmt: skip
 
 
-def furnish(rng: np.random.Generator, crowd: Crowd, seats: list[tuple[np.ndarray, float, float]], lenses: Lenses) -> Props:
-    """Props of one picture: things behind people, seats under the seated, now and then something in front.
+Seat = tuple[np.ndarray, float, float]  # pelvis in the level frame, yaw of the prop, height above the ground
 
-    `seats` are (pelvis in the level frame, yaw, height of the seat above the ground).
-    """
+
+def furnish(rng: np.random.Generator, crowd: Crowd, seats: list[Seat], lenses: Lenses) -> Props:
+    """Props of one picture: things behind people, seats under the seated, now and then something in front."""
     shop = Workshop(rng)
     ground = float(crowd.height[0])
     half = 0.5 * lenses.size / lenses.focal[0]
@@ -159,13 +163,13 @@ def _seat(shop: Workshop, pelvis: np.ndarray, yaw: float, height: float, ground:
     at = np.array([pelvis[0], 0, pelvis[2]]) + 0.12 * front
     deep = rng.uniform(0.38, 0.5)
     top = 0.05 if rng.random() < 0.6 and height > 0.3 else height
-    shop.put(BOX, (width, top, deep), at + [0, ground - height + top / 2, 0], turn, paint)
+    shop.put(BOX, (width, top, deep), at + np.array([0, ground - height + top / 2, 0]), turn, paint)
     if top < height:
         side = np.array([np.cos(yaw), 0, np.sin(yaw)])
         for i in (-1, 1):
             for j in (-1, 1):
                 foot = at + side * i * (width / 2 - 0.03) + front * j * (deep / 2 - 0.03)
-                shop.put(BOX, (0.04, height, 0.04), foot + [0, ground - height / 2, 0], turn, paint)
+                shop.put(BOX, (0.04, height, 0.04), foot + np.array([0, ground - height / 2, 0]), turn, paint)
     if rng.random() < 0.6:
         tall = rng.uniform(0.3, 0.55)
         shop.put(BOX, (width, tall, 0.04), at - front * deep / 2 + [0, ground - height - tall / 2, 0], turn, paint)
@@ -195,7 +199,7 @@ def _thing(shop: Workshop, foot: np.ndarray, ground: float) -> None:
     else:  # a limb-like tangle: sticks that are nobody's arms
         for _ in range(4):
             tall, thick = rng.uniform(0.3, 1.2), rng.uniform(0.06, 0.16)
-            at = foot + [rng.normal(0, 0.25), -rng.uniform(0.2, 1.6), rng.normal(0, 0.25)]
+            at = foot + np.array([rng.normal(0, 0.25), -rng.uniform(0.2, 1.6), rng.normal(0, 0.25)])
             size = (thick, tall, thick) if rng.random() < 0.6 else (tall, thick, thick)
             shop.put(BOX, size, at, rng.uniform(-3, 3), paint)
 

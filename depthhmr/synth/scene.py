@@ -33,7 +33,10 @@ SAMPLES = 2  # the scene is rasterised with 2 x 2 samples per pixel
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture of S x S pixels and the P people in it (nearest first not guaranteed); camera frame, metres."""
+    """One picture of S x S pixels and the P people in it, in no order; camera frame, metres.
+
+    People who are hardly or not at all seen stay in the arrays: `visible` tells.
+    """
 
     rgb: np.ndarray  # uint8 [S, S, 3]
     depth: np.ndarray  # float32 [S, S], people only, 0 elsewhere
@@ -202,14 +205,17 @@ class Generator:
             mask = 1 - (1 - mask) * (1 - layer)
         return mask
 
-    def _silhouettes(self, vertices: np.ndarray, looks: np.ndarray, camera: Intrinsics) -> tuple[np.ndarray, np.ndarray]:
+    def _silhouettes(
+        self, vertices: np.ndarray, looks: np.ndarray, camera: Intrinsics
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Boxes [P, 4] of all worn vertices and areas [P] of whole silhouettes, pixels, beyond the border too."""
         people = len(vertices)
         boxes, areas = np.zeros((people, 4), np.float32), np.zeros(people)
         for i in range(people):
             points = project(vertices[i], camera.fx, camera.fy, camera.cx, camera.cy)
-            sheets = [self.wardrobe.faces[first:last] for part, first, last in worn(self.wardrobe, looks[i]) if part != BODY]
-            areas[i] = silhouette(points, self._outline, np.concatenate([self.wardrobe.faces[:0], *sheets]), boxes[i])
+            faces = self.wardrobe.faces
+            sheets = [faces[first:last] for part, first, last in worn(self.wardrobe, looks[i]) if part != BODY]
+            areas[i] = silhouette(points, self._outline, np.concatenate([faces[:0], *sheets]), boxes[i])
         return boxes, areas
 
 

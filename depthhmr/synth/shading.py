@@ -10,7 +10,7 @@ from depthhmr.synth.wardrobe import BAG, HAIR, HAT, SKIRT
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def face_colour(look, x, y, z, tables):  # noqa: ANN001, ANN201
+def face_colour(look, x, y, z, tables):
     """Skin of the head and neck with eyes, brows, mouth, beard, glasses; hair above the hair line."""
     side = abs(x)
     if y > look.hat:
@@ -36,7 +36,11 @@ def face_colour(look, x, y, z, tables):  # noqa: ANN001, ANN201
         return r * 0.72, g * 0.45, b * 0.45
     if look.beard > 0 and y < 0.625 and not (y < 0.545):
         keep = 1.0 - 0.8 * look.beard * grain
-        return r * keep + look.hair[0] * (1 - keep), g * keep + look.hair[1] * (1 - keep), b * keep + look.hair[2] * (1 - keep)
+        return (
+            r * keep + look.hair[0] * (1 - keep),
+            g * keep + look.hair[1] * (1 - keep),
+            b * keep + look.hair[2] * (1 - keep),
+        )
     socket = 1.0 - 0.28 * np.exp(-0.5 * (((side - 0.03) / 0.018) ** 2 + ((y - 0.678) / 0.013) ** 2))
     under = 1.0 - 0.22 * ramp(y, 0.57, 0.54)
     cheek = 0.06 * np.exp(-0.5 * (((side - 0.045) / 0.018) ** 2 + ((y - 0.63) / 0.018) ** 2))
@@ -44,13 +48,13 @@ def face_colour(look, x, y, z, tables):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def person_colour(look, part, x, y, z, tables):  # noqa: ANN001, ANN201
+def person_colour(look, part, x, y, z, tables):
     """Colour of one point of a person, by its place on the mean body in the T-pose."""
     side = abs(x)
     if part == HAIR:
         grain = 0.65 + 0.6 * noise(tables[0], x * 4 + look.seed_u, y * 0.6 + z * 2)
         return look.hair[0] * grain, look.hair[1] * grain, look.hair[2] * grain
-    if part == HAT or part == BAG:
+    if part in (HAT, BAG):
         shade = 1.0 if part == HAT or y > 0.36 or y < 0.33 else 0.7
         return look.extra[0] * shade, look.extra[1] * shade, look.extra[2] * shade
     if part != SKIRT and y > 0.535 and side < 0.14 and y > look.neck - 0.01:
@@ -117,9 +121,9 @@ def person_colour(look, part, x, y, z, tables):  # noqa: ANN001, ANN201
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def shade(
-    face, inverse_depth, box, points, faces, normals, height_above, people_faces, people, vertices_each, part_of_face, rest,
-    local, surface_of_vertex, surfaces, looks, light, tables, rgb, depth, person, covered,
-):  # fmt: skip  # noqa: ANN001, ANN201
+    face, inverse_depth, box, points, faces, normals, height_above, people_faces, people, vertices_each, part_of_face,
+    rest, local, surface_of_vertex, surfaces, looks, light, tables, rgb, depth, person, covered,
+):  # fmt: skip
     """Composite the rasterised scene over rgb [S, S, 3] and fill depth and person [S, S].
 
     face and inverse_depth are [2S, 2S]; the four samples of a pixel are shaded once where they show the same thing.

@@ -5,9 +5,11 @@ import colorsys
 import numpy as np
 from PIL import Image, ImageDraw
 
-from bodykit.body import PARENTS
+from bodykit.body import JOINT_NAMES, PARENTS
 from depthhmr.synth.scene import Sample
 
+BONES = {"left": (90, 230, 90), "right": (240, 90, 90)}
+TRUNK = (240, 240, 240)
 VISIBLE = 0.1  # skeletons are drawn of people of whom at least this share is seen
 
 
@@ -16,7 +18,8 @@ def contact_sheet(samples: list[Sample], *, columns: int = 8, labels: bool = Tru
     if not samples:
         raise ValueError("a contact sheet needs at least one picture")
     rows = [samples[first : first + columns] for first in range(0, len(samples), columns)]
-    side, panels = samples[0].rgb.shape[0], (show_rgb, show_depth, show_people, show_skeletons) if labels else (show_rgb,)
+    side = samples[0].rgb.shape[0]
+    panels = (show_rgb, show_depth, show_people, show_skeletons) if labels else (show_rgb,)
     sheet = Image.new("RGB", (columns * side, len(rows) * len(panels) * side), (30, 30, 30))
     for row, line in enumerate(rows):
         for number, panel in enumerate(panels):
@@ -52,14 +55,6 @@ def show_skeletons(sample: Sample) -> np.ndarray:
         points = sample.joints_2d[person]
         for joint, parent in enumerate(PARENTS):
             if parent >= 0:
-                side = np.sign(sample_side(joint))
-                colour = {1: (90, 230, 90), -1: (240, 90, 90), 0: (240, 240, 240)}[int(side)]
-                draw.line([tuple(points[parent]), tuple(points[joint])], fill=colour)
+                side = JOINT_NAMES[joint].partition("_")[0]
+                draw.line([tuple(points[parent]), tuple(points[joint])], fill=BONES.get(side, TRUNK))
     return np.asarray(image)
-
-
-def sample_side(joint: int) -> int:
-    """1 for joints of the left side, -1 of the right, 0 of the trunk."""
-    if joint in (0, 3, 6, 9, 12, 15):
-        return 0
-    return 1 if joint in (1, 4, 7, 10, 13, 16, 18, 20, 22) else -1

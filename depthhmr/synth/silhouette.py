@@ -26,7 +26,7 @@ def coarse_faces(rest: np.ndarray, faces: np.ndarray, cell: float = 0.04) -> np.
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def silhouette(points, body, sheets, box):  # noqa: ANN001, ANN201
+def silhouette(points, body, sheets, box):
     """Area in square pixels of the outline of the faces `body` and `sheets`; fills box [4] with its bounds.
 
     points [V, 3] are projected (x, y, 1/z) and are overwritten.
@@ -54,7 +54,7 @@ def silhouette(points, body, sheets, box):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def cast(vertices, faces, toward, down, ground, lens, stencil):  # noqa: ANN001, ANN201
+def cast(vertices, faces, toward, down, ground, lens, stencil):
     """Write 255 into stencil [H, W], a picture of half the resolution, where the mesh casts a shadow on the floor.
 
     vertices [V, 3], `toward` (to the light) and `down` in the camera frame; the floor is `ground` metres down.

@@ -22,7 +22,7 @@ def noise_tables() -> np.ndarray:
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def noise(table, u, v):  # noqa: ANN001, ANN201
+def noise(table, u, v):
     """Bilinear look-up in a tiling table [SIZE, SIZE]; one unit of u or v is the whole table."""
     x, y = u * SIZE, v * SIZE
     left, top = int(np.floor(x)), int(np.floor(y))
@@ -35,7 +35,7 @@ def noise(table, u, v):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def pattern(kind, u, v, tables, seed):  # noqa: ANN001, ANN201
+def pattern(kind, u, v, tables, seed):
     """Share 0..1 of the second colour at u, v (in periods of the pattern); clutter goes beyond."""
     if kind == 1:  # stripes
         return 1.0 if v - np.floor(v) < 0.5 else 0.0
@@ -44,7 +44,8 @@ def pattern(kind, u, v, tables, seed):  # noqa: ANN001, ANN201
     if kind == 3:  # bricks with joints
         row = np.floor(v * 2)
         x = u + 0.5 * (row - 2 * np.floor(row / 2))
-        return 1.0 if x - np.floor(x) < 0.06 or v * 2 - row < 0.12 else 0.35 * noise(tables[0], np.floor(x) * 0.37, row * 0.23)
+        joint = x - np.floor(x) < 0.06 or v * 2 - row < 0.12
+        return 1.0 if joint else 0.35 * noise(tables[0], np.floor(x) * 0.37, row * 0.23)
     if kind == 4:  # tiles, every other one darker
         gap = u - np.floor(u) < 0.04 or v - np.floor(v) < 0.04
         odd = (int(np.floor(u)) + int(np.floor(v))) & 1

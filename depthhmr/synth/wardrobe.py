@@ -17,8 +17,9 @@ BODY, SKIRT, HAIR, HAT, BAG = range(5)
 SKIRT_ROWS, HAIR_ROWS = 10, 7
 PELVIS, LEFT_HIP, RIGHT_HIP, LEFT_KNEE, RIGHT_KNEE, SPINE2, SPINE3, NECK, HEAD = 0, 1, 2, 4, 5, 6, 9, 12, 15
 
-# rest coordinates of soles, ankles, knees, hips, spine3, neck, head joint, eyes, crown; of shoulder, elbow, wrist, finger tip
+# rest coordinates of soles, ankles, knees, hips, spine3, neck, head joint, eyes, crown
 HEIGHTS = np.array([-0.896, -0.825, -0.405, -0.014, 0.356, 0.535, 0.631, 0.675, 0.780])
+# of the middle, shoulders, elbows, wrists, finger tips
 WIDTHS = np.array([0.0, 0.176, 0.417, 0.654, 0.833])
 
 
@@ -78,9 +79,7 @@ def dress(body: Body) -> Wardrobe:
         posedirs=SparseRows(offset, body.posedirs.column, body.posedirs.value),
     )
     rest = _stretch(full, landmarks, (WIDTHS, HEIGHTS))
-    return Wardrobe(
-        dressed, len(body.template), len(body.faces), dressed.faces, np.concatenate(parts), ranges, rest
-    )
+    return Wardrobe(dressed, len(body.template), len(body.faces), dressed.faces, np.concatenate(parts), ranges, rest)
 
 
 def _landmarks(body: Body) -> tuple[np.ndarray, np.ndarray]:
@@ -161,7 +160,8 @@ def _bag() -> Sheet:
     x = 0.155 * boxy(np.cos(latitude)) * boxy(np.sin(angle))
     z = -0.175 + 0.095 * boxy(np.cos(latitude)) * boxy(np.cos(angle))
     y = 0.29 + 0.22 * boxy(np.sin(latitude)) + 0 * x
-    return Sheet(BAG, np.stack([x, y, z], axis=-1), {SPINE3: np.full(x.shape, 0.7), SPINE2: np.full(x.shape, 0.3)}, closed=True)
+    weights = {SPINE3: np.full(x.shape, 0.7), SPINE2: np.full(x.shape, 0.3)}
+    return Sheet(BAG, np.stack([x, y, z], axis=-1), weights, closed=True)
 
 
 def _quads(rows: int, columns: int, *, closed: bool) -> np.ndarray:
