@@ -1,0 +1,86 @@
+"""A run that is killed goes on where it was, and its log has no gaps and no doubles."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from bodykit.errors import UserError
+from depthhmr.config import TrainConfig, preset
+from depthhmr.loop import Log, WeightAverage, learning_rate, save
+from depthhmr.shards import render_shard
+from depthhmr.train import Run, train, write_settings
+from depthhmr.train_lifter import train_lifter
+
+TINY = preset(
+    "tiny", lifter_width=32, lifter_blocks=1, conv_widths=(8, 8, 16, 16), dim=32, map_dim=16, fine_dim=8, window_dim=8
+)
+
+
+def plan(folder: Path, images: int) -> Run:
+    settings = TrainConfig(images=images, batch=4, validate_every=8, validate_on=8)
+    return Run(folder=folder, model=TINY, train=settings, render_size=64, shards=1, first_shards=1, renderers=0)
+
+
+def test_the_schedule_warms_up_holds_and_falls() -> None:
+    rate = lambda progress, step: learning_rate(progress, step, peak=1.0, warmup=10, decay_from=0.5)  # noqa: E731
+    assert rate(0.0, 0) == pytest.approx(0.1)
+    assert rate(0.4, 100) == 1.0
+    assert rate(0.75, 1000) == pytest.approx(0.51)
+    assert rate(1.0, 1000) == pytest.approx(0.02)
+
+
+def test_the_average_follows_the_weights() -> None:
+    layer = torch.nn.Linear(1, 1, bias=False)
+    average = WeightAverage(layer, 0.9)
+    layer.weight.data.fill_(5.0)
+    for step in range(200):
+        average.update(layer, step + 100)
+    assert average.network.weight.item() == pytest.approx(5.0, abs=1e-3)
+
+
+def test_a_log_drops_lines_after_the_checkpoint_and_a_torn_last_line(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 1}\n{"step": 5}\n{"step": 9}\n{"ste')
+    Log(path, resume_at=5).write(step=6, loss=0.5)
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 5, 6]
+
+
+def test_saving_replaces_in_one_step(tmp_path: Path) -> None:
+    save(tmp_path / "c.pt", {"step": 1})
+    save(tmp_path / "c.pt", {"step": 2})
+    assert [p.name for p in tmp_path.iterdir()] == ["c.pt"]
+    assert torch.load(tmp_path / "c.pt", weights_only=True) == {"step": 2}
+
+
+def test_training_without_a_lifter_says_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"lifter\.pt"):
+        train(plan(tmp_path, 8))
+
+
+def test_a_run_folder_refuses_another_network(tmp_path: Path) -> None:
+    write_settings(plan(tmp_path, 8))
+    other = Run(folder=tmp_path, model=preset("tiny"), train=TrainConfig())
+    with pytest.raises(UserError, match="dim"):
+        write_settings(other)
+
+
+def test_a_run_resumes_from_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("depthhmr.train_lifter.POOL", 600)
+    train_lifter(TINY, tmp_path / "lifter.pt", steps=2)
+    render_shard(tmp_path / "shards", 0, 16, 64)
+    train(plan(tmp_path, 8))
+    first = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    train(plan(tmp_path, 16))
+    second = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert (first["images"], second["images"]) == (8, 16)
+    assert (first["step"], second["step"]) == (2, 4)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps) and steps[-1] == 4
+    changed = [
+        not torch.equal(first["model"][n], second["model"][n]) for n in first["model"] if n.startswith("decoder")
+    ]
+    assert any(changed)
+    lifter = [torch.equal(first["model"][n], second["model"][n]) for n in first["model"] if n.startswith("lifter")]
+    assert all(lifter)
