@@ -278,26 +278,27 @@ class Criterion:
         pixels = to_slots(project(joints, intrinsics[:, None]))
         pictured = ((pixels > 0) & (pixels < size)).all(-1)
 
+        legible = self._legible(batch, image, who, size)
+        mean = lambda x: weighted_mean(x, legible[:, None] if x.ndim > 1 else legible)  # noqa: E731
+        inside = pictured * legible[:, None]
+
         sure = (left_right.abs() / LAX_SURE).clamp(max=1)
-        swap_loss = (
-            F.binary_cross_entropy_with_logits(observed.swap_logit, swap.float(), reduction="none") * sure
-        ).sum()
+        swap_loss = F.binary_cross_entropy_with_logits(observed.swap_logit, swap.float(), reduction="none")
         toward, length = heading(batch.rotations[image, who, 0], rays(queries.uv, intrinsics))
         error_across = (observed.offset - offset).abs().mean(-1)
         error_along = (observed.depth - depth).abs()
         across, along = observed.log_sigma.unbind(-1)
         nll = error_across.detach() * (-across).exp() + across + error_along.detach() * (-along).exp() + along
-        attended = ((observed.attended - offset).abs().mean(-1) * pictured).sum() / pictured.sum().clamp(min=1)
         terms = {
-            "joint_map": weights.joint_map * self._joint_map(observed.joint_logits, offset, pictured),
-            "attended": weights.attended * attended,
-            "offset": weights.offset * error_across.clamp(max=1.0).mean(),
-            "joint_depth_bins": weights.joint_depth_bins * self._joint_depth(observed.depth_logits, depth),
-            "joint_depth": weights.joint_depth * error_along.mean(),
+            "joint_map": weights.joint_map * self._joint_map(observed.joint_logits, offset, inside),
+            "attended": weights.attended * weighted_mean((observed.attended - offset).abs().mean(-1), inside),
+            "offset": weights.offset * mean(error_across.clamp(max=1.0)),
+            "joint_depth_bins": weights.joint_depth_bins * mean(self._joint_depth(observed.depth_logits, depth)),
+            "joint_depth": weights.joint_depth * mean(error_along),
             "sigma": weights.sigma * nll.mean(),
-            "swap": weights.swap * swap_loss / sure.sum().clamp(min=1),
-            "yaw": weights.yaw * self._yaw(observed.yaw_logits, toward, length),
-            "betas": weights.betas * (observed.betas - batch.betas[image, who]).abs().mean(),
+            "swap": weights.swap * weighted_mean(swap_loss, sure * legible),
+            "yaw": weights.yaw * weighted_mean(self._yaw(observed.yaw_logits, toward), length * legible),
+            "betas": weights.betas * mean((observed.betas - batch.betas[image, who]).abs()),
         }
         certain = sure >= 1
         right = ((observed.swap_logit > 0) == swap) & certain
@@ -309,23 +310,30 @@ class Criterion:
         }
         return terms, figures
 
-    def _joint_map(self, logits: Tensor, offset: Tensor, pictured: Tensor) -> Tensor:
-        """Cross-entropy of each joint's attention against the four cells around it."""
+    @staticmethod
+    def _legible(batch: Batch, image: Tensor, who: Tensor, size: int) -> Tensor:
+        """How much a person can teach [N], 0.08 to 1: small and hidden people are mostly noise to the person head."""
+        chest_z = batch.joints[image, who, REFERENCE_JOINT, 2].clamp(min=0.3)
+        height = focal(batch.intrinsics[image]) * HEIGHT_METRES / chest_z
+        return (height / (0.4 * size)).clamp(0.25, 1) * (batch.visible[image, who] / 0.5).clamp(0.3, 1)
+
+    def _joint_map(self, logits: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
+        """Cross-entropy of each joint's attention against the four cells around it; weight [N, J]."""
         window = self.model.person_head.window
         cells = window.cells
         column = (offset[..., 0] - window.x_metres[0]) / window.cell_metres
         row = (offset[..., 1] - window.y_metres[0]) / window.cell_metres
-        inside = pictured & (column > 0) & (column < cells - 1) & (row > 0) & (row < cells - 1)
+        inside = (column > 0) & (column < cells - 1) & (row > 0) & (row < cells - 1)
         column, row = column.clamp(0, cells - 1.001), row.clamp(0, cells - 1.001)
         left, top = column.floor(), row.floor()
         log_p = logits.log_softmax(-1)
         entropy = torch.zeros_like(column)
         for down in (0, 1):
             for right in (0, 1):
-                weight = (1 - (column - left - right).abs()) * (1 - (row - top - down).abs())
+                share = (1 - (column - left - right).abs()) * (1 - (row - top - down).abs())
                 index = ((top + down) * cells + left + right).long()
-                entropy = entropy - weight * log_p.gather(-1, index[..., None])[..., 0]
-        return (entropy * inside).sum() / inside.sum().clamp(min=1)
+                entropy = entropy - share * log_p.gather(-1, index[..., None])[..., 0]
+        return weighted_mean(entropy, weight * inside)
 
     def _joint_depth(self, logits: Tensor, depth: Tensor) -> Tensor:
         """Cross-entropy against the two bins around the true depth: an L1 alone rests at the median of two modes."""
@@ -335,19 +343,18 @@ class Criterion:
         weight = position - lower
         log_p = logits.log_softmax(-1)
         pick = lambda index: log_p.gather(-1, index.long()[..., None])[..., 0]  # noqa: E731
-        return -(pick(lower) * (1 - weight) + pick(lower + 1) * weight).mean()
+        return -(pick(lower) * (1 - weight) + pick(lower + 1) * weight)
 
     @staticmethod
-    def _yaw(logits: Tensor, toward: Tensor, length: Tensor) -> Tensor:
-        """Cross-entropy against the two bins around the heading, as far as the heading is defined."""
+    def _yaw(logits: Tensor, toward: Tensor) -> Tensor:
+        """Cross-entropy [N] against the two bins around the heading."""
         count = logits.shape[-1]
         position = torch.atan2(toward[:, 0], toward[:, 1]) / (2 * math.pi) * count - 0.5
         lower = position.floor()
         weight = position - lower
         log_p = logits.log_softmax(-1)
         pick = lambda index: log_p.gather(-1, (index.long() % count)[:, None])[:, 0]  # noqa: E731
-        entropy = -(pick(lower) * (1 - weight) + pick(lower + 1) * weight)
-        return (entropy * length).sum() / length.sum().clamp(min=1)
+        return -(pick(lower) * (1 - weight) + pick(lower + 1) * weight)
 
 
 def focal_loss(logits: Tensor, positive: Tensor, counted: Tensor) -> Tensor:
@@ -356,3 +363,9 @@ def focal_loss(logits: Tensor, positive: Tensor, counted: Tensor) -> Tensor:
     gain = -0.5 * (1 - p).square() * F.logsigmoid(logits)
     cost = -0.5 * p.square() * F.logsigmoid(-logits)
     return (torch.where(positive, gain, cost) * counted).sum() / positive.sum().clamp(min=1)
+
+
+def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Mean of values with broadcast weights; 0 where nothing weighs."""
+    weight = weight.expand_as(values)
+    return (values * weight).sum() / weight.sum().clamp(min=1e-3)
