@@ -86,9 +86,15 @@ def collect(
             bar.update(len(group))
 
 
-def _answer(sample: "Sample", outputs: Mapping[str, np.ndarray], body: Body) -> Answer:
+def project_joints(body: Body, outputs: Mapping[str, np.ndarray], camera: Intrinsics) -> tuple[np.ndarray, np.ndarray]:
+    """Joints [K, 24, 3] in metres and their pixels [K, 24, 2] of the output tensors of one picture."""
     joints = pose_joints(body, outputs["betas"], outputs["rotations"], outputs["translation"])
     in_front = np.concatenate([joints[..., :2], np.maximum(joints[..., 2:], NEAREST_M)], axis=-1)
+    return joints, camera.project(in_front)
+
+
+def _answer(sample: "Sample", outputs: Mapping[str, np.ndarray], body: Body) -> Answer:
+    joints, pixels = project_joints(body, outputs, Intrinsics(*sample.intrinsics.tolist()))
     return Answer(
         truth=Truth.of(sample),
         scores=outputs["scores"],
@@ -96,7 +102,7 @@ def _answer(sample: "Sample", outputs: Mapping[str, np.ndarray], body: Body) -> 
         betas=outputs["betas"],
         translation=outputs["translation"],
         joints_3d=joints,
-        joints_2d=Intrinsics(*sample.intrinsics.tolist()).project(in_front),
+        joints_2d=pixels,
         depth=_compare_depth(outputs["depth"], sample.depth),
     )
 

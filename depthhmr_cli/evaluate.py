@@ -1,9 +1,10 @@
-"""Scores the exported network on rendered pictures that it was never trained on. Needs no torch.
+"""Scores the exported network on pictures that it was never trained on, rendered ones or photographs. Needs no torch.
 
 examples:
   depthhmr evaluate --split test --json scores.json
   depthhmr evaluate --split test --page out/evaluation
   depthhmr evaluate --split val --sweep            the threshold to ship
+  depthhmr evaluate --photos lspet_val             photographs with 2D labels, images/ and joints.json
 """
 
 import argparse
@@ -12,7 +13,8 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,17 +26,22 @@ if TYPE_CHECKING:
     from bodykit.body import Body
     from bodykit.manifest import Manifest
     from depthhmr.evaluation import Scores
+    from depthhmr.photos import PhotoScores
     from depthhmr.synth.scene import Generator, Sample
     from service.settings import Settings
 
-HELP = "score the exported network on rendered pictures that it never saw"
+HELP = "score the exported network on pictures that it never saw"
 SPLITS = ("val", "test")
 BATCH = 8
+Draw = Callable[[Path, Mapping[str, Any]], Path]  # (folder, report) -> the page that was written
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=SPLITS, default="test", help="which pictures (default: %(default)s)")
-    parser.add_argument("--count", type=int, metavar="N", help="only the first N pictures of the split")
+    parser.add_argument(
+        "--photos", type=Path, metavar="DIR", help="photographs with labelled joints, instead of a split"
+    )
+    parser.add_argument("--count", type=int, metavar="N", help="only the first N pictures")
     parser.add_argument("--model-dir", type=Path, metavar="DIR", help="model folder (default: as for serve)")
     parser.add_argument("--threshold", type=float, metavar="T", help="score of a person (default: the manifest's)")
     parser.add_argument(
@@ -50,19 +57,38 @@ def run(args: argparse.Namespace) -> int:
     check(args)
     from bodykit.body import load_body
     from bodykit.manifest import Manifest
-    from depthhmr import evaluation
-    from depthhmr.answers import collect
-    from depthhmr.synth.scene import Generator
     from service.settings import load_settings
 
     settings = load_settings({"model_dir": args.model_dir, "engine": "embedded"})
     manifest, body = Manifest.read(settings.model_dir), load_body(settings.body)
     check_body(manifest, body)
-    begin = time.perf_counter()
-    pictures = Rendered(Generator(body, manifest.input_size), seeds(args.split, args.count))
-    with Network(settings, manifest) as network:
-        answers = list(collect(network, pictures, body, batch=BATCH, progress=sys.stderr.isatty()))
     threshold = manifest.threshold if args.threshold is None else args.threshold
+    begin = time.perf_counter()
+    with Network(settings, manifest) as network:
+        evaluate = evaluate_photos if args.photos else evaluate_split
+        report, draw = evaluate(args, network, body, manifest.input_size, threshold)
+    report |= {
+        "model": {"name": manifest.name, "version": manifest.version, "sha256": manifest.sha256},
+        "run": {"command": shlex.join(["depthhmr", *sys.argv[1:]]), "seconds": round(time.perf_counter() - begin, 1)},
+    }
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    if args.page:
+        print(f"wrote {draw(args.page, report)}")
+    return 0
+
+
+def evaluate_split(
+    args: argparse.Namespace, network: "Network", body: "Body", size: int, threshold: float
+) -> tuple[dict[str, Any], Draw]:
+    """Prints the scores on rendered pictures; returns them and what draws their page."""
+    from depthhmr import evaluation
+    from depthhmr.answers import collect
+    from depthhmr.synth.scene import Generator
+
+    pictures = Rendered(Generator(body, size), seeds(args.split, args.count))
+    answers = list(collect(network, pictures, body, batch=BATCH, progress=sys.stderr.isatty()))
     rows: list[tuple[float, float, float, float]] = []
     if args.sweep:
         threshold, rows = evaluation.best_threshold(answers)
@@ -72,18 +98,34 @@ def run(args: argparse.Namespace) -> int:
     report = scores.to_json() | {
         "split": args.split,
         "seeds": [pictures.seeds.start, pictures.seeds.stop],
-        "model": {"name": manifest.name, "version": manifest.version, "sha256": manifest.sha256},
-        "run": {"command": shlex.join(["depthhmr", *sys.argv[1:]]), "seconds": round(time.perf_counter() - begin, 1)},
         "sweep": [dict(zip(("threshold", "precision", "recall", "f1"), row, strict=True)) for row in rows],
     }
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    if args.page:
+
+    def draw(folder: Path, report: Mapping[str, Any]) -> Path:
         from depthhmr_cli.evaluation_page import write_page
 
-        print(f"wrote {write_page(args.page, report, pictures, answers, body)}")
-    return 0
+        return write_page(folder, report, pictures, answers, body)
+
+    return report, draw
+
+
+def evaluate_photos(
+    args: argparse.Namespace, network: "Network", body: "Body", size: int, threshold: float
+) -> tuple[dict[str, Any], Draw]:
+    """The same for photographs with 2D labels."""
+    from depthhmr.photos import ask, read_photos, score_photos
+
+    photos = read_photos(args.photos)[: args.count]
+    answers = list(ask(network, photos, body, size, batch=BATCH, progress=sys.stderr.isatty()))
+    scores = score_photos(answers, threshold)
+    print(photo_table(scores))
+
+    def draw(folder: Path, report: Mapping[str, Any]) -> Path:
+        from depthhmr_cli.photo_page import write_photo_page
+
+        return write_photo_page(folder, report, answers, body)
+
+    return asdict(scores), draw
 
 
 def check(args: argparse.Namespace) -> None:
@@ -91,6 +133,8 @@ def check(args: argparse.Namespace) -> None:
         raise UserError(f"--count must be at least 1, got {args.count}")
     if args.threshold is not None and not 0 < args.threshold <= 1:
         raise UserError(f"--threshold must lie in (0, 1], got {args.threshold}")
+    if args.sweep and args.photos:
+        raise UserError("--sweep chooses a threshold, which only --split val may do, not --photos")
     if args.sweep and args.split != "val":
         raise UserError(f"--sweep chooses a threshold, which only --split val may do, got --split {args.split}")
     if args.sweep and args.threshold is not None:
@@ -173,6 +217,21 @@ def table(scores: "Scores") -> str:
             f"{row.root_median:7.2f}{row.facing_median:8.0f}"
             for row in rows
         ]
+    return "\n".join(lines)
+
+
+def photo_table(scores: "PhotoScores") -> str:
+    """The scores on photographs as lines of text."""
+    lines = [
+        f"{scores.photos} photos, one labelled person in each, threshold {scores.threshold:g}: "
+        f"{scores.people_per_photo:.2f} people reported per photo",
+        "",
+        f"  found      {scores.recall:6.3f}",
+        *(f"  PCK {100 * float(share):3.0f} %  {value:6.3f}" for share, value in scores.pck.items()),
+        "",
+        "  by joint, at 10 %",
+        *(f"  {name:<15}{value:6.3f}" for name, value in scores.pck_by_joint.items()),
+    ]
     return "\n".join(lines)
 
 

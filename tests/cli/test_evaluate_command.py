@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bodykit.body import JOINT_NAMES
 from bodykit.manifest import ONNX_PATH, Manifest
 from depthhmr.synth.splits import SPLITS
 from depthhmr_cli.evaluate import seeds
@@ -37,6 +38,24 @@ def test_scores_and_page_of_a_few_pictures(model_dir, tmp_path, capsys):
         assert sheet.size == (5 * 320 + 4 * 8, 320)
 
 
+def test_scores_and_page_of_photographs(model_dir, people_jpeg, tmp_path, capsys):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").write_bytes(people_jpeg)  # 96 x 64 pixels, the tiny network finds two people
+    joints = [[5.0 * i, 4.0 * i, 1] for i in range(12)]
+    labels = {"joint_names": list(JOINT_NAMES[:12]), "images": [{"file": "a.jpg", "joints": joints}]}
+    (tmp_path / "joints.json").write_text(json.dumps(labels))
+    scores, page = tmp_path / "scores.json", tmp_path / "page"
+
+    files = ["--model-dir", str(model_dir), "--json", str(scores), "--page", str(page)]
+    status = main(["evaluate", "--photos", str(tmp_path), *files])
+
+    assert status == 0
+    report = json.loads(scores.read_text())
+    assert report["photos"] == 1 and report["people_per_photo"] == 2 and set(report["pck"]) == {"0.05", "0.1", "0.2"}
+    assert "1 photos" in capsys.readouterr().out
+    assert 'src="a.jpg"' in (page / "index.html").read_text() and (page / "a.jpg").is_file()
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -44,6 +63,7 @@ def test_scores_and_page_of_a_few_pictures(model_dir, tmp_path, capsys):
         (["--threshold", "1.5"], "--threshold must lie in (0, 1], got 1.5"),
         (["--split", "test", "--sweep"], "only --split val may do, got --split test"),
         (["--split", "val", "--sweep", "--threshold", "0.5"], "leave out --threshold"),
+        (["--photos", "x", "--sweep"], "not --photos"),
         (["--model-dir", "nowhere"], "there is no model in nowhere"),
     ],
 )
