@@ -6,7 +6,9 @@ from numba import njit
 
 @njit(cache=True, fastmath=True, nogil=True)
 def skin(
-    shaped: np.ndarray,
+    template: np.ndarray,
+    shapedirs: np.ndarray,
+    betas: np.ndarray,
     transforms: np.ndarray,
     features: np.ndarray,
     weight_index: np.ndarray,
@@ -16,13 +18,20 @@ def skin(
     direction: np.ndarray,
     vertices: np.ndarray,
 ) -> None:
-    """Write vertices [P, V, 3]: bend the shaped rest mesh by its pose directions, then blend four joint transforms."""
-    people, count = shaped.shape[0], shaped.shape[1]
+    """Write vertices [P, V, 3]: shape the template, bend it by its pose directions, then blend four joint transforms.
+
+    Shaping is done here and not by a matrix product: a threaded BLAS keeps every core busy for it and is no faster.
+    """
+    people, count = vertices.shape[0], vertices.shape[1]
     for person in range(people):
         for vertex in range(count):
-            x = shaped[person, vertex, 0]
-            y = shaped[person, vertex, 1]
-            z = shaped[person, vertex, 2]
+            x = template[vertex, 0]
+            y = template[vertex, 1]
+            z = template[vertex, 2]
+            for number in range(betas.shape[1]):
+                x += betas[person, number] * shapedirs[vertex, 0, number]
+                y += betas[person, number] * shapedirs[vertex, 1, number]
+                z += betas[person, number] * shapedirs[vertex, 2, number]
             for entry in range(offset[vertex], offset[vertex + 1]):
                 amount = features[person, column[entry]]
                 x += amount * direction[entry, 0]

@@ -29,13 +29,13 @@ def pose_vertices(
     transforms = np.empty((people, JOINTS, 3, 4), np.float32)
     transforms[..., :3] = world
     transforms[..., 3] = joints - (world @ rest_joints[..., None])[..., 0]
-    shaped = betas @ body.shapedirs.reshape(-1, betas.shape[1]).T
-    shaped = shaped.reshape(people, count, 3) + body.template
     features = (rotations[:, 1:] - np.eye(3, dtype=np.float32)).reshape(people, 9 * (JOINTS - 1))
     vertices = np.empty((people, count, 3), np.float32)
     rows: SparseRows = body.posedirs
     skin(
-        shaped,
+        body.template,
+        body.shapedirs,
+        betas,
         transforms,
         features,
         body.weight_index,

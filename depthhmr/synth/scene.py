@@ -24,6 +24,7 @@ from depthhmr.synth.pose_kinds import KINDS
 from depthhmr.synth.props import Props, furnish
 from depthhmr.synth.shading import shade
 from depthhmr.synth.silhouette import cast, coarse_faces, silhouette
+from depthhmr.synth.standing import lowest
 from depthhmr.synth.texture import noise_tables
 from depthhmr.synth.wardrobe import BAG, BODY, HAIR, HAIR_ROWS, HAT, SKIRT, SKIRT_ROWS, Wardrobe, dress
 
@@ -109,11 +110,11 @@ class Generator:
         seats = []
         for i in range(people):
             bare = vertices[i, : wardrobe.bare_vertices]
-            lowest = float((bare @ up).min())
-            pelvis[i, 1] = ground + lowest - crowd.lift[i]
+            bottom = lowest(bare, up)
+            pelvis[i, 1] = ground + bottom - crowd.lift[i]
             if SEATED[crowd.kind[i]]:
                 hips = vertices[i, self._seat]
-                seats.append((pelvis[i], -crowd.yaw[i], float((hips @ up).min()) - lowest))
+                seats.append((pelvis[i], -crowd.yaw[i], lowest(hips, up) - bottom))
         translation = (pelvis @ tilt.T).astype(np.float32)
         vertices += translation[:, None]
         joints += translation[:, None]
@@ -170,9 +171,8 @@ class Generator:
         paint(place, view.tilt, view.ground, view.lens, view.box, face, shadow, self.tables, rgb)
         depth, person = np.zeros((size, size), np.float32), np.zeros((size, size), np.uint8)
         covered = np.zeros(people, np.int64)
-        above = corners @ -view.tilt[:, 1] + view.ground
         shade(
-            face, inverse_depth, view.box, points, faces, directions, above, per_person, people, each,
+            face, inverse_depth, view.box, points, faces, directions, corners, view.ground, per_person, people, each,
             wardrobe.part_of_face, wardrobe.rest, props.local, props.surface_of_vertex, props.surfaces, looks, light,
             self.tables, rgb, depth, person, covered,
         )  # fmt: skip

@@ -121,7 +121,7 @@ def person_colour(look, part, x, y, z, tables):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def shade(
-    face, inverse_depth, box, points, faces, normals, height_above, people_faces, people, vertices_each, part_of_face,
+    face, inverse_depth, box, points, faces, normals, corners, ground, people_faces, people, vertices_each, part_of_face,
     rest, local, surface_of_vertex, surfaces, looks, light, tables, rgb, depth, person, covered,
 ):  # fmt: skip
     """Composite the rasterised scene over rgb [S, S, 3] and fill depth and person [S, S].
@@ -190,7 +190,10 @@ def shade(
                     sun = max(0.0, nx * light.toward[0] + ny * light.toward[1] + nz * light.toward[2])
                     up = 0.5 + 0.5 * (nx * light.up[0] + ny * light.up[1] + nz * light.up[2])
                     # little light reaches surfaces that look down near the floor
-                    above = wa * height_above[a] + wb * height_above[b] + wc * height_above[c]
+                    above = ground
+                    for k in range(3):
+                        at = wa * corners[a, k] + wb * corners[b, k] + wc * corners[c, k]
+                        above += at * light.up[k]
                     close = 1.0 - 0.35 * (1.0 - up) * ramp(above, 0.6, 0.0)
                     for k in range(3):
                         ambient = light.sky[k] * up + light.ground[k] * (1.0 - up)
