@@ -41,7 +41,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
     output = capsys.readouterr().out
     assert end.value.code == 0
-    assert [name for name in cli.COMMANDS if f"\n    {name} " not in output] == []
+    assert [name for name in cli.COMMANDS if f"\n    {name}" not in output] == []
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
