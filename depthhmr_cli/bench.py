@@ -1,140 +1,221 @@
-"""Latency, processor time and memory of the real service, measured from outside over HTTP.
+"""Measure the service as a client sees it, against the same work in a plain loop.
 
-example:
+Starts the real service on a free port of this machine. The loop (decode, network, people, JSON, in one thread) and the
+requests take turns in short blocks, so that whatever else the machine does hits both alike.
+
+examples:
   depthhmr bench
-  depthhmr bench --clients 8 --requests 2000 --json bench.json
+  depthhmr bench --photo photo.jpg --requests 1000 --clients 1 8
 """
 
 import argparse
 import http.client
-import json
 import os
-import statistics
-import tempfile
-import threading
+import re
+import subprocess
+import sys
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bodykit.errors import UserError
-from depthhmr_cli.running import DEMO_IMAGE, RunningService, read_image, running_service
+from depthhmr_cli.serve import add_model_arguments
 
-HELP = "measure the service: time to ready, latency, requests per second, memory after many requests"
+if TYPE_CHECKING:
+    from service.settings import Settings
 
-WARM_UP = 50  # requests that are sent first and not counted; caches and memory pools fill
-
-
-@dataclass(frozen=True)
-class Report:
-    """What one run measured. The processor time and the memory are the service's, not the client's."""
-
-    clients: int
-    requests: int
-    ready_s: float
-    p50_ms: float
-    p99_ms: float
-    requests_per_s: float
-    cpu_ms_per_request: float
-    memory_before_mb: float  # resident, after the warm-up
-    memory_after_mb: float
+HELP = "measure latency, processor time and memory of the service"
+PHOTO = Path(__file__).parents[1] / "demo" / "people.jpg"
+BLOCK = 10  # images before loop and service change places
+WARM_UP = 10
+HEADERS = {"Content-Type": "image/jpeg"}
+TICK_S = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--image", type=Path, default=DEMO_IMAGE, help="what is sent (default: the demo image)")
-    parser.add_argument("--requests", type=int, default=1000, help="counted requests (default: %(default)s)")
-    parser.add_argument("--clients", type=int, default=1, help="clients that send at once (default: %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--photo", type=Path, default=PHOTO, help="JPEG to send (default: the demo image)")
+    parser.add_argument("--requests", type=int, default=1000, help="requests in all (default: 1000)")
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8], help="simultaneous clients (default: 1 8)")
+    add_model_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.requests < 1 or args.clients < 1:
-        raise UserError(f"expected at least 1 request and 1 client, got {args.requests} and {args.clients}")
-    if not Path("/proc/self/statm").exists():
-        raise UserError("bench reads processor time and memory from /proc, which only Linux has")
-    image, media_type = read_image(args.image)
+    from service.settings import load_settings
 
-    with tempfile.TemporaryDirectory() as folder, running_service(Path(folder) / "service.log") as service:
-        report = measure(service, image, media_type, clients=args.clients, requests=args.requests)
-
-    print(table(report))
-    if args.json:
-        args.json.write_text(json.dumps(asdict(report), indent=2) + "\n")
+    if args.requests < BLOCK or min(args.clients) < 1:
+        raise UserError(f"expected at least {BLOCK} requests and 1 client, got {args.requests} and {args.clients}")
+    if not Path("/proc/self/stat").exists():
+        raise UserError("processor time and memory are read from /proc, which this machine does not have")
+    try:
+        photo = args.photo.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read the photo {args.photo}: {error.strerror}") from error
+    settings = load_settings({name: getattr(args, name) for name in ("engine", "model_dir", "body", "threads")})
+    loop = plain_loop(settings, photo)
+    with running_service(settings) as service:
+        print(f"photo {args.photo.name}, {len(photo) / 1000:.0f} kB; model {settings.model_dir}")
+        print(f"start to ready       {service.start_s:8.2f} s")
+        measure(loop, service, photo, args.requests, args.clients)
     return 0
 
 
-def measure(service: RunningService, image: bytes, media_type: str, *, clients: int, requests: int) -> Report:
-    """Send `requests` in a closed loop: each client sends its next request when the last is answered."""
-    closed_loop(service.port, image, media_type, clients=clients, requests=WARM_UP)
+@dataclass(frozen=True)
+class Service:
+    """The process under test."""
 
-    memory_before, cpu_before, begin = resident_mb(service.pid), cpu_seconds(service.pid), time.perf_counter()
-    latencies = closed_loop(service.port, image, media_type, clients=clients, requests=requests)
-    wall, cpu = time.perf_counter() - begin, cpu_seconds(service.pid) - cpu_before
+    port: int
+    pid: int
+    start_s: float
 
-    return Report(
-        clients=clients,
-        requests=requests,
-        ready_s=round(service.ready_s, 2),
-        p50_ms=round(1000 * statistics.median(latencies), 2),
-        p99_ms=round(1000 * sorted(latencies)[int(0.99 * (len(latencies) - 1))], 2),
-        requests_per_s=round(requests / wall, 1),
-        cpu_ms_per_request=round(1000 * cpu / requests, 2),
-        memory_before_mb=round(memory_before, 1),
-        memory_after_mb=round(resident_mb(service.pid), 1),
-    )
+    def cpu_s(self) -> float:
+        """Processor time so far, user and system."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) * TICK_S
+
+    def rss_mb(self) -> float:
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        assert found, status
+        return int(found[1]) / 1000
 
 
-def closed_loop(port: int, image: bytes, media_type: str, *, clients: int, requests: int) -> list[float]:
-    """Seconds of each answer. Raises UserError when any request was not answered with 200."""
-    latencies: list[float] = []
-    failures: list[str] = []
-    remaining = iter(range(requests))  # taking the next number is atomic in CPython
+@dataclass
+class Tally:
+    """What one way of doing the work has cost so far."""
 
-    def client() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        headers = {"Content-Type": media_type, "Accept": "application/json"}
-        try:
-            for _ in remaining:
-                begin = time.perf_counter()
-                connection.request("POST", "/v1/reconstruct", body=image, headers=headers)
-                reply = connection.getresponse()
-                content = reply.read()
-                latencies.append(time.perf_counter() - begin)
-                if reply.status != 200:
-                    raise OSError(f"answered {reply.status}: {content[:500].decode(errors='replace')}")
-        except (OSError, http.client.HTTPException) as error:
-            failures.append(str(error))
-        finally:
-            connection.close()
+    latencies_s: list[float]
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
 
-    threads = [threading.Thread(target=client) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise UserError(f"{len(failures)} of {clients} clients failed; the first: {failures[0]}")
+    def row(self, name: str) -> str:
+        import numpy as np
+
+        count = len(self.latencies_s)
+        p50, p99 = 1e3 * np.percentile(self.latencies_s, (50, 99))
+        return f"{name:<20} {p50:8.1f} {p99:8.1f} {1e3 * self.cpu_s / count:10.1f} {count / self.wall_s:10.1f}"
+
+
+def measure(loop: Callable[[], bytes], service: Service, photo: bytes, requests: int, clients: list[int]) -> None:
+    """Run everything and print the table."""
+    base = Tally([])
+    rounds = {count: Tally([]) for count in clients}
+    for _ in range(WARM_UP):
+        loop()
+        send(service.port, photo, 1)
+    memory = {0: service.rss_mb()}
+    print(f"{'':<20} {'p50 ms':>8} {'p99 ms':>8} {'CPU ms':>10} {'images/s':>10}")
+    sent = 0
+    while sent < requests:
+        run_loop(loop, base)
+        for count, tally in rounds.items():
+            per_client = max(1, BLOCK // count)
+            run_clients(service, photo, count, per_client, tally)
+            sent += count * per_client
+            if sent >= 100:
+                memory.setdefault(100, service.rss_mb())
+    memory[sent] = service.rss_mb()
+    print(base.row("plain loop"))
+    for count, tally in rounds.items():
+        print(tally.row(f"REST, {count} client" + "s" * (count > 1)))
+    print("memory               " + ", ".join(f"{size:.0f} MB after {count}" for count, size in memory.items()))
+
+
+def run_loop(loop: Callable[[], bytes], tally: Tally) -> None:
+    begin, cpu = time.perf_counter(), time.process_time()
+    for _ in range(BLOCK):
+        start = time.perf_counter()
+        loop()
+        tally.latencies_s.append(time.perf_counter() - start)
+    tally.wall_s += time.perf_counter() - begin
+    tally.cpu_s += time.process_time() - cpu
+
+
+def run_clients(service: Service, photo: bytes, clients: int, per_client: int, tally: Tally) -> None:
+    cpu, begin = service.cpu_s(), time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        for latencies in pool.map(lambda _: send(service.port, photo, per_client), range(clients)):
+            tally.latencies_s += latencies
+    tally.wall_s += time.perf_counter() - begin
+    tally.cpu_s += service.cpu_s() - cpu
+
+
+def send(port: int, photo: bytes, count: int) -> list[float]:
+    """`count` requests over one connection, one after another -> their latencies in seconds."""
+    latencies = []
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.connect()
+        for _ in range(count):
+            start = time.perf_counter()
+            connection.request("POST", "/v1/reconstruct", photo, HEADERS)
+            response = connection.getresponse()
+            body = response.read()
+            latencies.append(time.perf_counter() - start)
+            if response.status != 200:
+                raise UserError(f"the service answered {response.status}: {body[:300].decode(errors='replace')}")
+    finally:
+        connection.close()
     return latencies
 
 
-def resident_mb(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+def plain_loop(settings: "Settings", photo: bytes) -> Callable[[], bytes]:
+    """The work of one request without a service around it, as a function."""
+    from bodykit.body import load_body
+    from bodykit.manifest import Manifest
+    from service.engines.embedded import EmbeddedEngine
+    from service.formats import Job, write_json
+    from service.images import ImageLimits, decode
+    from service.options import Options
+    from service.people import select_people
+    from service.results import Recovery
 
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process, all threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def table(report: Report) -> str:
-    return "\n".join(
-        [
-            f"{report.requests} images by {report.clients} client(s), POST /v1/reconstruct, JPEG to JSON",
-            f"  start to ready       {report.ready_s:8.2f} s",
-            f"  latency p50 / p99    {report.p50_ms:8.1f} / {report.p99_ms:.1f} ms",
-            f"  throughput           {report.requests_per_s:8.1f} images/s",
-            f"  processor time       {report.cpu_ms_per_request:8.1f} ms per image",
-            f"  memory before/after  {report.memory_before_mb:8.0f} / {report.memory_after_mb:.0f} MB",
-        ]
+    manifest, body, limits, options = (
+        Manifest.read(settings.model_dir),
+        load_body(settings.body),
+        ImageLimits(),
+        Options(),
     )
+    engine = EmbeddedEngine.open(settings, manifest, settings.model_dir)
+
+    def work() -> bytes:
+        picture = decode(photo, size=manifest.input_size, limits=limits)
+        camera = options.camera(picture.width, picture.height, picture.focal_px)
+        intrinsics = picture.box.intrinsics(camera.intrinsics).array()
+        outputs = engine.run({"image": picture.square[None], "intrinsics": intrinsics[None]})
+        people = select_people(
+            {name: values[0] for name, values in outputs.items()},
+            body=body,
+            camera=camera.intrinsics,
+            box=picture.box,
+            threshold=manifest.threshold,
+            max_people=settings.max_people,
+        )
+        recovery = Recovery(photo, picture.width, picture.height, camera, people)
+        return write_json(Job(recovery, manifest, body, limits, "loop"))
+
+    return work
+
+
+@contextmanager
+def running_service(settings: "Settings") -> Iterator[Service]:
+    """`depthhmr serve` on a free port, ready; ended when the block is left."""
+    command = [sys.executable, "-m", "depthhmr_cli", "serve", "--port", "0", "--engine", settings.engine]
+    command += ["--model-dir", str(settings.model_dir), "--threads", str(settings.threads)]
+    command += ["--body", str(settings.body)] if settings.body else []
+    begin = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        ready = time.perf_counter() - begin
+        found = re.search(r"ready at http://127\.0\.0\.1:(\d+)", line)
+        if not found:
+            raise UserError("the service did not start; its own message stands above")
+        yield Service(int(found[1]), process.pid, ready)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)

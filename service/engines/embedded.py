@@ -36,7 +36,7 @@ class EmbeddedEngine(Engine):
         return cls(manifest.verified_onnx(model_dir), manifest, threads=settings.threads)
 
     async def infer(self, tensors: Tensors) -> Tensors:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, self._run, tensors)
+        return await asyncio.get_running_loop().run_in_executor(self._worker, self.run, tensors)
 
     async def ready(self) -> bool:
         return True
@@ -44,7 +44,8 @@ class EmbeddedEngine(Engine):
     async def aclose(self) -> None:
         self._worker.shutdown(wait=True, cancel_futures=True)
 
-    def _run(self, tensors: Tensors) -> Tensors:
+    def run(self, tensors: Tensors) -> Tensors:
+        """The same on the calling thread."""
         try:
             values = self._session.run(self._names, dict(tensors))
         except Exception as error:  # onnxruntime raises a family of its own, and plain RuntimeError

@@ -394,7 +394,7 @@ async def test_a_fault_of_ours_says_nothing_but_the_request_id(client, core, peo
     def fail(tensors):
         raise RuntimeError("secret path /root/model")
 
-    monkeypatch.setattr(core.engine, "_run", fail)
+    monkeypatch.setattr(core.engine, "run", fail)
     response = await client.post(URL, content=people_jpeg, headers=JPEG)
 
     problem = assert_problem(response, 500, "internal")
@@ -402,12 +402,12 @@ async def test_a_fault_of_ours_says_nothing_but_the_request_id(client, core, peo
 
 
 async def test_an_engine_that_answers_nonsense_is_a_bad_gateway(client, core, people_jpeg, monkeypatch):
-    original = core.engine._run
+    original = core.engine.run
 
     def poisoned(tensors):
         return {**original(tensors), "scores": np.full((1, 3), np.nan, np.float32)}
 
-    monkeypatch.setattr(core.engine, "_run", poisoned)
+    monkeypatch.setattr(core.engine, "run", poisoned)
     response = await client.post(URL, content=people_jpeg, headers=JPEG)
 
     assert_problem(response, 502, "engine-bad-output")
