@@ -13,10 +13,12 @@ import numpy as np
 from bodykit.body import Body
 from depthhmr import metrics
 from depthhmr.answers import Answer, DepthTally, Predict, collect
-from depthhmr.judgement import MIN_HEIGHT, judge, match
+from depthhmr.judgement import MIN_HEIGHT, Judgement, judge, match
 
 if TYPE_CHECKING:
     from depthhmr.synth.scene import Sample
+
+DRAWS = 300  # of the bootstrap
 
 # Name of a split -> column and the edges of its classes, with what a class is called.
 SPLITS: dict[str, tuple[str, tuple[tuple[float, float, str], ...]]] = {
@@ -66,6 +68,7 @@ class Scores:
     threshold: float
     counts: dict[str, int]
     splits: dict[str, list[SplitRow]]
+    intervals: dict[str, tuple[float, float]]  # 95 %, of the measures of people
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file; NaN becomes null."""
@@ -89,41 +92,70 @@ def score(answers: Sequence[Answer], body: Body, threshold: float, *, min_height
     """The table of these answers, when a query is a person from `threshold` on."""
     judgement = judge(answers, body, threshold, min_height=min_height)
     found, people = judgement.found, judgement.people
-    false = int(judgement.false.sum())
-    precision, recall, f1 = metrics.precision_recall_f1(len(found), false, len(people) - len(found))
-    mve, mpjpe, pa_mpjpe = (1000 * _mean(found[name]) for name in ("mve", "mpjpe", "pa_mpjpe"))
     depth = sum((answer.depth for answer in answers), DepthTally())
     return Scores(
-        f1=f1,
-        precision=precision,
-        recall=recall,
-        mve=mve,
-        mpjpe=mpjpe,
-        pa_mpjpe=pa_mpjpe,
-        nmve=mve / f1 if f1 else np.nan,
-        nmje=mpjpe / f1 if f1 else np.nan,
-        root_mean=_mean(found["root"]),
-        root_median=_median(found["root"]),
-        facing_mean=_mean(found["facing"]),
-        facing_median=_median(found["facing"]),
-        facing_flipped=_mean(found["facing"] > 90),
-        orientation_median=_median(found["orientation"]),
-        pcdr=judgement.pairs_in_order / judgement.pairs if judgement.pairs else np.nan,
-        pck=_mean(found["pck"]),
+        **figures(judgement),
         depth_error=depth.relative_error / depth.shared if depth.shared else np.nan,
         depth_iou=depth.shared / depth.either if depth.either else np.nan,
         threshold=threshold,
         counts={
             "images": len(answers),
             "people": len(people),
-            "ignored": judgement.ignored,
+            "ignored": int(judgement.ignored.sum()),
             "found": len(found),
             "missed": len(people) - len(found),
-            "false": false,
-            "pairs": judgement.pairs,
+            "false": int(judgement.false.sum()),
+            "pairs": int(judgement.pairs.sum()),
         },
         splits={name: _split(people, column, classes) for name, (column, classes) in SPLITS.items()},
+        intervals=intervals(judgement),
     )
+
+
+def figures(judgement: Judgement) -> dict[str, float]:
+    """The fields of `Scores` that come from people, by name."""
+    found = judgement.found
+    missed = len(judgement.people) - len(found)
+    precision, recall, f1 = metrics.precision_recall_f1(len(found), int(judgement.false.sum()), missed)
+    mve, mpjpe, pa_mpjpe = (1000 * _mean(found[name]) for name in ("mve", "mpjpe", "pa_mpjpe"))
+    pairs = judgement.pairs.sum()
+    return {
+        "f1": f1,
+        "precision": precision,
+        "recall": recall,
+        "mve": mve,
+        "mpjpe": mpjpe,
+        "pa_mpjpe": pa_mpjpe,
+        "nmve": mve / f1 if f1 else np.nan,
+        "nmje": mpjpe / f1 if f1 else np.nan,
+        "root_mean": _mean(found["root"]),
+        "root_median": _median(found["root"]),
+        "facing_mean": _mean(found["facing"]),
+        "facing_median": _median(found["facing"]),
+        "facing_flipped": _mean(found["facing"] > 90),
+        "orientation_median": _median(found["orientation"]),
+        "pcdr": float(judgement.in_order.sum() / pairs) if pairs else np.nan,
+        "pck": _mean(found["pck"]),
+    }
+
+
+def intervals(judgement: Judgement) -> dict[str, tuple[float, float]]:
+    """95 % intervals of `figures`: how far they would move with other pictures of the same kind (percentile bootstrap).
+
+    Whole pictures are drawn, because people in one picture share its difficulty. Always the same draws.
+    """
+    rng, count = np.random.default_rng(0), len(judgement.false)
+    draws = [figures(judgement.pick(rng.integers(0, count, count))) for _ in range(DRAWS if count else 0)]
+    names = draws[0] if draws else ()
+    return {name: _interval(np.array([draw[name] for draw in draws])) for name in names}
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return np.nan, np.nan
+    low, high = np.quantile(known, (0.025, 0.975))
+    return float(low), float(high)
 
 
 def best_threshold(
@@ -174,6 +206,6 @@ def _median(values: np.ndarray) -> float:
 def _without_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_without_nan(item) for item in value]
     return None if isinstance(value, float) and np.isnan(value) else value

@@ -41,18 +41,27 @@ class Judgement:
 
     people: np.ndarray  # PERSON records, ordered by picture
     false: np.ndarray  # int[I] predictions that are nobody
-    ignored: int  # true people who do not count
-    pairs_in_order: int
-    pairs: int
+    ignored: np.ndarray  # int[I] true people who do not count
+    in_order: np.ndarray  # int[I] pairs of people in the right order of depth
+    pairs: np.ndarray  # int[I] pairs of people
 
     @property
     def found(self) -> np.ndarray:
         return self.people[self.people["query"] >= 0]
 
+    def pick(self, pictures: np.ndarray) -> "Judgement":
+        """The judgement of these pictures only, each as often as it is named: int[N]. Records keep their picture."""
+        size = np.bincount(self.people["image"], minlength=len(self.false))
+        start = np.cumsum(size) - size
+        within = np.arange(size[pictures].sum()) - np.repeat(np.cumsum(size[pictures]) - size[pictures], size[pictures])
+        rows = np.repeat(start[pictures], size[pictures]) + within
+        tallies = (self.false, self.ignored, self.in_order, self.pairs)
+        return Judgement(self.people[rows], *(tally[pictures] for tally in tallies))
+
 
 def judge(answers: Sequence[Answer], body: Body, threshold: float, *, min_height: float = MIN_HEIGHT) -> Judgement:
     """Matches every picture and measures everybody who was found."""
-    records, false, ignored, in_order, pairs = [], [], 0, 0, 0
+    records, tallies = [], np.zeros((len(answers), 4), dtype=int)
     for image, answer in enumerate(answers):
         counts, chosen, matching = match(answer, threshold, min_height)
         found = _measure(answer, body, matching.true, chosen[matching.predicted])
@@ -60,14 +69,11 @@ def judge(answers: Sequence[Answer], body: Body, threshold: float, *, min_height
         people = np.concatenate([found, missed])
         people["image"] = image
         records.append(people)
-        false.append(len(matching.false))
-        ignored += int((~counts).sum())
         depths = np.full(len(counts), np.nan)
         depths[matching.true] = answer.translation[chosen[matching.predicted], 2]
-        picture = metrics.depth_order(depths[counts], answer.truth.translation[counts, 2])
-        in_order, pairs = in_order + picture[0], pairs + picture[1]
-    people = np.concatenate([np.zeros(0, PERSON), *records])
-    return Judgement(people, np.array(false, dtype=int), ignored, in_order, pairs)
+        pairs = metrics.depth_order(depths[counts], answer.truth.translation[counts, 2])
+        tallies[image] = len(matching.false), (~counts).sum(), *pairs
+    return Judgement(np.concatenate([np.zeros(0, PERSON), *records]), *tallies.T)
 
 
 def picture_errors(judgement: Judgement) -> np.ndarray:

@@ -194,21 +194,28 @@ class Network:
 def table(scores: "Scores") -> str:
     """The scores as lines of text."""
     counts = scores.counts
+
+    def line(title: str, name: str, unit: str, digits: int, rest: str = "") -> str:
+        low, high = scores.intervals[name]
+        between = f"{low:.{digits}f} to {high:.{digits}f}"
+        return f"  {title:<12} {getattr(scores, name):8.{digits}f} {unit:<4} {between:<18} {rest}".rstrip()
+
     lines = [
         f"{counts['images']} pictures, {counts['people']} people that count ({counts['ignored']} do not), "
         f"threshold {scores.threshold:g}: {counts['found']} found, {counts['missed']} missed, {counts['false']} false",
         "",
-        f"  F1           {scores.f1:8.3f}       precision {scores.precision:.3f}, recall {scores.recall:.3f}",
-        f"  MVE          {scores.mve:8.1f} mm    NMVE {scores.nmve:.1f}",
-        f"  MPJPE        {scores.mpjpe:8.1f} mm    NMJE {scores.nmje:.1f}",
-        f"  PA-MPJPE     {scores.pa_mpjpe:8.1f} mm",
-        f"  root         {scores.root_median:8.3f} m     median; mean {scores.root_mean:.3f}",
-        f"  facing       {scores.facing_median:8.1f} deg   median; mean {scores.facing_mean:.1f}, "
-        f"{100 * scores.facing_flipped:.1f} % more than 90 off",
-        f"  orientation  {scores.orientation_median:8.1f} deg   median",
-        f"  PCDR0.2      {scores.pcdr:8.3f}       {counts['pairs']} pairs",
-        f"  PCK 5 %      {scores.pck:8.3f}",
-        f"  depth map    {100 * scores.depth_error:8.1f} %     relative error; IoU {scores.depth_iou:.3f}",
+        f"  {'':<26} 95 % interval",
+        line("F1", "f1", "", 3, f"precision {scores.precision:.3f}, recall {scores.recall:.3f}"),
+        line("MVE", "mve", "mm", 1, f"NMVE {scores.nmve:.1f}"),
+        line("MPJPE", "mpjpe", "mm", 1, f"NMJE {scores.nmje:.1f}"),
+        line("PA-MPJPE", "pa_mpjpe", "mm", 1),
+        line("root", "root_median", "m", 3, f"median; mean {scores.root_mean:.3f}"),
+        line("facing", "facing_median", "deg", 1, f"median; mean {scores.facing_mean:.1f}"),
+        line("flipped", "facing_flipped", "", 3, "facing more than 90 deg off"),
+        line("orientation", "orientation_median", "deg", 1, "median"),
+        line("PCDR0.2", "pcdr", "", 3, f"{counts['pairs']} pairs"),
+        line("PCK 5 %", "pck", "", 3),
+        f"  {'depth map':<12} {scores.depth_error:8.3f}      {'':<18} relative error; IoU {scores.depth_iou:.3f}",
     ]
     for name, rows in scores.splits.items():
         lines += ["", f"  {'by ' + name:<15} people  recall   MVE  MPJPE     PA   root  facing"]

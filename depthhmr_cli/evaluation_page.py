@@ -196,7 +196,7 @@ def _page(report: Mapping[str, Any], sections: Sequence[str]) -> str:
 <p><code>{html.escape(run["command"])}</code>, {run["seconds"]} s; graph sha256 <code>{model["sha256"][:16]}</code>;
 threshold {report["threshold"]:g}; <span style="color:rgb{TRUE}">&#9632;</span> true,
 <span style="color:rgb{PREDICTED}">&#9632;</span> predicted</p>
-<table>{figures}</table><table>{counts}</table>{splits}
+<table><tr><th></th><th></th><th>95 % interval</th></tr>{figures}</table><table>{counts}</table>{splits}
 {chr(10).join(sections)}
 </html>
 """
@@ -210,6 +210,10 @@ def _split(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
         for row in rows
     )
     return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _interval(bounds: Sequence[Any] | None, digits: int) -> str:
+    return " &ndash; ".join(_number(bound, digits) for bound in bounds) if bounds else ""
 
 
 def _number(value: Any, digits: int) -> str:

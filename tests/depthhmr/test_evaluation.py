@@ -202,6 +202,29 @@ def test_pictures_are_ranked_by_what_is_wrong_in_them():
     assert silent[[0, 2]] == pytest.approx([0.4, 0.4])
 
 
+def test_intervals_hold_the_figures_and_narrow_to_a_point_without_variation():
+    steps = iter(range(20))
+
+    def worse_and_worse(outputs):
+        outputs["translation"] += np.float32([0, 0, 0.02 * next(steps)])
+
+    scores = evaluate([picture((0, 0, 3))] * 20, worse_and_worse)
+
+    low, high = scores.intervals["root_mean"]
+    assert 0.12 < low < scores.root_mean < high < 0.26  # 0.19 +- 2 x 0.115 / sqrt(20)
+    assert scores.intervals["f1"] == (1, 1)
+
+
+def test_a_judgement_of_picked_pictures_repeats_their_people():
+    pictures = [PAIR, picture(), picture((0, 0, 3))]
+    whole = judge(list(collect(Oracle(pictures), pictures, BODY)), BODY, 0.5)
+
+    picked = whole.pick(np.array([2, 0, 0]))
+
+    assert picked.people["image"].tolist() == [2, 0, 0, 0, 0]
+    assert picked.pairs.tolist() == [0, 1, 1]
+
+
 def test_scores_without_anybody_are_plain_json():
     scores = evaluate([picture()])
 
