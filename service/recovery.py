@@ -69,6 +69,13 @@ class MeshRecovery:
             except TimeoutError as error:
                 raise DeadlineExceeded(f"the image was not done within {self._timeout_s:g} s") from error
 
+    def check_room(self) -> None:
+        """Raise Starting or Overloaded when an image would be refused now."""
+        if not self.warm:
+            raise Starting("the service has not finished starting; ask again in a moment")
+        if self._in_work >= self._max_concurrency:
+            raise Overloaded(f"{self._in_work} images are in work already; ask again in a moment")
+
     async def warm_up(self) -> None:
         """Let the network answer once; until it has, every request is refused. Raises what the engine raises."""
         size = self.manifest.input_size
@@ -130,10 +137,7 @@ class MeshRecovery:
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
-        if not self.warm:
-            raise Starting("the service has not finished starting; ask again in a moment")
-        if self._in_work >= self._max_concurrency:
-            raise Overloaded(f"{self._in_work} images are in work already; ask again in a moment")
+        self.check_room()
         self._in_work += 1
         try:
             yield

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from service.formats import FORMATS, Job
 from service.recovery import MeshRecovery
+from service.rest.disconnect import unless_gone
 from service.rest.negotiation import choose
 from service.rest.options import parse_options
 from service.rest.requestid import request_id_of
@@ -23,6 +24,7 @@ def reconstruct_router(core: MeshRecovery, *, body_timeout_s: float) -> APIRoute
     async def reconstruct(request: Request) -> Response:
         """Recover every person in one image: pose, shape and place, in metres."""
         format_ = BY_MEDIA_TYPE[choose(",".join(request.headers.getlist("accept")), list(BY_MEDIA_TYPE))]
+        core.check_room()  # a full service says so before it reads megabytes
         upload = await read_upload(request, timeout_s=body_timeout_s)
         options = parse_options([*request.query_params.multi_items(), *upload.fields])
         request_id = request_id_of(request.scope)
@@ -31,7 +33,8 @@ def reconstruct_router(core: MeshRecovery, *, body_timeout_s: float) -> APIRoute
             return format_.write(Job(recovery, core.manifest, core.body, core.limits, request_id, options.mesh))
 
         wanted = replace(options.core, vertices=options.core.vertices or format_.vertices)
-        return Response(await core.recover(upload.content, wanted, write), media_type=format_.media_type)
+        content = await unless_gone(request, core.recover(upload.content, wanted, write))
+        return Response(content, media_type=format_.media_type)
 
     router.add_api_route("/v1/reconstruct", reconstruct, methods=["POST"], responses=RESPONSES, openapi_extra=REQUEST)
     router.add_api_route("/reconstruct", reconstruct, methods=["POST"], include_in_schema=False)

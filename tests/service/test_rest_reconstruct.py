@@ -1,5 +1,6 @@
 """POST /v1/reconstruct, in process: what comes back, and what every bad request is told."""
 
+import asyncio
 import io
 import json
 import zipfile
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.rest.app import create_app
 from service.rest.schemas import Problem, ReconstructReply
 
 pytestmark = pytest.mark.anyio
@@ -261,8 +263,6 @@ async def test_a_chunked_body_over_the_limit_is_refused_while_it_comes(client, m
 
 
 async def test_a_body_that_never_comes_ends_in_a_timeout(client):
-    import asyncio
-
     async def chunks():
         yield b"\xff\xd8\xff"
         await asyncio.sleep(2)
@@ -419,6 +419,51 @@ async def test_a_service_that_is_not_warm_says_when_to_ask_again(client, core, p
     response = await client.post(URL, content=people_jpeg, headers=JPEG)
 
     assert assert_problem(response, 503, "starting")["retry_after_s"] == int(response.headers["retry-after"])
+
+
+async def test_a_full_service_refuses_before_it_reads_the_body(client, core, monkeypatch):
+    monkeypatch.setattr(core, "_in_work", 32)
+
+    async def never_read():
+        raise AssertionError("the body was read")
+        yield b""
+
+    response = await client.post(URL, content=never_read(), headers=JPEG)
+
+    assert "32 images are in work" in assert_problem(response, 503, "overloaded")["detail"]
+    assert int(response.headers["retry-after"]) >= 1
+
+
+async def test_the_work_of_a_client_that_left_is_stopped(core, people_jpeg):
+    started, stopped = asyncio.Event(), asyncio.Event()
+
+    async def stall(tensors):
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    core.engine.infer = stall
+    app = create_app(core, max_body_bytes=2**20)
+    messages = [{"type": "http.request", "body": people_jpeg}]
+
+    async def receive():
+        if messages:
+            return messages.pop()
+        await started.wait()
+        return {"type": "http.disconnect"}
+
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": URL, "query_string": b"", "headers": [], "http_version": "1.1"}
+    await asyncio.wait_for(app(scope, receive, send), 5)
+
+    assert stopped.is_set() and sent[0]["status"] == 499
+    assert 'depthhmr_images_total{outcome="cancelled"} 1.0' in core.metrics.text().decode()
 
 
 async def test_no_gps_data_of_a_photo_comes_back(client, people_picture, encoded):
