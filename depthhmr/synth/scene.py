@@ -215,7 +215,8 @@ class Generator:
             points = project(vertices[i], camera.fx, camera.fy, camera.cx, camera.cy)
             faces = self.wardrobe.faces
             sheets = [faces[first:last] for part, first, last in worn(self.wardrobe, looks[i]) if part != BODY]
-            areas[i] = silhouette(points, self._outline, np.concatenate([faces[:0], *sheets]), boxes[i])
+            loose = np.concatenate([faces[:0], *sheets])
+            areas[i] = silhouette(points, self.wardrobe.bare_vertices, self._outline, loose, boxes[i])
         return boxes, areas
 
 

@@ -17,6 +17,7 @@ def contact_sheet(samples: list[Sample], *, columns: int = 8, labels: bool = Tru
     """Pictures in rows of `columns`; with `labels`, below each row its depth, person ids and skeletons."""
     if not samples:
         raise ValueError("a contact sheet needs at least one picture")
+    columns = min(columns, len(samples))
     rows = [samples[first : first + columns] for first in range(0, len(samples), columns)]
     side = samples[0].rgb.shape[0]
     panels = (show_rgb, show_depth, show_people, show_skeletons) if labels else (show_rgb,)

@@ -26,19 +26,18 @@ def coarse_faces(rest: np.ndarray, faces: np.ndarray, cell: float = 0.04) -> np.
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def silhouette(points, body, sheets, box):
-    """Area in square pixels of the outline of the faces `body` and `sheets`; fills box [4] with its bounds.
+def silhouette(points, bare, body, sheets, box):
+    """Area in square pixels of the outline of the faces `body` and `sheets`.
 
-    points [V, 3] are projected (x, y, 1/z) and are overwritten.
+    Fills box [4] with the bounds of the first `bare` points and of the sheets. points [V, 3] are projected (x, y, 1/z)
+    and are overwritten.
     """
     low_x, low_y, high_x, high_y = np.inf, np.inf, -np.inf, -np.inf
-    for faces in (body, sheets):
-        for f in range(faces.shape[0]):
-            for corner in range(3):
-                point = points[faces[f, corner]]
-                if point[2] > 0:
-                    low_x, high_x = min(low_x, point[0]), max(high_x, point[0])
-                    low_y, high_y = min(low_y, point[1]), max(high_y, point[1])
+    for i in range(bare + 3 * sheets.shape[0]):
+        point = points[i if i < bare else sheets[(i - bare) // 3, (i - bare) % 3]]
+        if point[2] > 0:
+            low_x, high_x = min(low_x, point[0]), max(high_x, point[0])
+            low_y, high_y = min(low_y, point[1]), max(high_y, point[1])
     if low_x > high_x:
         return 0.0
     box[0], box[1], box[2], box[3] = low_x, low_y, high_x, high_y
