@@ -56,6 +56,7 @@ SIGNATURES = (
     (b"%!PS", "EPS"),
     (b"SIMPLE", "FITS"),
     (b"PK\x03\x04", "ZIP"),
+    (b"\x1f\x8b", "gzip"),
     (b"<svg", "SVG"),
 )
 

@@ -194,6 +194,7 @@ def test_nothing_is_an_invalid_image():
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
         (b"\x00\x00\x00\x18ftypheic", "HEIC"),
         (b"PK\x03\x04", "ZIP"),
+        (b"\x1f\x8b\x08\x00", "gzip"),
     ],
 )
 def test_another_format_is_named(content, found):

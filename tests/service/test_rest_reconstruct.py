@@ -49,6 +49,13 @@ async def test_a_raw_jpeg_gives_json_with_everything(client, core, people_jpeg):
     assert reply.model.sha256 == core.manifest.sha256 and reply.model.body.sha256 == core.body.sha256
 
 
+async def test_the_reply_has_exactly_the_fields_of_its_schema(client, people_jpeg):
+    response = await client.post(f"{URL}?include=vertices,depth", content=people_jpeg, headers=JPEG)
+
+    reply = response.json()
+    assert ReconstructReply.model_validate(reply).model_dump(exclude_unset=True) == reply
+
+
 async def test_the_unversioned_path_is_the_same(client, people_jpeg):
     response = await client.post("/reconstruct", content=people_jpeg, headers=JPEG)
 
