@@ -206,8 +206,15 @@ def train_lifter(
                 {k: round(v, 1) for k, v in scores.items()},
                 flush=True,
             )
-            save(out, {"lifter": average.network.state_dict(), "training": lifter.state_dict(), "optimiser": optimiser.state_dict(),
-                       "step": done, "wall": watch.wall, "cpu": watch.cpu})  # fmt: skip
+            state = {
+                "lifter": average.network.state_dict(),
+                "training": lifter.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "step": done,
+                "wall": watch.wall,
+                "cpu": watch.cpu,
+            }
+            save(out, state)
 
 
 def _mean_pose(people: People) -> Tensor:
