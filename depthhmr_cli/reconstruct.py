@@ -176,6 +176,7 @@ class Remote:
 def _local(args: argparse.Namespace) -> Iterator[Source]:
     import asyncio
 
+    from service.errors import ServiceError
     from service.serve import open_core
     from service.settings import load_settings
 
@@ -184,7 +185,10 @@ def _local(args: argparse.Namespace) -> Iterator[Source]:
     with asyncio.Runner() as runner:
         core = open_core(settings)
         try:
-            runner.run(core.warm_up())
+            try:
+                runner.run(core.warm_up())
+            except ServiceError as error:
+                raise UserError(f"the engine {core.engine.name} does not answer: {error.detail}") from error
             yield Local(core, runner)
         finally:
             runner.run(core.aclose())

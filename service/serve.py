@@ -17,14 +17,13 @@ from bodykit.errors import UserError
 from bodykit.manifest import Manifest
 from service import __version__
 from service.engines import open_engine
-from service.errors import ServiceError
 from service.images import ImageLimits
 from service.recovery import MeshRecovery
 from service.rest.app import create_app
 from service.settings import Settings
 
 log = logging.getLogger("service")
-WARM_UP_RETRY_S = 0.5
+WARM_UP_RETRY_S = 1.0
 # Connections beyond the images that may wait: health probes and refusals must still get through.
 BACKLOG = 512
 
@@ -109,8 +108,8 @@ async def _warm_up(core: MeshRecovery, listener: socket.socket, begin: float) ->
     while not core.warm:
         try:
             await core.warm_up()
-        except ServiceError as error:
-            log.warning("the engine %s does not answer yet: %s", core.engine.name, error.detail)
+        except Exception as error:  # whatever it is, the service stays up, says "not ready" and tries again
+            log.warning("the engine %s does not answer yet: %s", core.engine.name, error)
             await asyncio.sleep(WARM_UP_RETRY_S)
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -66,7 +67,7 @@ def info_router(core: MeshRecovery) -> APIRouter:
         return manifest.to_json()
 
     @router.get("/v1/body")
-    async def body_facts(request: Request) -> dict[str, Any]:
+    async def body_facts(request: Request) -> Response:
         """Joints and, with `include=faces`, the triangles that all people share."""
         include = _body_include(request)
         facts: dict[str, Any] = {
@@ -81,8 +82,8 @@ def info_router(core: MeshRecovery) -> APIRouter:
             "frame": FRAME,
         }
         if "faces" in include:
-            facts["faces"] = body.faces.tolist()
-        return facts
+            facts["faces"] = body.faces
+        return Response(orjson.dumps(facts, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
 
     @router.get("/v1/license")
     async def license_facts() -> dict[str, Any]:
