@@ -10,7 +10,6 @@ examples:
 import argparse
 import asyncio
 import json
-import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -69,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         report, draw = evaluate(args, network, body, manifest.input_size, threshold)
     report |= {
         "model": {"name": manifest.name, "version": manifest.version, "sha256": manifest.sha256},
-        "run": {"command": shlex.join(["depthhmr", *sys.argv[1:]]), "seconds": round(time.perf_counter() - begin, 1)},
+        "run": {"command": args.command_line, "seconds": round(time.perf_counter() - begin, 1)},
     }
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ inside `run`, so that `depthhmr --help` is quick and works without torch.
 
 import argparse
 import importlib
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Protocol, cast
@@ -59,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
         args = build_parser(argv).parse_args(argv)
+        args.command_line = shlex.join(["depthhmr", *argv])  # figures come with the command that made them
         return args.command.run(args)
     except UserError as error:
         return complain(str(error))
