@@ -12,24 +12,21 @@ import argparse
 import http.client
 import os
 import re
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bodykit.errors import UserError
+from depthhmr_cli.running import DEMO_IMAGE, RunningService, running_service
 from depthhmr_cli.serve import add_model_arguments
 
 if TYPE_CHECKING:
     from service.settings import Settings
 
 HELP = "measure latency, processor time and memory of the service"
-PHOTO = Path(__file__).parents[1] / "demo" / "people.jpg"
 BLOCK = 10  # images before loop and service change places
 WARM_UP = 10
 HEADERS = {"Content-Type": "image/jpeg"}
@@ -37,7 +34,7 @@ TICK_S = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--photo", type=Path, default=PHOTO, help="JPEG to send (default: the demo image)")
+    parser.add_argument("--photo", type=Path, default=DEMO_IMAGE, help="JPEG to send (default: the demo image)")
     parser.add_argument("--requests", type=int, default=1000, help="requests in all (default: 1000)")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8], help="simultaneous clients (default: 1 8)")
     add_model_arguments(parser)
@@ -56,20 +53,25 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"cannot read the photo {args.photo}: {error.strerror}") from error
     settings = load_settings({name: getattr(args, name) for name in ("engine", "model_dir", "body", "threads")})
     loop = plain_loop(settings, photo)
-    with running_service(settings) as service:
+    with running_service(*flags_of(settings)) as started:
+        service = Service(started)
         print(f"photo {args.photo.name}, {len(photo) / 1000:.0f} kB; model {settings.model_dir}")
-        print(f"start to ready       {service.start_s:8.2f} s")
+        print(f"start to ready       {started.start_s:8.2f} s")
         measure(loop, service, photo, args.requests, args.clients)
     return 0
 
 
-@dataclass(frozen=True)
+def flags_of(settings: "Settings") -> list[str]:
+    """The flags that make `depthhmr serve` run what these settings say."""
+    flags = ["--engine", settings.engine, "--model-dir", str(settings.model_dir), "--threads", str(settings.threads)]
+    return [*flags, "--body", str(settings.body)] if settings.body else flags
+
+
 class Service:
     """The process under test."""
 
-    port: int
-    pid: int
-    start_s: float
+    def __init__(self, started: RunningService) -> None:
+        self.port, self.pid = started.port, started.pid
 
     def cpu_s(self) -> float:
         """Processor time so far, user and system."""
@@ -198,24 +200,3 @@ def plain_loop(settings: "Settings", photo: bytes) -> Callable[[], bytes]:
         return write_json(Job(recovery, manifest, body, limits, "loop"))
 
     return work
-
-
-@contextmanager
-def running_service(settings: "Settings") -> Iterator[Service]:
-    """`depthhmr serve` on a free port, ready; ended when the block is left."""
-    command = [sys.executable, "-m", "depthhmr_cli", "serve", "--port", "0", "--engine", settings.engine]
-    command += ["--model-dir", str(settings.model_dir), "--threads", str(settings.threads)]
-    command += ["--body", str(settings.body)] if settings.body else []
-    begin = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout
-        line = process.stdout.readline()
-        ready = time.perf_counter() - begin
-        found = re.search(r"ready at http://127\.0\.0\.1:(\d+)", line)
-        if not found:
-            raise UserError("the service did not start; its own message stands above")
-        yield Service(int(found[1]), process.pid, ready)
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)

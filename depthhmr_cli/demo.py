@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bodykit.errors import UserError
-from depthhmr_cli.running import DEMO_IMAGE, opener, read_image, running_service
+from depthhmr_cli.running import DEMO_IMAGE, running_service
 
 HELP = "start the service, send it one image, write people.json, scene.glb and overlay.jpg, stop"
 
@@ -26,7 +26,11 @@ RESULTS = {
     "scene.glb": "model/gltf-binary",
     "overlay.jpg": "image/jpeg",
 }
-REPLY_TIMEOUT = 60.0  # seconds
+MEDIA_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
+REPLY_TIMEOUT_S = 60.0
+
+# The machine's own proxy settings must not catch requests to this machine.
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
 
     print("demo: starting the service")
-    with running_service(args.out / "service.log") as service:
-        print(f"demo: ready at {service.address} after {service.ready_s:.1f} s")
+    with running_service() as service:
+        print(f"demo: ready at {service.address} after {service.start_s:.1f} s")
         print(f"demo: sending {args.image} ({len(image) / 1000:.0f} kB) to POST /v1/reconstruct")
         for name, accept in RESULTS.items():
             begin = time.perf_counter()
@@ -54,13 +58,24 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def read_image(path: Path) -> tuple[bytes, str]:
+    """The bytes of an image file and the media type that its name says."""
+    media_type = MEDIA_TYPES.get(path.suffix.lower())
+    if media_type is None:
+        raise UserError(f"the image must be a .jpg, .png or .webp file, got {path}")
+    try:
+        return path.read_bytes(), media_type
+    except OSError as error:
+        raise UserError(f"cannot read the image {path}: {error.strerror}") from error
+
+
 def reconstruct(address: str, image: bytes, media_type: str, accept: str) -> bytes:
     """One `POST /v1/reconstruct`: the raw image as the body, the wanted format as the Accept header."""
     request = urllib.request.Request(
         f"{address}/v1/reconstruct", data=image, headers={"Content-Type": media_type, "Accept": accept}
     )
     try:
-        with opener.open(request, timeout=REPLY_TIMEOUT) as reply:
+        with opener.open(request, timeout=REPLY_TIMEOUT_S) as reply:
             return bytes(reply.read())
     except urllib.error.HTTPError as error:
         raise UserError(f"the service answered {error.code}: {error.read().decode(errors='replace')}") from error

@@ -1,13 +1,12 @@
 """`depthhmr demo`: what it says to the person at the terminal. That the service answers, `make demo` itself shows."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from bodykit.errors import UserError
-from depthhmr_cli import demo, running
+from depthhmr_cli import demo
+from depthhmr_cli.running import running_service
 
 PERSON = {"id": 0, "score": 0.98, "translation": [0.1, -0.2, 3.4], "height_m": 1.71, "box": [10.2, 20.0, 110.0, 219.6]}
 
@@ -27,7 +26,7 @@ def test_table_of_an_image_with_nobody_in_it_is_one_line() -> None:
 
 
 def test_demo_image_is_in_the_checkout() -> None:
-    image, media_type = running.read_image(running.DEMO_IMAGE)
+    image, media_type = demo.read_image(demo.DEMO_IMAGE)
 
     assert image.startswith(b"\xff\xd8")
     assert media_type == "image/jpeg"
@@ -37,13 +36,11 @@ def test_demo_image_is_in_the_checkout() -> None:
 @pytest.mark.parametrize("name", ["people.gif", "no-such-file.jpg"])
 def test_image_that_cannot_be_sent_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=name):
-        running.read_image(tmp_path / name)
+        demo.read_image(tmp_path / name)
 
 
-def test_service_that_ends_at_its_start_is_reported_with_its_last_words(tmp_path: Path) -> None:
-    log = tmp_path / "service.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-c", "print('no model'); raise SystemExit(3)"], stdout=output)
+def test_service_that_does_not_start_says_why_itself(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match="did not start"), running_service("--model-dir", str(tmp_path)):
+        pass
 
-    with pytest.raises(UserError, match=r"status 3:\nno model"):
-        running.wait_until_ready(process, running.free_port(), log)
+    assert f"no model in {tmp_path}" in capfd.readouterr().err
