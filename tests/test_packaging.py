@@ -52,6 +52,16 @@ def test_wheel_carries_the_body(wheel: set[str]) -> None:
     assert "bodykit/data/free_body.npz" in wheel
 
 
+def test_wheel_carries_the_web_page(wheel: set[str]) -> None:
+    page = REPOSITORY / "service" / "rest" / "page"
+    files = {
+        file.relative_to(REPOSITORY).as_posix() for file in page.iterdir() if file.suffix in (".html", ".js", ".css")
+    }
+
+    assert files
+    assert files <= wheel
+
+
 def test_wheel_carries_the_licence_and_the_notice(wheel: set[str]) -> None:
     assert {f"depthhmr-{__version__}.dist-info/licenses/{name}" for name in ("LICENSE", "NOTICE")} <= wheel
 
