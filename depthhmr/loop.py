@@ -38,12 +38,15 @@ class WeightAverage:
 
 
 class Log:
-    """One JSON object per line; a cut run goes on appending, and lines after its last checkpoint are dropped."""
+    """One JSON object per line; a cut run goes on appending, and lines after its last checkpoint are dropped.
 
-    def __init__(self, path: Path, *, resume_at: int) -> None:
+    `count` is the key that says how far a line was, `resume_at` how far the checkpoint is.
+    """
+
+    def __init__(self, path: Path, *, resume_at: int, count: str = "images") -> None:
         self.path = path
         lines = path.read_text().splitlines() if path.exists() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line).get("step", 0) <= resume_at]
+        kept = [line for line in lines if line.endswith("}") and json.loads(line).get(count, 0) <= resume_at]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(line + "\n" for line in kept))
 

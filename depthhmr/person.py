@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from depthhmr.config import ModelConfig
 from depthhmr.geometry import focal, rays
-from depthhmr.layers import conv_block, mlp
+from depthhmr.layers import conv_block, mlp, upsample_to
 from depthhmr.queries import Queries
 from depthhmr.streams import Scene
 from depthhmr.window import PersonWindow
@@ -57,19 +57,25 @@ class PersonHead(nn.Module):
         width = config.window_dim
         self.window = PersonWindow(config)
         self.cells = config.window_cells
-        self.enter = nn.Conv2d(config.fine_dim + 3, width, 3, padding=1)
+        self.enter = nn.Conv2d(config.fine_dim + 5, width, 3, padding=1)
         self.enter_query = nn.Linear(config.dim, width)
         self.enter_norm = nn.BatchNorm2d(width, momentum=0.05)
         self.fine = conv_block(width, width)
-        self.coarse = nn.Sequential(
-            conv_block(width, 2 * width, stride=2), conv_block(2 * width, 2 * width), conv_block(2 * width, 2 * width)
+        # an hourglass: the deepest level sees the whole person at every cell
+        self.coarse = nn.Sequential(conv_block(width, 2 * width, stride=2), conv_block(2 * width, 2 * width))
+        self.deepest = nn.Sequential(
+            conv_block(2 * width, 3 * width, stride=2),
+            conv_block(3 * width, 3 * width),
+            conv_block(3 * width, 3 * width),
         )
+        self.merge_deepest = nn.Conv2d(3 * width, 2 * width, 1)
+        self.refine_coarse = conv_block(2 * width, 2 * width)
         self.merge = nn.Conv2d(2 * width, width, 1)
         self.read = conv_block(width, width)
         self.joints = nn.Conv2d(width, JOINTS, 1)
         self.values = nn.Conv2d(width, VALUE_DIM, 1)
 
-        self.pool = mlp(2 * width + config.dim, POOLED_DIM, POOLED_DIM)
+        self.pool = mlp(3 * width + config.dim, POOLED_DIM, POOLED_DIM)
         self.joint_enter = nn.Linear(VALUE_DIM + 3, JOINT_HIDDEN)
         self.joint_pool = nn.Linear(POOLED_DIM, JOINT_HIDDEN)
         self.joint_embedding = nn.Parameter(torch.randn(JOINTS, JOINT_HIDDEN) * 0.1)
@@ -91,11 +97,12 @@ class PersonHead(nn.Module):
         """A scene of B images and B x K queries -> an Observation of N = B*K people."""
         features = self._features(scene, queries)
         coarse = self.coarse(features)
-        up = F.interpolate(self.merge(coarse), size=(self.cells, self.cells), mode="nearest")
-        read = self.read(F.relu(features + up))
+        deepest = self.deepest(coarse)
+        coarse = self.refine_coarse(F.relu(coarse + upsample_to(self.merge_deepest(deepest), coarse.shape[-1])))
+        read = self.read(F.relu(features + upsample_to(self.merge(coarse), self.cells)))
 
         content = queries.content.flatten(0, 1)
-        pooled = F.relu(self.pool(torch.cat([coarse.mean((2, 3)), content], -1)))
+        pooled = F.relu(self.pool(torch.cat([deepest.mean((2, 3)), content], -1)))
         logits = self.joints(read).flatten(2).float()
         values_map = self.values(read).flatten(2).transpose(1, 2).float()
         with torch.autocast(logits.device.type, enabled=False):  # bfloat16 would round a joint by centimetres
@@ -136,7 +143,8 @@ class PersonHead(nn.Module):
         human, log_depth = depth[:, :1], depth[:, 1:]
         anchor = queries.log_depth.flatten().view(-1, 1, 1, 1)
         beyond = ((log_depth - anchor * human) * anchor.exp()).clamp(-1.5, 1.5)  # metres, weighted by the human share
-        entered = self.enter(torch.cat([appearance, human, beyond, inside], 1))
+        place = self.cell_metres.T.unflatten(1, (self.cells, self.cells)).expand(human.shape[0], -1, -1, -1)
+        entered = self.enter(torch.cat([appearance, human, beyond, inside, place], 1))
         entered = entered + self.enter_query(queries.content.flatten(0, 1))[..., None, None]
         return self.fine(F.relu(self.enter_norm(entered)))
 

@@ -21,6 +21,7 @@ from bodykit.errors import UserError
 from depthhmr.batch import Batch, make_batch, mirror
 from depthhmr.config import ModelConfig, TrainConfig
 from depthhmr.criterion import Criterion
+from depthhmr.curves import draw_curves
 from depthhmr.loop import Log, Stopwatch, WeightAverage, learning_rate, save
 from depthhmr.model import DepthHMR, build_model
 from depthhmr.shards import SHARD, ShardPool, keep_rendering, render_shard
@@ -40,7 +41,7 @@ class Run:
     renderers: int = 1
     render_share: float = 0.15  # of a renderer's time, once the cache is full
     workers: int = 1
-    init: Path | None = None  # checkpoint whose weights a fresh run starts from
+    init: Path | None = None  # checkpoint, of a network that may differ, that a fresh run goes on from
 
 
 def train(run: Run) -> None:
@@ -99,7 +100,8 @@ def work(run: Run, rank: int, port: int) -> None:
         step, images, watch = state["step"], state["images"], Stopwatch(state["wall"], state["cpu"])
     elif run.init is not None:
         state = torch.load(run.init, weights_only=True)
-        model.load_state_dict(state["model"])
+        _load_fitting(model, state["training"])
+        images, watch = state["images"], Stopwatch(state["wall"], state["cpu"])
     average = WeightAverage(model, config.ema)
     if checkpoint.exists():
         average.network.load_state_dict(state["model"])
@@ -109,7 +111,7 @@ def work(run: Run, rank: int, port: int) -> None:
     pool = ShardPool(run.folder / "shards")
     pool.wait_for(min(run.first_shards, run.shards))
     held_out = ShardPool(run.folder / "validation").take(0, config.validate_on)
-    log = Log(run.folder / "log.jsonl", resume_at=step) if rank == 0 else None
+    log = Log(run.folder / "log.jsonl", resume_at=images) if rank == 0 else None
 
     per_step = config.batch * run.workers
     rng = np.random.default_rng([config.seed, rank, step])
@@ -157,6 +159,7 @@ def work(run: Run, rank: int, port: int) -> None:
         if due or done:
             scores = validate(average.network, held_out, run.model.size)
             log.write(step=step, images=images, minutes=watch.wall / 60, cpu_minutes=watch.cpu / 60, **scores)
+            draw_curves({run.folder.name: log.path}, run.folder / "curves.png")
             print("validation", {k: round(v, 3) for k, v in scores.items()}, flush=True)
         if watch.wall - saved > config.checkpoint_seconds or due or done:
             saved = watch.wall
@@ -196,6 +199,14 @@ def _vary_colour(batch: Batch) -> Batch:
 
 def _load_lifter(model: DepthHMR, path: Path) -> None:
     model.lifter.load_state_dict(torch.load(path, weights_only=True)["lifter"])
+
+
+def _load_fitting(model: DepthHMR, weights: dict[str, Tensor]) -> None:
+    """Take over all weights whose name and shape agree; the rest starts afresh."""
+    own = model.state_dict()
+    fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    print(f"{len(fitting)} of {len(own)} tensors taken over", flush=True)
+    model.load_state_dict(own | fitting)
 
 
 def _validation_shard(run: Run) -> None:

@@ -176,7 +176,7 @@ def train_lifter(
         average.network.load_state_dict(state["lifter"])
         optimiser.load_state_dict(state["optimiser"])
         start, watch = state["step"], Stopwatch(state["wall"], state["cpu"])
-    log = Log(out.with_suffix(".jsonl"), resume_at=start)
+    log = Log(out.with_suffix(".jsonl"), resume_at=start, count="step")
     pool: People | None = None
     for step in range(start, steps):
         place_in_pool = step % (POOL // BATCH * REUSE)

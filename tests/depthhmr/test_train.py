@@ -42,9 +42,9 @@ def test_the_average_follows_the_weights() -> None:
 
 def test_a_log_drops_lines_after_the_checkpoint_and_a_torn_last_line(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
-    path.write_text('{"step": 1}\n{"step": 5}\n{"step": 9}\n{"ste')
-    Log(path, resume_at=5).write(step=6, loss=0.5)
-    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 5, 6]
+    path.write_text('{"images": 1}\n{"images": 5}\n{"images": 9}\n{"ima')
+    Log(path, resume_at=5).write(images=6, loss=0.5)
+    assert [json.loads(line)["images"] for line in path.read_text().splitlines()] == [1, 5, 6]
 
 
 def test_saving_replaces_in_one_step(tmp_path: Path) -> None:
