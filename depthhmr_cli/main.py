@@ -6,6 +6,7 @@ inside `run`, so that `depthhmr --help` is quick and works without torch.
 
 import argparse
 import importlib
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -43,6 +44,7 @@ EXTRAS = {
 
 USER_ERROR = 2  # the status that argparse itself exits with
 INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
+READER_GONE = 141  # and for one whose reader has left, as in `depthhmr check | head -1`
 
 
 class Command(Protocol):
@@ -56,12 +58,14 @@ class Command(Protocol):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `depthhmr ARGV...` and return its exit status: 0 fine, 2 the user can mend it, 130 interrupted."""
+    """Run `depthhmr ARGV...` and return its exit status: 0 fine, 2 the user can mend it, above 128 cut short."""
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
         args = build_parser(argv).parse_args(argv)
         args.command_line = shlex.join(["depthhmr", *argv])  # figures come with the command that made them
-        return args.command.run(args)
+        status: int = args.command.run(args)
+        sys.stdout.flush()  # here, where a reader that has left is noticed
+        return status
     except UserError as error:
         return complain(str(error))
     except ModuleNotFoundError as error:
@@ -69,6 +73,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if advice is None:
             raise
         return complain(advice)
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # so that Python does not try once more at its end
+        return READER_GONE
     except KeyboardInterrupt:
         print("depthhmr: interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -127,6 +127,24 @@ def test_missing_module_of_no_extra_is_a_fault_of_ours_and_is_not_hidden(install
         cli.main(["thing"])
 
 
+def test_reader_that_leaves_early_is_no_crash() -> None:
+    program = (
+        "import sys, types; from depthhmr_cli import main as cli\n"
+        "run = lambda args: print('line\\n' * 100_000) or 0\n"
+        "sys.modules['thing'] = types.SimpleNamespace(HELP='', add_arguments=lambda parser: None, run=run)\n"
+        "cli.COMMANDS['thing'] = 'thing'\n"
+        "sys.exit(cli.main(['thing']))"
+    )
+
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        complaint = process.stderr.read()
+
+    assert process.returncode == 141
+    assert complaint == b""
+
+
 def test_interrupt_ends_with_the_status_that_shells_expect(install_command, capsys: pytest.CaptureFixture[str]) -> None:
     def run(args: argparse.Namespace) -> int:
         raise KeyboardInterrupt
