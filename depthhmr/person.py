@@ -92,6 +92,7 @@ class PersonHead(nn.Module):
         self.register_buffer("yaw_vectors", torch.stack([angles.sin(), angles.cos()], -1), persistent=False)
         grid = torch.stack(torch.meshgrid(self.window.y_metres, self.window.x_metres, indexing="ij"), -1)
         self.register_buffer("cell_metres", grid.flip(-1).reshape(-1, 2), persistent=False)  # [n*n, 2] right, down
+        self.register_buffer("cell_grid", grid.flip(-1).permute(2, 0, 1)[None].contiguous(), persistent=False)
 
     def forward(self, scene: Scene, queries: Queries) -> Observation:
         """A scene of B images and B x K queries -> an Observation of N = B*K people."""
@@ -143,7 +144,7 @@ class PersonHead(nn.Module):
         human, log_depth = depth[:, :1], depth[:, 1:]
         anchor = queries.log_depth.flatten().view(-1, 1, 1, 1)
         beyond = ((log_depth - anchor * human) * anchor.exp()).clamp(-1.5, 1.5)  # metres, weighted by the human share
-        place = self.cell_metres.T.unflatten(1, (self.cells, self.cells)).expand(human.shape[0], -1, -1, -1)
+        place = self.cell_grid + 0 * human  # every window's own coordinates; a sum broadcasts in any exporter
         entered = self.enter(torch.cat([appearance, human, beyond, inside, place], 1))
         entered = entered + self.enter_query(queries.content.flatten(0, 1))[..., None, None]
         return self.fine(F.relu(self.enter_norm(entered)))
