@@ -32,19 +32,19 @@ LAX_SURE = 0.12  # metres of left-right extent in the picture above which the fa
 class Weights:
     score: float = 1.0
     place: float = 1.0
-    depth_bins: float = 0.5
+    depth_bins: float = 0.3
     depth_map: float = 2.0
     layer_uv: float = 2.0
     layer_depth: float = 3.0
     person: float = 2.0
-    joint_map: float = 0.6
+    joint_map: float = 1.2
     attended: float = 2.0
-    offset: float = 4.0
+    offset: float = 5.0
     joint_depth_bins: float = 0.3
     joint_depth: float = 4.0
     sigma: float = 0.2
     swap: float = 1.0
-    yaw: float = 0.5
+    yaw: float = 0.4
     betas: float = 0.2
 
 
@@ -105,7 +105,7 @@ class Criterion:
             truth.learned,
         )
         terms |= self.loss_layers(from_anchored, from_proposed, person, truth)
-        rows = self._rows(from_anchored[-1], last, person, truth, anchored_share)
+        rows = self._rows(from_anchored[-1], last, person, truth, self._legible(batch, truth), anchored_share)
         figures: dict[str, float] = {"recall": (person >= 0).sum().item() / max(1, int(truth.learned.sum()))}
         if rows is not None:
             terms_person, figures_person = self.loss_person(scene, batch, *rows)
@@ -229,11 +229,23 @@ class Criterion:
         apart = (decoded.queries.uv[:, :, None] - truth.chest[:, None]).norm(dim=-1) / truth.pixels_per_metre[:, None]
         return ((apart < 0.5) & truth.ignored[:, None]).any(-1) & (person < 0)
 
+    @staticmethod
+    def _legible(batch: Batch, truth: Truth) -> Tensor:
+        """How often a person is worth reading [B, P], 0.08 to 1: small and hidden people are mostly noise to the head."""
+        height = truth.pixels_per_metre * HEIGHT_METRES / batch.image.shape[-1]
+        return (height / 0.4).clamp(0.25, 1) * (batch.visible / 0.5).clamp(0.3, 1)
+
     def _rows(
-        self, anchored: Decoded, proposed: Decoded, person: Tensor, truth: Truth, anchored_share: float
+        self,
+        anchored: Decoded,
+        proposed: Decoded,
+        person: Tensor,
+        truth: Truth,
+        chance: Tensor,
+        anchored_share: float,
     ) -> tuple[Queries, Tensor, Tensor] | None:
-        """The query from which each person is read, once per person: (queries of N people, image [N], person [N])."""
-        image, who = truth.learned.nonzero(as_tuple=True)
+        """The query from which each person is read, at most once: (queries of N people, image [N], person [N])."""
+        image, who = (truth.learned & (torch.rand_like(chance) < chance)).nonzero(as_tuple=True)
         if not len(image):
             return None
         slot = torch.full(truth.learned.shape, -1, dtype=torch.long)
@@ -278,10 +290,6 @@ class Criterion:
         pixels = to_slots(project(joints, intrinsics[:, None]))
         pictured = ((pixels > 0) & (pixels < size)).all(-1)
 
-        legible = self._legible(batch, image, who, size)
-        mean = lambda x: weighted_mean(x, legible[:, None] if x.ndim > 1 else legible)  # noqa: E731
-        inside = pictured * legible[:, None]
-
         sure = (left_right.abs() / LAX_SURE).clamp(max=1)
         swap_loss = F.binary_cross_entropy_with_logits(observed.swap_logit, swap.float(), reduction="none")
         toward, length = heading(batch.rotations[image, who, 0], rays(queries.uv, intrinsics))
@@ -290,15 +298,15 @@ class Criterion:
         across, along = observed.log_sigma.unbind(-1)
         nll = error_across.detach() * (-across).exp() + across + error_along.detach() * (-along).exp() + along
         terms = {
-            "joint_map": weights.joint_map * self._joint_map(observed.joint_logits, offset, inside),
-            "attended": weights.attended * weighted_mean((observed.attended - offset).abs().mean(-1), inside),
-            "offset": weights.offset * mean(error_across.clamp(max=1.0)),
-            "joint_depth_bins": weights.joint_depth_bins * mean(self._joint_depth(observed.depth_logits, depth)),
-            "joint_depth": weights.joint_depth * mean(error_along),
+            "joint_map": weights.joint_map * self._joint_map(observed.joint_logits, offset, pictured),
+            "attended": weights.attended * weighted_mean((observed.attended - offset).abs().mean(-1), pictured),
+            "offset": weights.offset * error_across.clamp(max=1.0).mean(),
+            "joint_depth_bins": weights.joint_depth_bins * self._joint_depth(observed.depth_logits, depth).mean(),
+            "joint_depth": weights.joint_depth * error_along.mean(),
             "sigma": weights.sigma * nll.mean(),
-            "swap": weights.swap * weighted_mean(swap_loss, sure * legible),
-            "yaw": weights.yaw * weighted_mean(self._yaw(observed.yaw_logits, toward), length * legible),
-            "betas": weights.betas * mean((observed.betas - batch.betas[image, who]).abs()),
+            "swap": weights.swap * weighted_mean(swap_loss, sure),
+            "yaw": weights.yaw * weighted_mean(self._yaw(observed.yaw_logits, toward), length),
+            "betas": weights.betas * (observed.betas - batch.betas[image, who]).abs().mean(),
         }
         certain = sure >= 1
         right = ((observed.swap_logit > 0) == swap) & certain
@@ -309,13 +317,6 @@ class Criterion:
             "depth_ratio": (queries.log_depth - joints[:, REFERENCE_JOINT, 2].clamp(min=0.3).log()).abs().mean().item(),
         }
         return terms, figures
-
-    @staticmethod
-    def _legible(batch: Batch, image: Tensor, who: Tensor, size: int) -> Tensor:
-        """How much a person can teach [N], 0.08 to 1: small and hidden people are mostly noise to the person head."""
-        chest_z = batch.joints[image, who, REFERENCE_JOINT, 2].clamp(min=0.3)
-        height = focal(batch.intrinsics[image]) * HEIGHT_METRES / chest_z
-        return (height / (0.4 * size)).clamp(0.25, 1) * (batch.visible[image, who] / 0.5).clamp(0.3, 1)
 
     def _joint_map(self, logits: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
         """Cross-entropy of each joint's attention against the four cells around it; weight [N, J]."""
