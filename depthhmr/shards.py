@@ -122,16 +122,3 @@ class ShardPool:
             rows = np.sort(rng.choice(len(arrays["count"]), len(share), replace=False))
             parts.append({name: values[rows] for name, values in arrays.items()})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-    def take(self, first: int, count: int) -> dict[str, np.ndarray]:
-        """Samples first .. first + count of all shards in order: for validation."""
-        self.refresh()
-        parts = []
-        for path in sorted(self._open):
-            arrays = self._open[path]
-            size = len(arrays["count"])
-            low, high = max(0, first), min(size, first + count)
-            if low < high:
-                parts.append({name: values[low:high] for name, values in arrays.items()})
-            first -= size
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

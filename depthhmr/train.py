@@ -24,8 +24,8 @@ from depthhmr.criterion import Criterion
 from depthhmr.curves import draw_curves
 from depthhmr.loop import Log, Stopwatch, WeightAverage, learning_rate, save
 from depthhmr.model import DepthHMR, build_model
-from depthhmr.shards import SHARD, ShardPool, keep_rendering, render_shard
-from depthhmr.validate import validate
+from depthhmr.shards import ShardPool, keep_rendering
+from depthhmr.validate import Validation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,6 @@ def train(run: Run) -> None:
     if not (run.folder / "lifter.pt").exists():
         raise UserError(f"expected a trained lifter at {run.folder / 'lifter.pt'}; train it first with --lifter-steps")
     run.folder.mkdir(parents=True, exist_ok=True)
-    _validation_shard(run)
     context = multiprocessing.get_context("spawn")
     renderers = [
         context.Process(
@@ -110,7 +109,7 @@ def work(run: Run, rank: int, port: int) -> None:
     criterion = Criterion(model, config)
     pool = ShardPool(run.folder / "shards")
     pool.wait_for(min(run.first_shards, run.shards))
-    held_out = ShardPool(run.folder / "validation").take(0, config.validate_on)
+    held_out = Validation.render(run.model.size, config.validate_on) if rank == 0 else None
     log = Log(run.folder / "log.jsonl", resume_at=images) if rank == 0 else None
 
     per_step = config.batch * run.workers
@@ -148,7 +147,7 @@ def work(run: Run, rank: int, port: int) -> None:
         }.items():
             sums[name] = sums.get(name, 0.0) + value
         counted += 1
-        if log is None:
+        if log is None or held_out is None:
             continue
         if counted == 50 or done:
             means = {name: value / counted for name, value in sums.items()}
@@ -157,7 +156,7 @@ def work(run: Run, rank: int, port: int) -> None:
             sums, counted = {}, 0
         due = images // config.validate_every > (images - per_step) // config.validate_every
         if due or done:
-            scores = validate(average.network, held_out, run.model.size)
+            scores = held_out.score(average.network)
             log.write(step=step, images=images, minutes=watch.wall / 60, cpu_minutes=watch.cpu / 60, **scores)
             draw_curves({run.folder.name: log.path}, run.folder / "curves.png")
             print("validation", {k: round(v, 3) for k, v in scores.items()}, flush=True)
@@ -207,16 +206,6 @@ def _load_fitting(model: DepthHMR, weights: dict[str, Tensor]) -> None:
     fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
     print(f"{len(fitting)} of {len(own)} tensors taken over", flush=True)
     model.load_state_dict(own | fitting)
-
-
-def _validation_shard(run: Run) -> None:
-    from depthhmr.synth.splits import SPLITS
-
-    first, _ = SPLITS["val"]
-    for index in range(-(-run.train.validate_on // SHARD)):
-        render_shard(
-            run.folder / "validation", first + index * SHARD, min(SHARD, run.train.validate_on), run.render_size
-        )
 
 
 def _report(images: int, total: int, watch: Stopwatch, means: dict[str, float], pool: ShardPool) -> None:
