@@ -9,9 +9,11 @@ import torch
 from depthhmr.batch import Batch, make_batch, mirror
 from depthhmr.config import PRESETS, TrainConfig, preset
 from depthhmr.criterion import Criterion
+from depthhmr.decoder import Decoded
 from depthhmr.export import ExportModel, parity, rounded, write_model_folder
 from depthhmr.geometry import project
-from depthhmr.model import build_model, joint_boxes
+from depthhmr.model import build_model, joint_boxes, quieten_doubles
+from depthhmr.queries import Queries
 from depthhmr.train_lifter import draw
 
 TINY = preset("tiny", lifter_width=32, lifter_blocks=1)
@@ -125,6 +127,14 @@ def test_mirrored_rotations_pose_the_mirrored_joints() -> None:
     mirrored = mirror(batch, torch.ones(3, dtype=torch.bool))
     posed = model.body.joints(mirrored.betas[0], mirrored.rotations[0], mirrored.joints[0, :, 0])
     assert torch.allclose(posed, mirrored.joints[0], atol=0.01)
+
+
+def test_of_two_queries_on_one_chest_the_surer_one_stays() -> None:
+    uv = torch.tensor([[[64.0, 60.0], [65.0, 60.0], [64.0, 60.0], [90.0, 60.0]]])
+    log_depth = torch.tensor([[4.0, 4.1, 6.0, 4.0]]).log()
+    queries = Queries(torch.zeros(1, 4, 1), uv, log_depth)
+    logits = quieten_doubles(Decoded(queries, torch.tensor([[2.0, 1.0, 1.0, 1.0]])), camera(1, 128))
+    assert logits.tolist() == [[2.0, -3.0, 1.0, 1.0]]  # behind is another person, beside too
 
 
 def test_boxes_hold_all_joints() -> None:
