@@ -21,6 +21,7 @@ PAGES = {
     "/static/page.js": ("page.js", "text/javascript"),
     "/static/docs.js": ("docs.js", "text/javascript"),
     "/static/page.css": ("page.css", "text/css"),
+    "/static/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 
 
