@@ -14,12 +14,15 @@ import torch
 from torch import Tensor
 
 from bodykit.body import load_body
+from bodykit.errors import UserError
 from depthhmr.batch import make_batch, mirror
+from depthhmr.config import ModelConfig
 from depthhmr.criterion import truth_of
 from depthhmr.lifter import Lifter
 from depthhmr.loop import WeightAverage, learning_rate, save
 from depthhmr.matcher import match
-from depthhmr.model import DepthHMR
+from depthhmr.metrics import procrustes_distance
+from depthhmr.model import DepthHMR, build_model
 from depthhmr.person import observed_points
 from depthhmr.queries import Queries
 from depthhmr.shards import ShardPool
@@ -76,6 +79,8 @@ def collect(network: DepthHMR, pool: ShardPool, size: int, images: int, min_visi
         points = observed_points(offset, depth, queries, intrinsics)
         known = (batch.rotations[image, who], batch.betas[image, who], batch.joints[image, who], intrinsics)
         parts.append((points, log_sigma, observed.yaw, observed.betas, *known))
+    if not parts:
+        raise UserError(f"expected a network that finds people, it found nobody in {images} training images")
     points, log_sigma, yaw, betas, *known = (torch.cat(column) for column in zip(*parts, strict=True))
     return Reports(points, log_sigma, yaw, betas, People(*known))
 
@@ -124,8 +129,6 @@ def adapt_lifter(
 @torch.no_grad()
 def _on_reports(lifter: Lifter, reports: Reports, index: Tensor) -> dict[str, float]:
     """MPJPE and PA-MPJPE in mm on people whose reports the lifter was not trained on."""
-    from depthhmr.metrics import procrustes_distance
-
     said, people = reports.pick(index)
     lifted = lifter(*said)[-1]
     truth = people.joints - people.joints[:, :1]
@@ -134,15 +137,16 @@ def _on_reports(lifter: Lifter, reports: Reports, index: Tensor) -> dict[str, fl
     return {"mpjpe": round(1000 * error, 1), "pa_mpjpe": round(1000 * float(aligned.mean()), 1)}
 
 
-def adapt_run(
-    folder: Path, network: DepthHMR, size: int, *, images: int, steps: int, min_visible: float
-) -> dict[str, float]:
+def adapt_run(folder: Path, *, images: int, steps: int, min_visible: float) -> dict[str, float]:
     """Adapts the lifter of a run: lifter.pt is replaced, the first one stays beside it as lifter-first.pt."""
-    reports = collect(network, ShardPool(folder / "shards"), size, images, min_visible, seed=1)
+    state = torch.load(folder / "checkpoint.pt", weights_only=True)
+    network = build_model(ModelConfig.from_dict(state["config"])).eval()
+    network.load_state_dict(state["model"])
+    reports = collect(network, ShardPool(folder / "shards"), state["config"]["size"], images, min_visible, seed=1)
     path, first = folder / "lifter.pt", folder / "lifter-first.pt"
-    state = torch.load(path, weights_only=True)
+    old = torch.load(path, weights_only=True)
     if not first.exists():
-        save(first, state)
+        save(first, old)
     lifter, figures = adapt_lifter(network, network.lifter, reports, steps=steps)
-    save(path, {**state, "lifter": lifter.state_dict(), "training": lifter.state_dict()})
+    save(path, {**old, "lifter": lifter.state_dict(), "training": lifter.state_dict()})
     return figures

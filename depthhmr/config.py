@@ -1,6 +1,7 @@
 """Every number of the network and of its training, in two frozen dataclasses, and the presets that differ in a few fields."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,11 @@ class ModelConfig:
     yaw_bins: int = 24
     lifter_width: int = 448
     lifter_blocks: int = 2
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "ModelConfig":
+        """Back from what a checkpoint or a JSON file holds, where tuples may have become lists."""
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
 
 
 PRESETS: dict[str, ModelConfig] = {

@@ -46,10 +46,12 @@ def run(args: argparse.Namespace) -> int:
     config = ModelConfig(**values)
     network = build_model(config).eval()
     network.load_state_dict(state["model"])
+    lifter = torch.load(args.run / "lifter.pt", weights_only=True)  # may have been adapted since the checkpoint
+    network.lifter.load_state_dict(lifter["lifter"])
     last = _last_validation(args.run / "log.jsonl")
     threshold = args.threshold if args.threshold is not None else last.get("val.threshold", 0.4)
     scores = json.loads(args.scores.read_text()) if args.scores else {}
-    kept = {k: v for k, v in scores.items() if isinstance(v, int | float)}
+    kept = {k: round(v, 4) for k, v in scores.items() if isinstance(v, int | float)}
     data = (
         f"{state['images']} views of images rendered by depthhmr.synth (train split, shards of {SHARD} seeds); "
         "no photographs"

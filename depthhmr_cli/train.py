@@ -42,6 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--validate-on", type=int, default=256, help="images of the validation split (default: %(default)s)"
     )
+    parser.add_argument(
+        "--adapt-lifter", type=int, default=0, metavar="IMAGES",
+        help="after training, train the lifter on with what the network reports on so many images (5000 do)",
+    )  # fmt: skip
     parser.add_argument("--init", type=Path, help="checkpoint whose weights a fresh run starts from")
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True, help="bfloat16 where it is safe")
     parser.add_argument("--seed", type=int, default=0)
@@ -51,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from bodykit.errors import UserError
+    from depthhmr.adapt_lifter import adapt_run
     from depthhmr.config import PRESETS, TrainConfig, preset
     from depthhmr.train import Run, train, write_settings
     from depthhmr.train_lifter import train_lifter
@@ -72,4 +77,6 @@ def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(1)
     train_lifter(model, args.run / "lifter.pt", steps=args.lifter_steps, seed=args.seed)
     train(plan)
+    if args.adapt_lifter:
+        print(adapt_run(args.run, images=args.adapt_lifter, steps=600, min_visible=settings.min_visible))
     return 0

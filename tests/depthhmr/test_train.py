@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from bodykit.body import load_body
 from bodykit.errors import UserError
+from depthhmr.adapt_lifter import Reports, adapt_lifter
 from depthhmr.config import TrainConfig, preset
 from depthhmr.loop import Log, WeightAverage, learning_rate, save
+from depthhmr.model import build_model
 from depthhmr.shards import render_shard
 from depthhmr.train import Run, train, write_settings
-from depthhmr.train_lifter import train_lifter
+from depthhmr.train_lifter import draw, simulate, train_lifter
 
 TINY = preset(
     "tiny", lifter_width=32, lifter_blocks=1, conv_widths=(8, 8, 16, 16), dim=32, map_dim=16, fine_dim=8, window_dim=8
@@ -84,3 +87,15 @@ def test_a_run_resumes_from_its_checkpoint(tmp_path: Path, monkeypatch: pytest.M
     assert any(changed)
     lifter = [torch.equal(first["model"][n], second["model"][n]) for n in first["model"] if n.startswith("lifter")]
     assert all(lifter)
+
+
+def test_a_lifter_adapts_to_reports_and_does_not_forget_exact_joints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("depthhmr.adapt_lifter.POOL", 600)
+    torch.manual_seed(0)
+    network = build_model(TINY).eval()
+    crowd = draw(load_body(), 5, 300)
+    reports = Reports(*simulate(crowd), crowd)
+    lifter, figures = adapt_lifter(network, network.lifter, reports, steps=40)
+    assert figures["after.mpjpe"] < figures["before.mpjpe"]
+    assert {"exact.mpjpe", "exact.pa_mpjpe"} <= figures.keys()
+    assert all(value.isfinite().all() for value in lifter.state_dict().values())
