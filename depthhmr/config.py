@@ -42,7 +42,7 @@ class ModelConfig:
 
 
 PRESETS: dict[str, ModelConfig] = {
-    "tiny": ModelConfig(name="tiny", size=128),
+    "tiny": ModelConfig(name="tiny", size=160),
     "small": ModelConfig(
         name="small", size=448, backbone="dinov2_vits14", token_level=1, dim=256, map_dim=128, fine_dim=64, heads=8,
         decoder_layers=6, queries=50, depth_bins=64, depth_max=50.0, window_dim=64,
@@ -66,15 +66,15 @@ class TrainConfig:
     """One training run. Time is counted in images, so that a run can be cut and resumed anywhere."""
 
     images: int = 400_000  # length of the learning-rate schedule
-    batch: int = 32
+    batch: int = 16  # per worker; more and smaller steps beat fewer and larger ones at this length
     learning_rate: float = 1.2e-3
     weight_decay: float = 0.05
     warmup_steps: int = 200
-    decay_from: float = 0.6  # share of the schedule after which the rate falls by a cosine to a fiftieth
+    decay_from: float = 0.7  # share of the schedule after which the rate falls by a cosine to a fiftieth
     clip: float = 3.0
     ema: float = 0.998
     min_visible: float = 0.15  # people of whom less is visible are neither learned nor punished
-    bf16: bool = False
+    bf16: bool = True
     validate_every: int = 20_000  # images
     validate_on: int = 256  # images of the validation split
     checkpoint_seconds: float = 60.0

@@ -232,7 +232,9 @@ def write_settings(run: Run) -> None:
     if path.exists():
         old = json.loads(path.read_text())["model"]
         new = json.loads(json.dumps(settings["model"]))
-        changed = [name for name in new if old.get(name) != new[name]]
+        # weights of the convolutional network do not depend on the size: a run may start small and end large
+        free = {"size"} if run.model.backbone == "conv" else set()
+        changed = [name for name in new if name not in free and old.get(name) != new[name]]
         if changed:
             raise UserError(
                 f"{run.folder} holds a run of another network: {', '.join(changed)} differ; choose another folder"

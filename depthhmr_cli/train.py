@@ -19,10 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--size", type=int, help="side of the network input in pixels (default: the preset's)")
     parser.add_argument("--images", type=int, default=400_000, help="length of the schedule (default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=32, help="images per worker and step (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=16, help="images per worker and step (default: %(default)s)")
     parser.add_argument("--learning-rate", type=float, default=1.2e-3, help="peak rate (default: %(default)s)")
     parser.add_argument(
-        "--decay-from", type=float, default=0.6, help="share of the schedule at full rate (default: %(default)s)"
+        "--decay-from", type=float, default=0.7, help="share of the schedule at full rate (default: %(default)s)"
     )
     parser.add_argument(
         "--lifter-steps", type=int, default=6000, help="batches of 512 people for the lifter (default: %(default)s)"

@@ -16,7 +16,7 @@ from depthhmr.model import build_model, joint_boxes, quieten_doubles
 from depthhmr.queries import Queries
 from depthhmr.train_lifter import draw
 
-TINY = preset("tiny", lifter_width=32, lifter_blocks=1)
+TINY = preset("tiny", size=128, lifter_width=32, lifter_blocks=1)
 
 
 def arrays(images: int = 3, people: int = 2, size: int = 96) -> dict[str, np.ndarray]:

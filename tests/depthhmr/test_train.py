@@ -17,7 +17,15 @@ from depthhmr.train import Run, train, write_settings
 from depthhmr.train_lifter import draw, simulate, train_lifter
 
 TINY = preset(
-    "tiny", lifter_width=32, lifter_blocks=1, conv_widths=(8, 8, 16, 16), dim=32, map_dim=16, fine_dim=8, window_dim=8
+    "tiny",
+    size=128,
+    lifter_width=32,
+    lifter_blocks=1,
+    conv_widths=(8, 8, 16, 16),
+    dim=32,
+    map_dim=16,
+    fine_dim=8,
+    window_dim=8,
 )
 
 
