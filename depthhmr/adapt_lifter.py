@@ -92,7 +92,7 @@ def adapt_lifter(
     torch.manual_seed(seed)
     source = load_body()
     body: BodyLayer = network.body
-    held_out = len(reports.betas) // 10
+    held_out = max(1, len(reports.betas) // 10)
     kept = torch.arange(held_out)
     before = _on_reports(lifter, reports, kept)
     optimiser = torch.optim.AdamW(lifter.parameters(), lr=peak, weight_decay=0.01, betas=(0.9, 0.98), fused=True)
