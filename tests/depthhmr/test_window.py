@@ -6,7 +6,7 @@ from depthhmr.config import preset
 from depthhmr.queries import Queries
 from depthhmr.window import PersonWindow
 
-CONFIG = preset("tiny")
+CONFIG = preset("tiny", size=128)
 CAMERA = torch.tensor([[110.0, 110.0, 64.0, 64.0]])
 
 
