@@ -10,12 +10,14 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from bodykit.errors import UserError
 from depthhmr.batch import Batch, make_batch, mirror
@@ -117,6 +119,8 @@ def work(run: Run, rank: int, port: int) -> None:
     torch.manual_seed(config.seed * 10**6 + step * 10 + rank)
     sums: dict[str, float] = {}
     counted, saved = 0, watch.wall
+    hidden = rank > 0 or not sys.stderr.isatty()  # a log file gets the lines of _report alone
+    bar = tqdm(total=config.images, initial=images, unit="image", disable=hidden, dynamic_ncols=True)
     while images < config.images:
         progress = images / config.images
         rate = learning_rate(
@@ -139,6 +143,7 @@ def work(run: Run, rank: int, port: int) -> None:
             optimiser.step()
         average.update(model, step)
         step, images = step + 1, images + per_step
+        bar.update(per_step)
         done = images >= config.images
         for name, value in {
             **{f"loss.{k}": v.item() for k, v in terms.items()},
@@ -159,7 +164,7 @@ def work(run: Run, rank: int, port: int) -> None:
             scores = held_out.score(average.network)
             log.write(step=step, images=images, minutes=watch.wall / 60, cpu_minutes=watch.cpu / 60, **scores)
             draw_curves({run.folder.name: log.path}, run.folder / "curves.png")
-            print("validation", {k: round(v, 3) for k, v in scores.items()}, flush=True)
+            tqdm.write(f"validation { {k: round(v, 3) for k, v in scores.items()} }")
         if watch.wall - saved > config.checkpoint_seconds or due or done:
             saved = watch.wall
             save(checkpoint, {
@@ -167,6 +172,7 @@ def work(run: Run, rank: int, port: int) -> None:
                 "step": step, "images": images, "wall": watch.wall, "cpu": watch.cpu, "preset": run.model.name,
                 "config": dataclasses.asdict(run.model),
             })  # fmt: skip
+    bar.close()
     if run.workers > 1:
         dist.destroy_process_group()
 
@@ -212,7 +218,7 @@ def _report(images: int, total: int, watch: Stopwatch, means: dict[str, float], 
     left = watch.wall / images * (total - images)
     terms = " ".join(f"{k.removeprefix('loss.')} {v:.3f}" for k, v in means.items())
     speed = images / max(1e-9, watch.wall)
-    print(f"[{images}/{total}] {speed:.0f}/s {pool.refresh()} shards, {left / 60:.0f} min left | {terms}", flush=True)
+    tqdm.write(f"[{images}/{total}] {speed:.0f}/s {pool.refresh()} shards, {left / 60:.0f} min left | {terms}")
 
 
 def _free_port() -> int:
