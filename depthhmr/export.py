@@ -159,9 +159,10 @@ def write_model_folder(
     data: str,
     scores: dict[str, float],
 ) -> Path:
-    """`folder`/1/model.onnx and `folder`/manifest.json, both moved into place only after every check. -> the graph."""
+    """The graph, its manifest and Triton's files in `folder`; nothing is put there before every check. -> the graph."""
     from bodykit.body import load_body
     from bodykit.manifest import Manifest
+    from bodykit.triton_config import write_triton_files
 
     graph = folder / "1" / "model.onnx"
     partial = folder / "1" / ".model.onnx.partial"
@@ -196,5 +197,5 @@ def write_model_folder(
     }
     partial.replace(graph)
     (folder / "manifest.json").write_text(json.dumps(content, indent=2) + "\n")
-    Manifest.read(folder)
+    write_triton_files(Manifest.read(folder), folder)
     return graph
