@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         photo = args.photo.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read the photo {args.photo}: {error.strerror}") from error
-    settings = load_settings({name: getattr(args, name) for name in ("engine", "model_dir", "body", "threads")})
+    settings = load_settings({name: getattr(args, name) for name in ("engine", "triton_url", "model_dir", "body", "threads")})
     loop = plain_loop(settings, photo)
     with running_service(*flags_of(settings)) as started:
         service = Service(started)

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from service.settings import load_settings
 
-    names = ("host", "port", "engine", "model_dir", "body", "threads")
+    names = ("host", "port", "engine", "triton_url", "model_dir", "body", "threads")
     settings = load_settings({name: getattr(args, name) for name in names})
     failures = 0
     for title, examine in CHECKS.items():

@@ -174,20 +174,18 @@ class Network:
     """The embedded engine of the service as a plain function of arrays, open between `with` and its end."""
 
     def __init__(self, settings: "Settings", manifest: "Manifest") -> None:
-        from service.engines import open_engine
+        from service.engines.embedded import EmbeddedEngine
 
-        self._engine = open_engine(settings, manifest, settings.model_dir)
-        self._runner = asyncio.Runner()
+        self._engine = EmbeddedEngine.open(settings, manifest, settings.model_dir)
 
     def __enter__(self) -> "Network":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._runner.run(self._engine.aclose())
-        self._runner.close()
+        asyncio.run(self._engine.aclose())
 
     def __call__(self, images: "np.ndarray", intrinsics: "np.ndarray") -> Mapping[str, "np.ndarray"]:
-        return self._runner.run(self._engine.infer({"image": images, "intrinsics": intrinsics}))
+        return self._engine.run({"image": images, "intrinsics": intrinsics})
 
 
 def table(scores: "Scores") -> str:

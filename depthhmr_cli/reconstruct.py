@@ -180,7 +180,7 @@ def _local(args: argparse.Namespace) -> Iterator[Source]:
     from service.serve import open_core
     from service.settings import load_settings
 
-    names = ("engine", "model_dir", "body", "threads")
+    names = ("engine", "triton_url", "model_dir", "body", "threads")
     settings = load_settings({name: getattr(args, name) for name in names})
     with asyncio.Runner() as runner:
         core = open_core(settings)

@@ -15,6 +15,7 @@ SETTINGS = (
     "host",
     "port",
     "engine",
+    "triton_url",
     "model_dir",
     "body",
     "threads",
@@ -37,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that choose engine, model and body; `reconstruct` and `check` know them too."""
-    parser.add_argument("--engine", help="what runs the network (default: embedded)")
+    parser.add_argument("--engine", help="what runs the network: embedded (default), triton or auto")
+    parser.add_argument("--triton-url", metavar="HOST:PORT", help="gRPC of the Triton server (default: 127.0.0.1:8001)")
     parser.add_argument("--model-dir", type=Path, help="folder with manifest.json and 1/model.onnx")
     parser.add_argument("--body", type=Path, metavar="NPZ", help="body file (default: the free body)")
     parser.add_argument("--threads", type=int, help="threads of the network (default: as many as the CPU quota)")

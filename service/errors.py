@@ -15,9 +15,11 @@
     ├── Unavailable                  the caller may try again
     │   ├── Starting
     │   ├── Overloaded
-    │   └── EngineUnavailable
+    │   ├── EngineUnavailable
+    │   └── EngineMismatch           the engine runs another network than the one this service was set up for
     ├── DeadlineExceeded
-    ├── EngineBadOutput              the engine answered nonsense; the answer was thrown away
+    ├── EngineFailed                 the engine took the image and could not finish it
+    │   └── EngineBadOutput          it answered nonsense; the answer was thrown away
     └── InternalError                a fault of ours; details are in the log, never in the reply
 
 Each class carries its own status for both protocols, so an edge needs no case analysis.
@@ -124,12 +126,20 @@ class EngineUnavailable(Unavailable):
     code, title = "engine-unavailable", "Engine unavailable"
 
 
+class EngineMismatch(Unavailable):
+    code, title = "engine-mismatch", "Engine runs another network"
+
+
 class DeadlineExceeded(ServiceError):
     code, title, http, grpc = "deadline-exceeded", "Deadline exceeded", 504, "DEADLINE_EXCEEDED"
 
 
-class EngineBadOutput(ServiceError):
-    code, title, http, grpc = "engine-bad-output", "The engine's answer is unusable", 502, "INTERNAL"
+class EngineFailed(ServiceError):
+    code, title, http, grpc = "engine-failed", "The engine failed", 502, "INTERNAL"
+
+
+class EngineBadOutput(EngineFailed):
+    code, title = "engine-bad-output", "The engine's answer is unusable"
 
 
 class InternalError(ServiceError):

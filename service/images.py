@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from bodykit.letterbox import Letterbox
-from service.errors import ImageTooLarge, InvalidImage, UnsupportedMedia
+from service.errors import BodyTooLarge, ImageTooLarge, InvalidImage, UnsupportedMedia
 
 FORMATS = ("JPEG", "PNG", "WEBP")  # a phone's MPO file is a JPEG with more pictures behind the first
 # Second line of defence behind `ImageLimits`: Pillow's warning from 89 megapixels on becomes an error.
@@ -65,6 +65,7 @@ SIGNATURES = (
 class ImageLimits:
     max_megapixels: float = 40.0
     max_side: int = 12_000  # pixels
+    max_bytes: int | None = None  # of the file
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +82,7 @@ class Photo:
 def decode(content: bytes, *, size: int, limits: ImageLimits) -> Photo:
     """Decode for a network of input side `size`.
 
-    Raises UnsupportedMedia (not JPEG, PNG or WebP), InvalidImage (damaged, animated) or ImageTooLarge.
+    Raises UnsupportedMedia (not JPEG, PNG or WebP), InvalidImage (damaged, animated), ImageTooLarge or BodyTooLarge.
     """
     with _opened(content, limits) as picture:
         orientation, focal_35mm = _exif(picture)
@@ -122,6 +123,8 @@ def _opened(content: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
     """The picture with its header read and judged, its pixels not yet decoded."""
     if not content:
         raise InvalidImage("expected a JPEG, PNG or WebP image, got an empty body")
+    if limits.max_bytes is not None and len(content) > limits.max_bytes:
+        raise BodyTooLarge(f"an image may have at most {limits.max_bytes} bytes, this one has {len(content)}")
     found = sniff(content)
     if found not in FORMATS:
         what = f"a {found} file" if found else "something else"

@@ -19,6 +19,8 @@ class Options:
     max_people: int | None = None
     fov_degrees: float | None = None
     intrinsics: Intrinsics | None = None
+    timeout_s: float | None = None  # how long the caller will wait; never longer than the service's own limit
+    bulk: bool = False  # nobody sits waiting for this one
     vertices: bool = False
     depth: bool = False
 
@@ -27,6 +29,8 @@ class Options:
             raise InvalidParameter.named("threshold", f"must lie in (0, 1], got {self.threshold}")
         if self.max_people is not None and self.max_people < 1:
             raise InvalidParameter.named("max_people", f"must be at least 1, got {self.max_people}")
+        if self.timeout_s is not None and not (math.isfinite(self.timeout_s) and self.timeout_s > 0):
+            raise InvalidParameter.named("timeout_s", f"must be above 0 seconds, got {self.timeout_s}")
         if self.fov_degrees is not None:
             # The limits keep the focal length finite and the picture in front of the camera.
             if not (math.isfinite(self.fov_degrees) and 1 <= self.fov_degrees <= 175):
@@ -38,6 +42,8 @@ class Options:
         """The camera to assume for an upright image: what was given, else EXIF, else the default field of view."""
         if self.intrinsics is not None:
             return Camera(self.intrinsics, "given")
+        if self.timeout_s is not None and not (math.isfinite(self.timeout_s) and self.timeout_s > 0):
+            raise InvalidParameter.named("timeout_s", f"must be above 0 seconds, got {self.timeout_s}")
         if self.fov_degrees is not None:
             return Camera(Intrinsics.from_fov(width, height, self.fov_degrees), "given")
         if exif_focal_px is not None:

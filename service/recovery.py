@@ -5,20 +5,19 @@ the event loop.
 """
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from typing import TypeVar
-
-import numpy as np
+from typing import Any, TypeVar
 
 from bodykit.body import Body
 from bodykit.errors import UserError
 from bodykit.manifest import Manifest
-from service.engines.base import Engine, Tensors
-from service.errors import DeadlineExceeded, Overloaded, Starting
+from service.engines.base import Call, Engine, Tensors, blank_inputs, output_names
+from service.errors import DeadlineExceeded, InternalError, Overloaded, ServiceError, Starting
 from service.images import ImageLimits, Photo, decode
 from service.metrics import Metrics
 from service.options import Options
@@ -26,6 +25,10 @@ from service.people import depth_map, posed_vertices, select_people
 from service.results import Camera, Recovery, Timings
 
 Result = TypeVar("Result")
+log = logging.getLogger("service")
+
+WARM_UP_TIMEOUT_S = 60.0  # a GPU's first inference may load and tune for long
+BATCH_PLACES = 8  # images of one batch that are in work at once, where the engine wants so many
 
 
 class MeshRecovery:
@@ -51,6 +54,7 @@ class MeshRecovery:
         check_body(manifest, body)
         self.engine, self.manifest, self.body, self.limits = engine, manifest, body, limits
         self.metrics = metrics or Metrics()
+        self.metrics.watch(engine)
         self.warm = False
         self._max_people, self._max_concurrency, self._timeout_s = max_people, max_concurrency, timeout_s
         self._in_work = 0
@@ -63,43 +67,76 @@ class MeshRecovery:
         Raises the errors of `service.errors`.
         """
         with self.metrics.image(), self._admitted():
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    return await self._recover(content, options, finish)
-            except TimeoutError as error:
-                raise DeadlineExceeded(f"the image was not done within {self._timeout_s:g} s") from error
+            return await self._in_time(content, options, finish)
 
-    def check_room(self) -> None:
-        """Raise Starting or Overloaded when an image would be refused now."""
+    async def recover_each(
+        self, contents: Sequence[bytes], options: Options, finish: Callable[[Recovery], Result]
+    ) -> list[Result | ServiceError]:
+        """`recover` for several images, each with its own end: a result, or the error that it would have raised.
+
+        They take the places of as many images as are in work at once, and leave the rest to others. Raises Starting or
+        Overloaded for all of them.
+        """
+        places = self._places_for(len(contents))
+        room = asyncio.Semaphore(places)
+
+        async def one(content: bytes) -> Result | ServiceError:
+            async with room:
+                try:
+                    with self.metrics.image():
+                        return await self._in_time(content, options, finish)
+                except ServiceError as error:
+                    return error
+                except Exception as error:  # a fault of ours with one image is no reason to lose the others
+                    log.error("an image of a batch failed", exc_info=error)
+                    return InternalError("something went wrong here; the log has it")
+
+        with self._admitted(places):
+            return await _all_or_none([one(content) for content in contents])
+
+    def check_room(self, images: int = 1) -> None:
+        """Raise Starting or Overloaded when so many images would be refused now."""
         if not self.warm:
             raise Starting("the service has not finished starting; ask again in a moment")
-        if self._in_work >= self._max_concurrency:
+        if self._in_work + self._places_for(images) > self._max_concurrency:
             raise Overloaded(f"{self._in_work} images are in work already; ask again in a moment")
 
     async def warm_up(self) -> None:
         """Let the network answer once; until it has, every request is refused. Raises what the engine raises."""
-        size = self.manifest.input_size
-        camera = np.array([[size, size, size / 2, size / 2]], np.float32)
-        await self.engine.infer({"image": np.zeros((1, size, size, 3), np.uint8), "intrinsics": camera})
+        call = Call.within(WARM_UP_TIMEOUT_S, output_names(self.manifest))
+        await self.engine.infer(blank_inputs(self.manifest), call)
         self.warm = True
 
-    async def ready(self) -> bool:
+    @property
+    def ready(self) -> bool:
         """Whether a real inference has succeeded and the engine could answer now."""
-        return self.warm and await self.engine.ready()
+        return self.warm and self.engine.ready
 
     async def aclose(self) -> None:
         self.warm = False
         await self.engine.aclose()
         self._workers.shutdown(wait=True, cancel_futures=True)
 
-    async def _recover(self, content: bytes, options: Options, finish: Callable[[Recovery], Result]) -> Result:
+    async def _in_time(self, content: bytes, options: Options, finish: Callable[[Recovery], Result]) -> Result:
+        timeout_s = min(options.timeout_s or self._timeout_s, self._timeout_s)
+        call = Call.within(timeout_s, self._wanted(options), bulk=options.bulk)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._recover(content, options, call, finish)
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"the image was not done within {timeout_s:g} s") from error
+
+    async def _recover(
+        self, content: bytes, options: Options, call: Call, finish: Callable[[Recovery], Result]
+    ) -> Result:
         submit = asyncio.get_running_loop().run_in_executor
         clock = _Clock()
         photo, camera, inputs = await submit(self._workers, self._prepare, content, options)
         decode_ms = clock.lap()
-        async with self._engine_slots:
+        async with self._place_at_engine():
             queue_ms = clock.lap()
-            outputs = await self.engine.infer(inputs)
+            with self.metrics.engine_call():
+                outputs = await self.engine.infer(inputs, call)
         infer_ms = clock.lap()
 
         def select_and_finish() -> Result:
@@ -117,14 +154,15 @@ class MeshRecovery:
         return photo, camera, inputs
 
     def _select(self, content: bytes, options: Options, photo: Photo, camera: Camera, outputs: Tensors) -> Recovery:
-        people = select_people(
-            {name: values[0] for name, values in outputs.items()},
-            body=self.body,
-            camera=camera.intrinsics,
-            box=photo.box,
-            threshold=options.threshold or self.manifest.threshold,
-            max_people=min(options.max_people or self._max_people, self._max_people),
-        )
+        with self.metrics.engine_failures():
+            people = select_people(
+                {name: values[0] for name, values in outputs.items()},
+                body=self.body,
+                camera=camera.intrinsics,
+                box=photo.box,
+                threshold=options.threshold or self.manifest.threshold,
+                max_people=min(options.max_people or self._max_people, self._max_people),
+            )
         return Recovery(
             content=content,
             width=photo.width,
@@ -135,14 +173,32 @@ class MeshRecovery:
             vertices=posed_vertices(self.body, people) if options.vertices else None,
         )
 
+    def _wanted(self, options: Options) -> tuple[str, ...]:
+        """The depth map is the largest output and the least asked for."""
+        return tuple(name for name in output_names(self.manifest) if name != "depth" or options.depth)
+
+    def _places_for(self, images: int) -> int:
+        """Of a batch: one image more than the engine wants, so that the next one is decoded when it is free."""
+        return max(1, min(images, BATCH_PLACES, self.engine.concurrency + 1, self._max_concurrency))
+
     @contextmanager
-    def _admitted(self) -> Iterator[None]:
-        self.check_room()
-        self._in_work += 1
+    def _admitted(self, images: int = 1) -> Iterator[None]:
+        self.check_room(images)
+        places = self._places_for(images)
+        self._in_work += places
         try:
             yield
         finally:
-            self._in_work -= 1
+            self._in_work -= places
+
+    @asynccontextmanager
+    async def _place_at_engine(self) -> AsyncIterator[None]:
+        with self.metrics.waiting():
+            await self._engine_slots.acquire()
+        try:
+            yield
+        finally:
+            self._engine_slots.release()
 
 
 class _Clock:
@@ -155,6 +211,13 @@ class _Clock:
         now = time.perf_counter()
         elapsed, self._last = now - self._last, now
         return 1e3 * elapsed
+
+
+async def _all_or_none(work: Sequence[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """All results, in order. When the caller is cancelled, so is all the work."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(item) for item in work]
+    return [task.result() for task in tasks]
 
 
 def check_body(manifest: Manifest, body: Body) -> None:

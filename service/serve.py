@@ -16,6 +16,7 @@ from bodykit.body import load_body
 from bodykit.errors import UserError
 from bodykit.manifest import Manifest
 from service import __version__
+from service.cpus import usable_cpus
 from service.engines import open_engine
 from service.images import ImageLimits
 from service.recovery import MeshRecovery
@@ -26,6 +27,7 @@ log = logging.getLogger("service")
 WARM_UP_RETRY_S = 1.0
 # Connections beyond the images that may wait: health probes and refusals must still get through.
 BACKLOG = 512
+MIN_WORKERS = 2  # one image is decoded while another is written, even on one processor
 
 
 def open_core(settings: Settings) -> MeshRecovery:
@@ -37,10 +39,11 @@ def open_core(settings: Settings) -> MeshRecovery:
         engine,
         manifest,
         body,
-        limits=ImageLimits(max_megapixels=settings.max_megapixels, max_side=settings.max_side),
+        limits=ImageLimits(settings.max_megapixels, settings.max_side, settings.max_body_bytes),
         max_people=settings.max_people,
         max_concurrency=settings.max_concurrency,
         timeout_s=settings.request_timeout_s,
+        workers=settings.workers or max(MIN_WORKERS, usable_cpus()),
     )
 
 
@@ -81,7 +84,13 @@ class _Server(uvicorn.Server):
 
 
 def _uvicorn_config(core: MeshRecovery, settings: Settings) -> uvicorn.Config:
-    app = create_app(core, max_body_bytes=settings.max_body_bytes, body_timeout_s=settings.request_timeout_s)
+    app = create_app(
+        core,
+        max_body_bytes=settings.max_body_bytes,
+        body_timeout_s=settings.request_timeout_s,
+        max_batch_images=settings.max_batch_images,
+        max_batch_bytes=settings.max_batch_bytes,
+    )
     return uvicorn.Config(
         app,
         log_config=None,

@@ -1,17 +1,20 @@
 """All settings, read once: defaults, then a TOML file, then the environment (`DEPTHHMR_*`), then flags."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from bodykit.errors import UserError
 
 PREFIX = "DEPTHHMR_"
 FILE_VARIABLE = PREFIX + "SETTINGS"
+# host:port, [::1]:port, or a gRPC target such as dns:///host:port
+TRITON_URL = re.compile(r"([a-z][a-z0-9+.-]*:///)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}")
 MODEL_FOLDER = Path("model_repository") / "depthhmr"
 
 
@@ -28,20 +31,37 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535, description="0 takes any free port")
-    engine: str = Field("embedded", description="embedded, or another name in service.engines.ENGINES")
+    engine: str = Field("embedded", description="embedded, triton, or auto: triton where its host has an address")
     model_dir: Path = Field(default_factory=default_model_dir, description="folder with manifest.json and 1/model.onnx")
     body: Path | None = Field(None, description="body file; none takes the free body")
-    threads: int = Field(0, ge=0, le=256, description="threads of the network; 0 follows the CPU quota")
+    threads: int = Field(0, ge=0, le=256, description="threads of the embedded network; 0 follows the CPU quota")
+    workers: int = Field(0, ge=0, le=256, description="threads that decode and write; 0 follows the CPU quota")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+
+    triton_url: str = Field("127.0.0.1:8001", description="host:port of Triton's gRPC")
+    triton_model: str | None = Field(None, description="the model's name in Triton; none takes the manifest's")
+    triton_concurrency: int = Field(
+        16, ge=1, le=1024, description="calls under way at once: twice Triton's largest batch keeps it full"
+    )
+    triton_probe_s: float = Field(5.0, ge=0.25, description="longest time without proof that Triton works, in seconds")
 
     max_body_bytes: int = Field(16 * 2**20, ge=1024)
     # Pillow's own bomb check stays at 89 megapixels; a limit above it could never be reached.
     max_megapixels: float = Field(40.0, gt=0, le=80)
     max_side: int = Field(12_000, ge=1, le=60_000, description="pixels")
+    max_batch_images: int = Field(32, ge=1, le=1024, description="images in one batch request")
+    max_batch_bytes: int = Field(128 * 2**20, ge=1024, description="body of a batch request")
     max_people: int = Field(64, ge=1, le=1024)
     max_concurrency: int = Field(32, ge=1, description="images in work or waiting; more are refused with 503")
     request_timeout_s: float = Field(30.0, gt=0)
     shutdown_timeout_s: int = Field(10, ge=1, description="time that running requests get after SIGTERM")
+
+    @field_validator("triton_url")
+    @classmethod
+    def _is_host_and_port(cls, value: str) -> str:
+        if not TRITON_URL.fullmatch(value):
+            raise ValueError("must be host:port of Triton's gRPC, without http:// (its default port is 8001)")
+        return value
 
     @classmethod
     def settings_customise_sources(

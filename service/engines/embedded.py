@@ -1,6 +1,7 @@
 """ONNX Runtime inside this process: the engine that needs nothing else."""
 
 import asyncio
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ import onnxruntime as ort
 from bodykit.errors import UserError
 from bodykit.manifest import Manifest, TensorSpec
 from service.cpus import usable_cpus
-from service.engines.base import Engine, Tensors, check_outputs, describe
-from service.errors import EngineBadOutput
+from service.engines.base import Call, Engine, EngineStats, Tensors, check_outputs, describe, output_names
+from service.errors import EngineFailed
 from service.settings import Settings
 
 ONNX_DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
@@ -26,31 +27,38 @@ class EmbeddedEngine(Engine):
     def __init__(self, content: bytes, manifest: Manifest, *, threads: int = 0) -> None:
         """Raises UserError when the graph cannot be loaded or does not honour the manifest. `threads` 0 means all."""
         self._manifest = manifest
-        self._session = _open_session(content, threads or usable_cpus())
+        self._session = open_session(content, threads or usable_cpus())
         check_graph(self._session, manifest)
-        self._names = [spec.name for spec in manifest.outputs]
+        self._batches: Counter[int] = Counter()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="infer")
 
     @classmethod
     def open(cls, settings: Settings, manifest: Manifest, model_dir: Path) -> "EmbeddedEngine":
         return cls(manifest.verified_onnx(model_dir), manifest, threads=settings.threads)
 
-    async def infer(self, tensors: Tensors) -> Tensors:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, self.run, tensors)
+    async def infer(self, tensors: Tensors, call: Call) -> Tensors:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, self.run, tensors, call.outputs)
 
-    async def ready(self) -> bool:
+    @property
+    def ready(self) -> bool:
         return True
+
+    @property
+    def stats(self) -> EngineStats:
+        return EngineStats(batches=dict(self._batches))
 
     async def aclose(self) -> None:
         self._worker.shutdown(wait=True, cancel_futures=True)
 
-    def run(self, tensors: Tensors) -> Tensors:
-        """The same on the calling thread."""
+    def run(self, tensors: Tensors, outputs: tuple[str, ...] = ()) -> Tensors:
+        """The same on the calling thread; no names stand for all outputs."""
+        names, batch = outputs or output_names(self._manifest), len(tensors["image"])
         try:
-            values = self._session.run(self._names, dict(tensors))
+            values = self._session.run(names, dict(tensors))
         except Exception as error:  # onnxruntime raises a family of its own, and plain RuntimeError
-            raise EngineBadOutput("the network failed on this input") from error
-        return check_outputs(self._manifest, dict(zip(self._names, values, strict=True)))
+            raise EngineFailed("the network failed on this image") from error
+        self._batches[batch] += 1
+        return check_outputs(self._manifest, dict(zip(names, values, strict=True)), batch=batch, wanted=names)
 
 
 def check_graph(session: ort.InferenceSession, manifest: Manifest) -> None:
@@ -78,7 +86,8 @@ def _check_node(side: str, spec: TensorSpec, node: Any) -> None:
         raise UserError(f"the network's {side} {spec.name} is {dtype} {node.shape}, its manifest says {describe(spec)}")
 
 
-def _open_session(content: bytes, threads: int) -> ort.InferenceSession:
+def open_session(content: bytes, threads: int) -> ort.InferenceSession:
+    """A session over a graph's bytes. Raises UserError when it cannot be loaded."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

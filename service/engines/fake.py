@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from bodykit.manifest import Manifest
-from service.engines.base import Engine, Tensors
+from service.engines.base import Call, Engine, EngineStats, Tensors
 from service.settings import Settings
 
 
@@ -25,11 +25,16 @@ class FakeEngine(Engine):
         """An engine that finds nobody."""
         return cls(lambda tensors: nobody(manifest, len(tensors["image"])))
 
-    async def infer(self, tensors: Tensors) -> Tensors:
+    async def infer(self, tensors: Tensors, call: Call) -> Tensors:
         return self._handler(tensors)
 
-    async def ready(self) -> bool:
+    @property
+    def ready(self) -> bool:
         return not self.closed
+
+    @property
+    def stats(self) -> EngineStats:
+        return EngineStats()
 
     async def aclose(self) -> None:
         self.closed = True

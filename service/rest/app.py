@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from service import __version__
 from service.recovery import MeshRecovery
+from service.rest.batch import BATCH_PATH, batch_router
 from service.rest.bodylimit import BodyLimit
 from service.rest.info import health_router, info_router
 from service.rest.page import page_router
@@ -12,7 +13,14 @@ from service.rest.reconstruct import reconstruct_router
 from service.rest.requestid import RequestId
 
 
-def create_app(core: MeshRecovery, *, max_body_bytes: int, body_timeout_s: float = 30.0) -> FastAPI:
+def create_app(
+    core: MeshRecovery,
+    *,
+    max_body_bytes: int,
+    body_timeout_s: float = 30.0,
+    max_batch_images: int = 32,
+    max_batch_bytes: int = 128 * 2**20,
+) -> FastAPI:
     """The REST service over `core`. Whoever calls this opens and closes the core."""
     app = FastAPI(
         title="DepthHMR",
@@ -24,10 +32,11 @@ def create_app(core: MeshRecovery, *, max_body_bytes: int, body_timeout_s: float
         redoc_url=None,
     )
     app.include_router(reconstruct_router(core, body_timeout_s=body_timeout_s))
+    app.include_router(batch_router(core, max_images=max_batch_images, body_timeout_s=body_timeout_s))
     app.include_router(health_router(core))
     app.include_router(info_router(core))
     app.include_router(page_router())
     # The last one added is the outermost: an oversized body is refused under its request id.
-    app.add_middleware(BodyLimit, limit=max_body_bytes)
+    app.add_middleware(BodyLimit, limit=max_body_bytes, of_path={BATCH_PATH: max_batch_bytes})
     app.add_middleware(RequestId)
     return app

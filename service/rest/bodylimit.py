@@ -4,6 +4,7 @@ The framework would otherwise collect the whole upload before any of our code se
 """
 
 import asyncio
+from collections.abc import Mapping
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,22 +18,25 @@ LINGER_S = 2.0
 
 
 class BodyLimit:
-    """ASGI middleware. A body over `limit` bytes is answered with 413 and the connection is closed."""
+    """ASGI middleware. A body over `limit` bytes is answered with 413 and the connection is closed.
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app = app
-        self._limit = limit
+    `of_path` has the limits of paths that differ.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, of_path: Mapping[str, int] | None = None) -> None:
+        self._app, self._limit, self._of_path = app, limit, of_path or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = self._of_path.get(scope["path"], self._limit)
         announced = Headers(scope=scope).get("content-length", "")
-        if announced.isdecimal() and int(announced) > self._limit:
-            error = BodyTooLarge(f"a body may have at most {self._limit} bytes, {int(announced)} were announced")
+        if announced.isdecimal() and int(announced) > limit:
+            error = BodyTooLarge(f"a body may have at most {limit} bytes, {int(announced)} were announced")
             await problem_response(error, scope)(scope, receive, _Closing(receive, send))
             return
-        counter = _Counter(receive, self._limit)
+        counter = _Counter(receive, limit)
         closing = _Closing(receive, send)
 
         async def send_or_close(message: Message) -> None:

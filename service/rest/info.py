@@ -40,7 +40,7 @@ def health_router(core: MeshRecovery) -> APIRouter:
         """A real inference succeeded, and the engine can be reached."""
         if not core.warm:
             raise Starting("the network has not answered yet")
-        if not await core.ready():
+        if not core.ready:
             raise EngineUnavailable("the engine cannot be reached")
         return {"status": "ready"}
 

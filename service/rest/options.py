@@ -50,6 +50,7 @@ def parse_options(fields: Iterable[tuple[str, str]]) -> RestOptions:
         threshold=given.get("threshold"),
         max_people=given.get("max_people"),
         fov_degrees=given.get("fov_degrees"),
+        timeout_s=given.get("timeout_s"),
         intrinsics=intrinsics,
         vertices="vertices" in include,
         depth="depth" in include,
@@ -87,6 +88,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "max_people": whole_number,
     "include": include_list,
     "fov_degrees": number,
+    "timeout_s": number,
     **dict.fromkeys(INTRINSICS, number),
     "mesh": one_of(tuple(WRITERS)),
 }

@@ -19,24 +19,29 @@ CLIENT_CLOSED_REQUEST = 499  # nobody reads it; the number that proxies write in
 log = logging.getLogger("service.rest")
 
 
-def problem_response(error: ServiceError, scope: Scope) -> Response:
-    """`error` as the answer to the request of `scope`."""
-    request_id = request_id_of(scope)
+def problem_content(error: ServiceError, scope: Scope) -> dict[str, Any]:
+    """`error` as a problem document about the request of `scope`."""
     content: dict[str, Any] = {
         "type": TYPE_PREFIX + error.code,
         "title": error.title,
         "status": error.http,
         "detail": error.detail,
         "instance": scope["path"],
-        "request_id": request_id,
+        "request_id": request_id_of(scope),
     }
-    headers = {"X-Request-ID": request_id}
     if error.errors:
         content["errors"] = [{"field": item.field, "message": item.message} for item in error.errors]
     if isinstance(error, Unavailable):
         content["retry_after_s"] = error.retry_after_s
+    return content
+
+
+def problem_response(error: ServiceError, scope: Scope) -> Response:
+    """`error` as the answer to the request of `scope`."""
+    headers = {"X-Request-ID": request_id_of(scope)}
+    if isinstance(error, Unavailable):
         headers["Retry-After"] = str(error.retry_after_s)
-    return Response(orjson.dumps(content), error.http, headers, MEDIA_TYPE)
+    return Response(orjson.dumps(problem_content(error, scope)), error.http, headers, MEDIA_TYPE)
 
 
 async def on_service_error(request: Request, error: Exception) -> Response:

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from service.formats import FORMATS
 from service.rest.options import INCLUDE, INTRINSICS
-from service.rest.uploads import PART, RAW_TYPES
+from service.rest.uploads import FORM, PART, RAW_TYPES
 
 Vector = list[float]
 
@@ -109,6 +109,21 @@ class Problem(BaseModel):
     retry_after_s: int | None = None
 
 
+class BatchItem(BaseModel):
+    """Either `result`, as of a single image, or `problem`."""
+
+    index: int
+    name: str = Field(description="file name of the part, as given")
+    status: int = Field(description="what the image alone would have been answered with")
+    result: ReconstructReply | None = None
+    problem: Problem | None = None
+
+
+class BatchReply(BaseModel):
+    request_id: str
+    results: list[BatchItem] = Field(description="one per image, in the order of the request")
+
+
 _NUMBER: dict[str, Any] = {"type": "number"}
 OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "threshold": (
@@ -123,6 +138,10 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "fov_degrees": (
         {"type": "number", "minimum": 1, "maximum": 175},
         "field of view across the longer side, instead of fx, fy, cx, cy",
+    ),
+    "timeout_s": (
+        {"type": "number", "exclusiveMinimum": 0},
+        "seconds after which the answer is worthless; never more than the service's own limit",
     ),
     **dict.fromkeys(INTRINSICS, (_NUMBER, "pixels of the upright image; all four together")),
     "mesh": ({"type": "string", "enum": ["glb", "obj", "ply"]}, "format of the single people in a ZIP"),
@@ -153,7 +172,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     **PROBLEMS,
 }
 
-_FORM = {
+_FORM: dict[str, Any] = {
     "type": "object",
     "required": [PART],
     "properties": {PART: {"type": "string", "format": "binary"}, **{name: spec[0] for name, spec in OPTIONS.items()}},
@@ -165,6 +184,19 @@ REQUEST: dict[str, Any] = {
     ],
     "requestBody": {
         "required": True,
-        "content": {"multipart/form-data": {"schema": _FORM}, **dict.fromkeys(RAW_TYPES, BINARY)},
+        "content": {FORM: {"schema": _FORM}, **dict.fromkeys(RAW_TYPES, BINARY)},
     },
+}
+
+_FILES = {"type": "array", "items": {"type": "string", "format": "binary"}}
+BATCH_REQUEST: dict[str, Any] = {
+    "parameters": REQUEST["parameters"],
+    "requestBody": {
+        "required": True,
+        "content": {FORM: {"schema": {**_FORM, "properties": {**_FORM["properties"], PART: _FILES}}}},
+    },
+}
+BATCH_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"model": BatchReply, "description": "People or problem of each image"},
+    **PROBLEMS,
 }

@@ -1,6 +1,8 @@
-"""The body of a reconstruct request -> the bytes of one image, and the form fields that came with it."""
+"""The body of a request -> the bytes of its images, and the form fields that came with them."""
 
 import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from starlette.datastructures import UploadFile
@@ -10,8 +12,11 @@ from starlette.requests import Request
 from service.errors import FieldError, InvalidParameter, MalformedRequest, SlowClient, UnsupportedMedia
 
 PART = "image"
+FORM = "multipart/form-data"
+MAX_BATCH_FILES = 2000  # the parser's; how many images may really come is a setting, and its refusal is clearer
 RAW_TYPES = ("image/jpeg", "image/png", "image/webp", "application/octet-stream")
 MAX_FILES, MAX_FIELDS = 8, 32
+Items = list[tuple[str, UploadFile | str]]
 
 
 @dataclass(frozen=True)
@@ -20,24 +25,51 @@ class Upload:
     fields: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True)
+class BatchUpload:
+    images: tuple[tuple[str, bytes], ...]  # file name as given, content
+    fields: tuple[tuple[str, str], ...] = ()
+
+
 async def read_upload(request: Request, *, timeout_s: float) -> Upload:
     """Read the raw body, or the `image` part of a form. What the bytes are is judged later, by their content.
 
     Raises UnsupportedMedia, MalformedRequest, InvalidParameter, or SlowClient after `timeout_s`.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    try:
+    media_type = _media_type(request)
+    with _slow_client(timeout_s):
         async with asyncio.timeout(timeout_s):
-            if media_type == "multipart/form-data":
-                return await _form(request)
+            if media_type == FORM:
+                async with _form(request, max_files=MAX_FILES) as items:
+                    return await _one_image(items)
             # Without a Content-Type the receiver may look for itself (RFC 9110, 8.3); the decoder does.
             if media_type in RAW_TYPES or not media_type:
                 return Upload(await request.body())
-    except TimeoutError as error:
-        raise SlowClient(f"the body did not arrive within {timeout_s:g} s") from error
     hint = "; with curl, add -H 'Content-Type: image/jpeg'" if media_type.endswith("x-www-form-urlencoded") else ""
     wanted = ", ".join(RAW_TYPES)
     raise UnsupportedMedia(f"send the image as multipart/form-data or as {wanted}; got {media_type[:100]}{hint}")
+
+
+async def read_batch(request: Request, *, max_images: int, timeout_s: float) -> BatchUpload:
+    """Read the `image` parts of a form, in order. Raises as `read_upload`, and InvalidParameter for too many or none."""
+    if (media_type := _media_type(request)) != FORM:
+        raise UnsupportedMedia(f"send several images as {FORM}, each as a part {PART!r}; got {media_type[:100]!r}")
+    with _slow_client(timeout_s):
+        async with asyncio.timeout(timeout_s):
+            async with _form(request, max_files=MAX_BATCH_FILES) as items:
+                return await _all_images(items, max_images)
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+@contextmanager
+def _slow_client(timeout_s: float) -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise SlowClient(f"the body did not arrive within {timeout_s:g} s") from error
 
 
 class _InMemoryParser(MultiPartParser):
@@ -55,32 +87,49 @@ class _InMemoryParser(MultiPartParser):
             file.close()
 
 
-async def _form(request: Request) -> Upload:
-    parser = _InMemoryParser(request.headers, request.stream(), max_files=MAX_FILES, max_fields=MAX_FIELDS)
+@asynccontextmanager
+async def _form(request: Request, *, max_files: int) -> AsyncIterator[Items]:
+    """The parts of a form; their files live until the block ends."""
+    parser = _InMemoryParser(request.headers, request.stream(), max_files=max_files, max_fields=MAX_FIELDS)
     try:
         form = await parser.parse()
         if not parser.complete:
             raise MalformedRequest("the multipart/form-data body ends before its closing boundary")
-        return await _one_image(form.multi_items())
+        yield form.multi_items()
     except MultiPartException as error:
         raise MalformedRequest(f"the body is not valid multipart/form-data: {error.message}") from error
     finally:
         parser.close()
 
 
-async def _one_image(items: list[tuple[str, UploadFile | str]]) -> Upload:
+async def _one_image(items: Items) -> Upload:
     """The file of the part `image`; everything else must be text. Raises InvalidParameter."""
+    images, fields = _files_and_fields(items)
+    if len(images) != 1:
+        raise _wrong_part(PART, f"expected exactly one file part, got {len(images)}")
+    return Upload(await images[0].read(), fields)
+
+
+async def _all_images(items: Items, most: int) -> BatchUpload:
+    images, fields = _files_and_fields(items)
+    if not 1 <= len(images) <= most:
+        raise _wrong_part(PART, f"expected 1 to {most} file parts, got {len(images)}")
+    return BatchUpload(tuple([(image.filename or "", await image.read()) for image in images]), fields)
+
+
+def _files_and_fields(items: Items) -> tuple[list[UploadFile], tuple[tuple[str, str], ...]]:
+    """The files of the parts `image`, and everything else, which must be text. Raises InvalidParameter."""
     fields = tuple((name, value) for name, value in items if isinstance(value, str) and name != PART)
-    images = [value for name, value in items if name == PART]
     strays = [name for name, value in items if isinstance(value, UploadFile) and name != PART]
     if strays:
         raise _wrong_part(strays[0], f"unexpected file; the image goes into the part {PART!r}")
-    if len(images) != 1:
-        raise _wrong_part(PART, f"expected exactly one file part, got {len(images)}")
-    image = images[0]
-    if isinstance(image, str):
-        raise _wrong_part(PART, "expected a file, got a text field; with curl write -F image=@photo.jpg")
-    return Upload(await image.read(), fields)
+    images = []
+    for name, value in items:
+        if name == PART:
+            if isinstance(value, str):
+                raise _wrong_part(PART, "expected a file, got a text field; with curl write -F image=@photo.jpg")
+            images.append(value)
+    return images, fields
 
 
 def _wrong_part(name: str, message: str) -> InvalidParameter:

@@ -6,10 +6,10 @@ import pytest
 from bodykit.errors import UserError
 from bodykit.manifest import ONNX_PATH, Manifest, ManifestError, TensorSpec
 from service.engines import open_engine
-from service.engines.base import check_outputs
+from service.engines.base import Call, check_outputs, output_names
 from service.engines.embedded import EmbeddedEngine
 from service.engines.fake import FakeEngine, nobody
-from service.errors import EngineBadOutput
+from service.errors import EngineBadOutput, EngineFailed
 from service.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -28,14 +28,28 @@ def inputs(manifest: Manifest, batch: int = 1) -> dict[str, np.ndarray]:
     }
 
 
+def call(manifest: Manifest, *outputs: str) -> Call:
+    return Call.within(30, outputs or output_names(manifest))
+
+
+async def test_only_the_wanted_outputs_are_computed(model_dir):
+    manifest = Manifest.read(model_dir)
+    engine = open_engine(Settings(), manifest, model_dir)
+
+    outputs = await engine.infer(inputs(manifest), call(manifest, "scores", "boxes"))
+
+    assert list(outputs) == ["scores", "boxes"]
+    await engine.aclose()
+
+
 @pytest.mark.parametrize("batch", [1, 3])
 async def test_the_embedded_engine_answers_with_the_manifests_tensors(model_dir, batch):
     manifest = Manifest.read(model_dir)
     engine = open_engine(Settings(), manifest, model_dir)
 
-    outputs = await engine.infer(inputs(manifest, batch))
+    outputs = await engine.infer(inputs(manifest, batch), call(manifest))
 
-    assert await engine.ready()
+    assert engine.ready and engine.stats.batches == {batch: 1}
     assert {name: (str(value.dtype), value.shape[1:]) for name, value in outputs.items()} == {
         spec.name: (spec.dtype, spec.shape[1:]) for spec in manifest.outputs
     }
@@ -47,8 +61,10 @@ async def test_an_input_of_the_wrong_shape_is_an_error_of_ours(model_dir):
     manifest = Manifest.read(model_dir)
     engine = open_engine(Settings(), manifest, model_dir)
 
-    with pytest.raises(EngineBadOutput):
-        await engine.infer({"image": np.zeros((1, 7, 7, 3), np.uint8), "intrinsics": np.zeros((1, 4), np.float32)})
+    with pytest.raises(EngineFailed, match="failed on this image"):
+        await engine.infer(
+            {"image": np.zeros((1, 7, 7, 3), np.uint8), "intrinsics": np.zeros((1, 4), np.float32)}, call(manifest)
+        )
     await engine.aclose()
 
 
@@ -98,9 +114,10 @@ async def test_the_fake_engine_of_the_registry_finds_nobody(model_dir):
     manifest = Manifest.read(model_dir)
     engine = open_engine(Settings(engine="fake"), manifest, model_dir)
 
-    outputs = await engine.infer(inputs(manifest))
+    outputs = await engine.infer(inputs(manifest), call(manifest))
 
-    assert check_outputs(manifest, outputs)["scores"].max() == 0
+    checked = check_outputs(manifest, outputs, batch=1, wanted=output_names(manifest))
+    assert checked["scores"].max() == 0
 
 
 async def test_a_closed_fake_engine_is_not_ready():
@@ -108,7 +125,7 @@ async def test_a_closed_fake_engine_is_not_ready():
 
     await engine.aclose()
 
-    assert not await engine.ready()
+    assert not engine.ready
 
 
 @pytest.mark.parametrize(
@@ -116,7 +133,8 @@ async def test_a_closed_fake_engine_is_not_ready():
     [
         ({"scores": None}, "lacks the tensor scores"),
         ({"scores": np.zeros((1, 3))}, "scores is float64"),
-        ({"scores": np.zeros((1, 4), np.float32)}, r"scores is float32 \[1, 4\], expected float32 \[-1, 3\]"),
+        ({"scores": np.zeros((1, 4), np.float32)}, r"scores is float32 \[1, 4\], expected float32 \[1, 3\]"),
+        ({"scores": np.zeros((2, 3), np.float32)}, r"scores is float32 \[2, 3\], expected float32 \[1, 3\]"),
     ],
 )
 def test_an_answer_that_breaks_the_contract_is_thrown_away(model_dir, change, message):
@@ -124,4 +142,4 @@ def test_an_answer_that_breaks_the_contract_is_thrown_away(model_dir, change, me
     outputs = {name: value for name, value in (nobody(manifest) | change).items() if value is not None}
 
     with pytest.raises(EngineBadOutput, match=message):
-        check_outputs(manifest, outputs)
+        check_outputs(manifest, outputs, batch=1, wanted=output_names(manifest))

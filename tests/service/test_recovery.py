@@ -32,10 +32,10 @@ class StallingEngine(FakeEngine):
         self.go = asyncio.Event()
         self.calls = 0
 
-    async def infer(self, tensors):
+    async def infer(self, tensors, call):
         self.calls += 1
         await self.go.wait()
-        return await super().infer(tensors)
+        return await super().infer(tensors, call)
 
 
 @pytest.fixture
@@ -113,9 +113,9 @@ async def test_before_the_first_inference_requests_are_refused(manifest, people_
 
     with pytest.raises(Starting):
         await recover(core, people_jpeg)
-    assert not await core.ready()
+    assert not core.ready
     await core.warm_up()
-    assert await core.ready() and (await recover(core, people_jpeg)).people == ()
+    assert core.ready and (await recover(core, people_jpeg)).people == ()
     await core.aclose()
 
 

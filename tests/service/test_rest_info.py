@@ -25,10 +25,7 @@ async def test_not_ready_is_a_problem_with_retry_after(client, core):
 
 
 async def test_an_engine_out_of_reach_is_not_ready_but_live(client, core, monkeypatch):
-    async def unreachable():
-        return False
-
-    monkeypatch.setattr(core.engine, "ready", unreachable)
+    monkeypatch.setattr(type(core.engine), "ready", False)
 
     assert (await client.get("/v1/health/ready")).json()["type"] == "urn:depthhmr:problem:engine-unavailable"
     assert (await client.get("/v1/health/live")).status_code == 200

@@ -398,7 +398,7 @@ async def test_an_insane_request_id_is_replaced(client, people_jpeg, given):
 
 
 async def test_a_fault_of_ours_says_nothing_but_the_request_id(client, core, people_jpeg, monkeypatch):
-    def fail(tensors):
+    def fail(tensors, outputs):
         raise RuntimeError("secret path /root/model")
 
     monkeypatch.setattr(core.engine, "run", fail)
@@ -411,8 +411,8 @@ async def test_a_fault_of_ours_says_nothing_but_the_request_id(client, core, peo
 async def test_an_engine_that_answers_nonsense_is_a_bad_gateway(client, core, people_jpeg, monkeypatch):
     original = core.engine.run
 
-    def poisoned(tensors):
-        return {**original(tensors), "scores": np.full((1, 3), np.nan, np.float32)}
+    def poisoned(tensors, outputs):
+        return {**original(tensors, outputs), "scores": np.full((1, 3), np.nan, np.float32)}
 
     monkeypatch.setattr(core.engine, "run", poisoned)
     response = await client.post(URL, content=people_jpeg, headers=JPEG)
@@ -444,7 +444,7 @@ async def test_a_full_service_refuses_before_it_reads_the_body(client, core, mon
 async def test_the_work_of_a_client_that_left_is_stopped(core, people_jpeg):
     started, stopped = asyncio.Event(), asyncio.Event()
 
-    async def stall(tensors):
+    async def stall(tensors, call):
         started.set()
         try:
             await asyncio.Event().wait()

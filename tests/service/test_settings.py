@@ -37,6 +37,9 @@ def test_an_empty_variable_counts_as_not_given(monkeypatch):
         ("DEPTHHMR_PORT", "70000", r"setting port \(DEPTHHMR_PORT\): .*65535, got '70000'"),
         ("DEPTHHMR_PORT", "http", "setting port"),
         ("DEPTHHMR_MAX_MEGAPIXELS", "-1", "setting max_megapixels"),
+        ("DEPTHHMR_TRITON_URL", "http://triton:8000", r"must be host:port of triton's grpc, without http://"),
+        ("DEPTHHMR_TRITON_URL", "triton", r"must be host:port .*8001\), got 'triton'"),
+        ("DEPTHHMR_TRITON_CONCURRENCY", "0", "setting triton_concurrency"),
         ("DEPTHHMR_LOG_LEVEL", "loud", "setting log_level"),
     ],
 )

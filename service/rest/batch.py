@@ -1,0 +1,57 @@
+"""POST /v1/reconstruct/batch: several images in, for each its people or its error, in the same order."""
+
+from dataclasses import replace
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from service.errors import ServiceError
+from service.formats import Job, write_json
+from service.recovery import MeshRecovery
+from service.rest.disconnect import unless_gone
+from service.rest.negotiation import choose
+from service.rest.options import parse_options
+from service.rest.problems import problem_content
+from service.rest.requestid import request_id_of
+from service.rest.schemas import BATCH_REQUEST, BATCH_RESPONSES
+from service.rest.uploads import BatchUpload, read_batch
+from service.results import Recovery
+
+BATCH_PATH = "/v1/reconstruct/batch"
+BODY_TIMES = 4  # a batch may take so many times as long to arrive as one image
+NAME_LENGTH = 200  # of a file name in the reply
+
+
+def batch_router(core: MeshRecovery, *, max_images: int, body_timeout_s: float) -> APIRouter:
+    router = APIRouter(tags=["reconstruct"])
+
+    async def reconstruct_batch(request: Request) -> Response:
+        """Recover the people of several images. They share the options, and give way to single images."""
+        choose(",".join(request.headers.getlist("accept")), ["application/json"])
+        core.check_room(max_images)  # a full service says so before it reads megabytes
+        upload = await read_batch(request, max_images=max_images, timeout_s=BODY_TIMES * body_timeout_s)
+        options = parse_options([*request.query_params.multi_items(), *upload.fields]).core
+        request_id = request_id_of(request.scope)
+
+        def write(recovery: Recovery) -> bytes:
+            return write_json(Job(recovery, core.manifest, core.body, core.limits, request_id))
+
+        contents = [content for _, content in upload.images]
+        results = await unless_gone(request, core.recover_each(contents, replace(options, bulk=True), write))
+        items = [item(upload, index, result, request) for index, result in enumerate(results)]
+        return Response(orjson.dumps({"request_id": request_id, "results": items}), media_type="application/json")
+
+    router.add_api_route(
+        BATCH_PATH, reconstruct_batch, methods=["POST"], responses=BATCH_RESPONSES, openapi_extra=BATCH_REQUEST
+    )
+    return router
+
+
+def item(upload: BatchUpload, index: int, result: bytes | ServiceError, request: Request) -> dict[str, Any]:
+    """One image's part of the reply."""
+    head = {"index": index, "name": upload.images[index][0][:NAME_LENGTH]}
+    if isinstance(result, ServiceError):
+        return head | {"status": result.http, "problem": problem_content(result, request.scope)}
+    return head | {"status": 200, "result": orjson.Fragment(result)}
