@@ -1,6 +1,6 @@
 """In CI, a skipped test is a failed test: everything that a test can need there is installed by scripts/test.
 
-Only what no CI machine has may be skipped: the tests marked `gpu` and `triton`.
+Only what no CI machine has may be skipped: the tests marked `gpu`.
 """
 
 import os
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-MAY_SKIP = ("gpu", "triton")
+MAY_SKIP = ("gpu",)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -25,6 +25,7 @@ COMMANDS = {
     "train": "depthhmr_cli.train",
     "evaluate": "depthhmr_cli.evaluate",
     "export": "depthhmr_cli.export",
+    "triton": "depthhmr_cli.triton",
 }
 
 # Import name of a package that the gateway does without -> the extra that brings it.

@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from bodykit.body import load_body
+from bodykit.errors import UserError
 from bodykit.manifest import ONNX_PATH, BodyId, Manifest, TensorSpec, sha256_of
+from depthhmr_cli.local_triton import find_server
 from service.rest.app import create_app
 from service.serve import open_core
 from service.settings import Settings
@@ -26,6 +28,15 @@ BRIGHT = 200  # a quadrant this bright or brighter holds a person
 def no_settings_from_outside(monkeypatch):
     for name in [name for name in os.environ if name.startswith("DEPTHHMR_")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def bundled_triton() -> None:
+    """Skips where no real Triton server can run."""
+    try:
+        find_server()
+    except UserError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture
