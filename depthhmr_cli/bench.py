@@ -1,11 +1,13 @@
 """Measure the service as a client sees it, against the same work in a plain loop.
 
 Starts the real service on a free port of this machine. The loop (decode, network, people, JSON, in one thread) and the
-requests take turns in short blocks, so that whatever else the machine does hits both alike.
+requests take turns in short blocks, so that whatever else the machine does hits both alike. With --triton a second
+service takes part, in front of the bundled Triton server, and the bare engines are compared, too.
 
 examples:
   depthhmr bench
   depthhmr bench --photo photo.jpg --requests 1000 --clients 1 8
+  depthhmr bench --triton
 """
 
 import argparse
@@ -13,30 +15,35 @@ import http.client
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bodykit.errors import UserError
-from depthhmr_cli.running import DEMO_IMAGE, RunningService, running_service
+from depthhmr_cli.running import DEMO_IMAGE, running_service
 from depthhmr_cli.serve import add_model_arguments
 
 if TYPE_CHECKING:
+    from depthhmr_cli.local_triton import LocalTriton
     from service.settings import Settings
 
 HELP = "measure latency, processor time and memory of the service"
-BLOCK = 10  # images before loop and service change places
-WARM_UP = 10
+BLOCK = 10  # images before another contestant has its turn
+LEAST = 4  # images per client in a block: with fewer, starting the clients would be what is measured
 HEADERS = {"Content-Type": "image/jpeg"}
 TICK_S = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--photo", type=Path, default=DEMO_IMAGE, help="JPEG to send (default: the demo image)")
-    parser.add_argument("--requests", type=int, default=1000, help="requests in all (default: 1000)")
+    parser.add_argument("--requests", type=int, default=300, help="images for each row of the table (default: 300)")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8], help="simultaneous clients (default: 1 8)")
+    parser.add_argument("--triton", action="store_true", help="take the bundled Triton server into the comparison")
     add_model_arguments(parser)
 
 
@@ -51,98 +58,176 @@ def run(args: argparse.Namespace) -> int:
         photo = args.photo.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read the photo {args.photo}: {error.strerror}") from error
-    settings = load_settings({name: getattr(args, name) for name in ("engine", "triton_url", "model_dir", "body", "threads")})
-    loop = plain_loop(settings, photo)
-    with running_service(*flags_of(settings)) as started:
-        service = Service(started)
-        print(f"photo {args.photo.name}, {len(photo) / 1000:.0f} kB; model {settings.model_dir}")
-        print(f"start to ready       {started.start_s:8.2f} s")
-        measure(loop, service, photo, args.requests, args.clients)
+    settings = load_settings(
+        {name: getattr(args, name) for name in ("engine", "triton_url", "model_dir", "body", "threads")}
+    )
+    print(f"photo {args.photo.name}, {len(photo) / 1000:.0f} kB; model {settings.model_dir}")
+    with ExitStack() as stack:
+        contestants = [Contestant("plain loop", repeated(plain_loop(settings, photo)), time.process_time)]
+        services = {"REST": stack.enter_context(service_of(settings))}
+        if args.triton:
+            server = stack.enter_context(triton_of(settings))
+            through = settings.model_copy(update={"engine": "triton", "triton_url": server.url})
+            services = {"embedded": services["REST"], "triton": stack.enter_context(service_of(through, server))}
+            contestants += stack.enter_context(bare_engines(settings, through, photo, server))
+        for name, service in services.items():
+            print(f"{name}: start to ready {service.start_s:.2f} s")
+            contestants += [service.contestant(name, photo, clients) for clients in args.clients]
+        measure(contestants, services, args.requests)
     return 0
 
 
 def flags_of(settings: "Settings") -> list[str]:
     """The flags that make `depthhmr serve` run what these settings say."""
     flags = ["--engine", settings.engine, "--model-dir", str(settings.model_dir), "--threads", str(settings.threads)]
+    flags += ["--triton-url", settings.triton_url]
     return [*flags, "--body", str(settings.body)] if settings.body else flags
 
 
-class Service:
-    """The process under test."""
-
-    def __init__(self, started: RunningService) -> None:
-        self.port, self.pid = started.port, started.pid
-
-    def cpu_s(self) -> float:
-        """Processor time so far, user and system."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * TICK_S
-
-    def rss_mb(self) -> float:
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+) kB", status)
-        assert found, status
-        return int(found[1]) / 1000
-
-
 @dataclass
-class Tally:
-    """What one way of doing the work has cost so far."""
+class Contestant:
+    """One way of doing the work. `block` does it about `BLOCK` times and returns the latencies in seconds."""
 
-    latencies_s: list[float]
-    cpu_s: float = 0.0
+    name: str
+    block: Callable[[], list[float]]
+    cpu_s: Callable[[], float]  # processor time that this way has used so far
+    latencies_s: list[float] = field(default_factory=list)
+    used_s: float = 0.0
     wall_s: float = 0.0
 
-    def row(self, name: str) -> str:
+    def run(self) -> int:
+        """One block; the number of images in it."""
+        cpu, begin = self.cpu_s(), time.perf_counter()
+        latencies = self.block()
+        self.wall_s += time.perf_counter() - begin
+        self.used_s += self.cpu_s() - cpu
+        self.latencies_s += latencies
+        return len(latencies)
+
+    def row(self) -> str:
         import numpy as np
 
         count = len(self.latencies_s)
         p50, p99 = 1e3 * np.percentile(self.latencies_s, (50, 99))
-        return f"{name:<20} {p50:8.1f} {p99:8.1f} {1e3 * self.cpu_s / count:10.1f} {count / self.wall_s:10.1f}"
+        cpu_ms, rate = 1e3 * self.used_s / count, count / self.wall_s
+        return f"{self.name:<24} {p50:8.1f} {p99:8.1f} {cpu_ms:10.1f} {rate:10.1f}"
 
 
-def measure(loop: Callable[[], bytes], service: Service, photo: bytes, requests: int, clients: list[int]) -> None:
-    """Run everything and print the table."""
-    base = Tally([])
-    rounds = {count: Tally([]) for count in clients}
-    for _ in range(WARM_UP):
-        loop()
-        send(service.port, photo, 1)
-    memory = {0: service.rss_mb()}
-    print(f"{'':<20} {'p50 ms':>8} {'p99 ms':>8} {'CPU ms':>10} {'images/s':>10}")
-    sent = 0
-    while sent < requests:
-        run_loop(loop, base)
-        for count, tally in rounds.items():
-            per_client = max(1, BLOCK // count)
-            run_clients(service, photo, count, per_client, tally)
-            sent += count * per_client
-            if sent >= 100:
-                memory.setdefault(100, service.rss_mb())
-    memory[sent] = service.rss_mb()
-    print(base.row("plain loop"))
-    for count, tally in rounds.items():
-        print(tally.row(f"REST, {count} client" + "s" * (count > 1)))
-    print("memory               " + ", ".join(f"{size:.0f} MB after {count}" for count, size in memory.items()))
+@dataclass(frozen=True)
+class Service:
+    """A service under test, and the processes that work for it."""
+
+    port: int
+    start_s: float
+    pids: tuple[int, ...]
+
+    def contestant(self, name: str, photo: bytes, clients: int) -> Contestant:
+        title = f"{name}, {clients} client" + "s" * (clients > 1)
+        return Contestant(title, lambda: self.block(photo, clients), self.cpu_s)
+
+    def block(self, photo: bytes, clients: int) -> list[float]:
+        each = max(LEAST, BLOCK // clients)
+        with ThreadPoolExecutor(clients) as pool:
+            return list(chain(*pool.map(lambda _: send(self.port, photo, each), range(clients))))
+
+    def cpu_s(self) -> float:
+        return cpu_of(*self.pids)
+
+    def rss_mb(self) -> float:
+        """Of the service itself, without the server behind it."""
+        found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{self.pids[0]}/status").read_text())
+        assert found
+        return int(found[1]) / 1000
 
 
-def run_loop(loop: Callable[[], bytes], tally: Tally) -> None:
-    begin, cpu = time.perf_counter(), time.process_time()
-    for _ in range(BLOCK):
-        start = time.perf_counter()
-        loop()
-        tally.latencies_s.append(time.perf_counter() - start)
-    tally.wall_s += time.perf_counter() - begin
-    tally.cpu_s += time.process_time() - cpu
+@contextmanager
+def service_of(settings: "Settings", server: "LocalTriton | None" = None) -> Iterator[Service]:
+    with running_service(*flags_of(settings)) as started:
+        behind = (server.pid, *server.stubs()) if server else ()
+        yield Service(started.port, started.start_s, (started.pid, *behind))
 
 
-def run_clients(service: Service, photo: bytes, clients: int, per_client: int, tally: Tally) -> None:
-    cpu, begin = service.cpu_s(), time.perf_counter()
-    with ThreadPoolExecutor(clients) as pool:
-        for latencies in pool.map(lambda _: send(service.port, photo, per_client), range(clients)):
-            tally.latencies_s += latencies
-    tally.wall_s += time.perf_counter() - begin
-    tally.cpu_s += service.cpu_s() - cpu
+@contextmanager
+def triton_of(settings: "Settings") -> Iterator["LocalTriton"]:
+    from depthhmr_cli.local_triton import LocalTriton
+
+    with LocalTriton(settings.model_dir) as server:
+        yield server.start()
+
+
+@contextmanager
+def bare_engines(
+    embedded: "Settings", triton: "Settings", photo: bytes, server: "LocalTriton"
+) -> Iterator[list[Contestant]]:
+    """The same tensors through the network in this process and through Triton, with no service around either."""
+    import asyncio
+
+    from bodykit.manifest import Manifest
+    from service.engines import open_engine
+    from service.engines.base import Call, Engine, Tensors, blank_inputs
+    from service.images import ImageLimits, decode
+
+    manifest = Manifest.read(embedded.model_dir)
+    tensors: Tensors = {
+        **blank_inputs(manifest),
+        "image": decode(photo, size=manifest.input_size, limits=ImageLimits()).square[None],
+    }
+    wanted = tuple(spec.name for spec in manifest.outputs if spec.name != "depth")
+    runner = asyncio.Runner()
+
+    def through(engine: Engine) -> Callable[[], object]:
+        return lambda: runner.run(engine.infer(tensors, Call.within(60, wanted)))
+
+    here, there = (open_engine(each, manifest, each.model_dir) for each in (embedded, triton))
+    pids = (os.getpid(), server.pid, *server.stubs())
+    try:
+        yield [
+            Contestant("engine in process", repeated(through(here)), time.process_time),
+            Contestant("engine through Triton", repeated(through(there)), lambda: cpu_of(*pids)),
+        ]
+    finally:
+        for engine in (here, there):
+            runner.run(engine.aclose())
+        runner.close()
+
+
+def measure(contestants: list[Contestant], services: dict[str, Service], requests: int) -> None:
+    """Let everyone take turns until `requests` images were done in each way, and print the table."""
+    for contestant in contestants:
+        contestant.block()
+    memory = {name: [f"{service.rss_mb():.0f} MB"] for name, service in services.items()}
+    for _ in range(ceil(requests / BLOCK)):
+        for contestant in contestants:
+            contestant.run()
+    print(f"{'':<24} {'p50 ms':>8} {'p99 ms':>8} {'CPU ms':>10} {'images/s':>10}")
+    for contestant in contestants:
+        print(contestant.row())
+    for name, service in services.items():
+        memory[name].append(f"{service.rss_mb():.0f} MB after {requests} images per row")
+        print(f"memory of {name}: {', '.join(memory[name])}")
+
+
+def repeated(work: Callable[[], object]) -> Callable[[], list[float]]:
+    """A block of one after another."""
+
+    def block() -> list[float]:
+        latencies = []
+        for _ in range(BLOCK):
+            start = time.perf_counter()
+            work()
+            latencies.append(time.perf_counter() - start)
+        return latencies
+
+    return block
+
+
+def cpu_of(*pids: int) -> float:
+    """Processor seconds of processes so far, user and system."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks * TICK_S
 
 
 def send(port: int, photo: bytes, count: int) -> list[float]:
