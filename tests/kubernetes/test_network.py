@@ -75,6 +75,16 @@ def test_a_pod_that_no_policy_names_is_shut(manifests) -> None:
     assert not any(may_connect(policies, newcomer, OUTSIDE, port) for port in PORTS)
 
 
+def test_triton_lets_in_no_other_pod_of_ours(manifests) -> None:
+    """Even one that some policy of its own lets out."""
+    sibling = Peer({"app.kubernetes.io/part-of": "depthhmr", "serving.kserve.io/inferenceservice": "depthhmr"}, HOME)
+    policies = manifests.of("NetworkPolicy")
+
+    for name, peer in people(manifests).items():
+        if name == "triton":
+            assert not any(passes(policies, "Ingress", peer, sibling, port) for port in PORTS)
+
+
 def test_evaluation_knows_that_without_policies_all_is_open() -> None:
     assert may_connect([], OUTSIDE, STRANGER, 8001)
 
