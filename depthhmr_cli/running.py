@@ -20,6 +20,7 @@ class RunningService:
     """A service that has said that it is ready."""
 
     port: int
+    grpc_port: int
     pid: int
     start_s: float  # from the start of the process until then
 
@@ -31,17 +32,18 @@ class RunningService:
 @contextmanager
 def running_service(*arguments: str) -> Iterator[RunningService]:
     """`depthhmr serve ARGUMENTS` on a free port of this machine, ready; stopped when the block is left."""
-    command = [sys.executable, "-m", "depthhmr_cli", "serve", "--host", "127.0.0.1", "--port", "0", *arguments]
+    command = [sys.executable, "-m", "depthhmr_cli", "serve", "--host", "127.0.0.1", "--port", "0", "--grpc-port", "0"]
+    command += arguments
     begin = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout
         first_line = process.stdout.readline()
         start = time.perf_counter() - begin
-        found = re.search(r"ready at http://127\.0\.0\.1:(\d+)", first_line)
+        found = re.search(r"ready at http://127\.0\.0\.1:(\d+), gRPC 127\.0\.0\.1:(\d+)", first_line)
         if not found:
             raise UserError("the service did not start; its own message stands above")
-        yield RunningService(int(found[1]), process.pid, start)
+        yield RunningService(int(found[1]), int(found[2]), process.pid, start)
     finally:
         process.terminate()
         try:

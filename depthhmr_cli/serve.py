@@ -8,12 +8,13 @@ example:
 import argparse
 from pathlib import Path
 
-HELP = "run the service: REST and the web page on one port"
+HELP = "run the service: REST and the web page on one port, gRPC on another"
 
 # Flags that are settings of the same name; the environment (DEPTHHMR_PORT, ...) gives what a flag does not.
 SETTINGS = (
     "host",
     "port",
+    "grpc_port",
     "engine",
     "triton_url",
     "model_dir",
@@ -28,6 +29,7 @@ SETTINGS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1, this machine only)")
     parser.add_argument("--port", type=int, help="port to listen on (default: 8000; 0 takes any free one)")
+    parser.add_argument("--grpc-port", type=int, help="port for gRPC (default: 50051; 0 takes any free one)")
     add_model_arguments(parser)
     parser.add_argument("--max-concurrency", type=int, help="images in work or waiting before 503 (default: 32)")
     parser.add_argument(

@@ -10,11 +10,14 @@
     │   ├── BodyTooLarge             too many bytes
     │   ├── NotAcceptable            no such output format
     │   ├── SlowClient               the body did not arrive in time
+    │   ├── Unauthenticated          no key, or one that nobody gave out
     │   ├── NotFound
     │   └── MethodNotAllowed
     ├── Unavailable                  the caller may try again
     │   ├── Starting
     │   ├── Overloaded
+    │   ├── TooManyStreams
+    │   ├── Draining                 the service is going down
     │   ├── EngineUnavailable
     │   └── EngineMismatch           the engine runs another network than the one this service was set up for
     ├── DeadlineExceeded
@@ -96,6 +99,10 @@ class SlowClient(RequestError):
     code, title, http, grpc = "request-timeout", "Request timeout", 408, "DEADLINE_EXCEEDED"
 
 
+class Unauthenticated(RequestError):
+    code, title, http, grpc = "unauthenticated", "No valid API key", 401, "UNAUTHENTICATED"
+
+
 class NotFound(RequestError):
     code, title, http, grpc = "not-found", "Not found", 404, "NOT_FOUND"
 
@@ -119,7 +126,15 @@ class Starting(Unavailable):
 
 
 class Overloaded(Unavailable):
-    code, title = "overloaded", "Service is overloaded"
+    code, title, grpc = "overloaded", "Service is overloaded", "RESOURCE_EXHAUSTED"
+
+
+class TooManyStreams(Overloaded):
+    code, title, grpc = "too-many-streams", "Too many streams", "RESOURCE_EXHAUSTED"
+
+
+class Draining(Unavailable):
+    code, title = "draining", "Service is going down"
 
 
 class EngineUnavailable(Unavailable):

@@ -58,6 +58,7 @@ class MeshRecovery:
         self.warm = False
         self._max_people, self._max_concurrency, self._timeout_s = max_people, max_concurrency, timeout_s
         self._in_work = 0
+        self._stream_places = asyncio.Semaphore(max_concurrency)
         self._engine_slots = asyncio.Semaphore(engine.concurrency)
         self._workers = ThreadPoolExecutor(workers, thread_name_prefix="image")
 
@@ -93,6 +94,16 @@ class MeshRecovery:
 
         with self._admitted(places):
             return await _all_or_none([one(content) for content in contents])
+
+    async def recover_frame(self, content: bytes, options: Options, finish: Callable[[Recovery], Result]) -> Result:
+        """`recover` for a frame of a stream: waits for a place instead of being refused. Streams share places of their
+        own, first come first served, so that they and single images cannot shut each other out.
+        """
+        async with self._stream_places:
+            with self.metrics.image():
+                if not self.warm:
+                    raise Starting("the service has not finished starting; ask again in a moment")
+                return await self._in_time(content, options, finish)
 
     def check_room(self, images: int = 1) -> None:
         """Raise Starting or Overloaded when so many images would be refused now."""

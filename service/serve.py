@@ -1,14 +1,16 @@
-"""Composition root: settings -> engine -> core -> REST, in one process; and the way down again."""
+"""Composition root: settings -> engine -> core -> REST and gRPC, in one process; and the way down again."""
 
 import asyncio
 import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import uvicorn
 
@@ -19,9 +21,13 @@ from service import __version__
 from service.cpus import usable_cpus
 from service.engines import open_engine
 from service.images import ImageLimits
+from service.keys import ApiKeys, open_keys
 from service.recovery import MeshRecovery
 from service.rest.app import create_app
+from service.rpc.server import RpcOptions, RpcServer
+from service.rpc.servicer import RpcLimits
 from service.settings import Settings
+from service.tls import Tls, open_tls
 
 log = logging.getLogger("service")
 WARM_UP_RETRY_S = 1.0
@@ -53,11 +59,14 @@ def serve(settings: Settings) -> int:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    tls = open_tls(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+    keys = open_keys(settings.api_keys_file)
     with listen(settings.host, settings.port) as listener:
         core = open_core(settings)
-        server = _Server(_uvicorn_config(core, settings))
+        server = _Server(_uvicorn_config(core, settings, keys, tls))
+        rpc = _rpc_server(core, settings, keys, tls)
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-            runner.run(_run(server, core, listener, begin))
+            runner.run(_run(server, rpc, core, listener, settings, begin))
     return 0
 
 
@@ -75,6 +84,14 @@ def listen(host: str, port: int) -> socket.socket:
 class _Server(uvicorn.Server):
     """Uvicorn that ends by returning. The original raises the signal again, which would skip what comes after it."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.leaving = asyncio.Event()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self.leaving.set()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
@@ -83,13 +100,32 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _uvicorn_config(core: MeshRecovery, settings: Settings) -> uvicorn.Config:
+def _rpc_server(core: MeshRecovery, settings: Settings, keys: ApiKeys | None, tls: Tls | None) -> RpcServer:
+    limits = RpcLimits(
+        max_image_bytes=settings.max_body_bytes,
+        max_people=settings.max_people,
+        max_streams=settings.max_streams,
+        max_in_flight=settings.max_in_flight,
+        stream_idle_s=settings.stream_idle_s,
+        stream_timeout_s=settings.stream_timeout_s,
+    )
+    options = RpcOptions(
+        reflection=settings.grpc_reflection,
+        keepalive_s=settings.grpc_keepalive_s,
+        max_connection_age_s=settings.grpc_max_connection_age_s,
+    )
+    address = f"{_shown(settings.host)}:{settings.grpc_port}"
+    return RpcServer(core, address, limits, options=options, keys=keys, tls=tls)
+
+
+def _uvicorn_config(core: MeshRecovery, settings: Settings, keys: ApiKeys | None, tls: Tls | None) -> uvicorn.Config:
     app = create_app(
         core,
         max_body_bytes=settings.max_body_bytes,
         body_timeout_s=settings.request_timeout_s,
         max_batch_images=settings.max_batch_images,
         max_batch_bytes=settings.max_batch_bytes,
+        keys=keys,
     )
     return uvicorn.Config(
         app,
@@ -99,20 +135,40 @@ def _uvicorn_config(core: MeshRecovery, settings: Settings) -> uvicorn.Config:
         lifespan="off",
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=tls.key if tls else None,
+        ssl_ca_certs=str(tls.client_ca) if tls and tls.client_ca else None,
+        ssl_cert_reqs=ssl.CERT_REQUIRED if tls and tls.client_ca else ssl.CERT_NONE,
     )
 
 
-async def _run(server: uvicorn.Server, core: MeshRecovery, listener: socket.socket, begin: float) -> None:
-    warming = asyncio.create_task(_warm_up(core, listener, begin))
+async def _run(
+    server: _Server, rpc: RpcServer, core: MeshRecovery, listener: socket.socket, settings: Settings, begin: float
+) -> None:
+    warming: asyncio.Task[None] | None = None
     try:
+        await rpc.start()
+        stopping = asyncio.create_task(_stop_together(server, rpc, settings.shutdown_timeout_s))
+        scheme = "https" if server.config.is_ssl else "http"
+        where = f"{scheme}://{_address(listener)}, gRPC {_shown(settings.host)}:{rpc.port}"
+        warming = asyncio.create_task(_warm_up(core, where, begin))
         await server.serve(sockets=[listener])
+        server.leaving.set()
+        await stopping
     finally:
-        warming.cancel()
+        if warming is not None:
+            warming.cancel()
         await core.aclose()
     print("depthhmr stopped", flush=True)
 
 
-async def _warm_up(core: MeshRecovery, listener: socket.socket, begin: float) -> None:
+async def _stop_together(server: _Server, rpc: RpcServer, grace_s: float) -> None:
+    """The signal that ends the one protocol ends the other, at the same moment."""
+    await server.leaving.wait()
+    await rpc.stop(grace_s)
+
+
+async def _warm_up(core: MeshRecovery, where: str, begin: float) -> None:
     """Ask the network until it answers (another process may still be starting), then say so in one line."""
     while not core.warm:
         try:
@@ -120,10 +176,18 @@ async def _warm_up(core: MeshRecovery, listener: socket.socket, begin: float) ->
         except Exception as error:  # whatever it is, the service stays up, says "not ready" and tries again
             log.warning("the engine %s does not answer yet: %s", core.engine.name, error)
             await asyncio.sleep(WARM_UP_RETRY_S)
-    host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
     print(
-        f"depthhmr {__version__} is ready at http://{shown}:{port} after {time.perf_counter() - begin:.1f} s "
+        f"depthhmr {__version__} is ready at {where} after {time.perf_counter() - begin:.1f} s "
         f"(engine {core.engine.name}, model {core.manifest.name} {core.manifest.version})",
         flush=True,
     )
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"{_shown(host)}:{port}"
+
+
+def _shown(host: str) -> str:
+    """An address as it stands in front of a port."""
+    return f"[{host}]" if ":" in host else host

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from bodykit.errors import UserError
@@ -36,6 +36,14 @@ class Settings(BaseSettings):
     body: Path | None = Field(None, description="body file; none takes the free body")
     threads: int = Field(0, ge=0, le=256, description="threads of the embedded network; 0 follows the CPU quota")
     workers: int = Field(0, ge=0, le=256, description="threads that decode and write; 0 follows the CPU quota")
+    grpc_port: int = Field(50051, ge=0, le=65535, description="gRPC, on the same host; 0 takes any free port")
+    grpc_reflection: bool = Field(True, description="tell gRPC clients what can be called")
+    tls_certificate: Path | None = Field(None, description="PEM file; with it REST and gRPC speak TLS only")
+    tls_key: Path | None = Field(None, description="PEM file of the certificate's private key")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM file; with it clients must show a certificate that it signed"
+    )
+    api_keys_file: Path | None = Field(None, description="lines of NAME SHA256; with it every client must show a key")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
 
     triton_url: str = Field("127.0.0.1:8001", description="host:port of Triton's gRPC")
@@ -54,7 +62,23 @@ class Settings(BaseSettings):
     max_people: int = Field(64, ge=1, le=1024)
     max_concurrency: int = Field(32, ge=1, description="images in work or waiting; more are refused with 503")
     request_timeout_s: float = Field(30.0, gt=0)
+    max_streams: int = Field(1000, ge=1, description="gRPC streams open at once; more are refused")
+    max_in_flight: int = Field(8, ge=1, le=64, description="frames of one stream in work at once")
+    stream_idle_s: float = Field(30.0, gt=0, description="how long a stream may be silent")
+    stream_timeout_s: float = Field(3600.0, gt=0, description="how long a stream may last")
+    grpc_keepalive_s: float = Field(
+        60.0, ge=1, description="silence after which a connection is asked whether it lives"
+    )
+    grpc_max_connection_age_s: float = Field(0.0, ge=0, description="after that clients connect anew; 0 means never")
     shutdown_timeout_s: int = Field(10, ge=1, description="time that running requests get after SIGTERM")
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> "Settings":
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key go together")
+        if self.tls_client_ca is not None and self.tls_certificate is None:
+            raise ValueError("tls_client_ca needs tls_certificate and tls_key")
+        return self
 
     @field_validator("triton_url")
     @classmethod

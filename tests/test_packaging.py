@@ -22,7 +22,8 @@ GATEWAY = ["bodykit", "service", "depthhmr/synth", "depthhmr/metrics.py", "depth
 NEVER_IN_THE_GATEWAY = {"torch", "torchvision", "smplx", "onnx", "trimesh", "matplotlib"}
 # Imported late, when that engine is chosen: the client by the extra `triton`; the other exists in Triton's own process.
 ONLY_WITH_TRITON = {"tritonclient", "triton_python_backend_utils"}
-COME_ALONG = {"starlette": "fastapi", "anyio": "fastapi"}  # imported by us, required by what we require
+# Imported by us, required by what we require. The folder `google` is shared by several distributions.
+COME_ALONG = {"starlette": "fastapi", "anyio": "fastapi", "google": "protobuf"}
 
 
 @pytest.fixture(scope="module")

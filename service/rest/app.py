@@ -3,10 +3,12 @@
 from fastapi import FastAPI
 
 from service import __version__
+from service.keys import ApiKeys
 from service.recovery import MeshRecovery
 from service.rest.batch import BATCH_PATH, batch_router
 from service.rest.bodylimit import BodyLimit
 from service.rest.info import health_router, info_router
+from service.rest.keycheck import KeyCheck
 from service.rest.page import page_router
 from service.rest.problems import HANDLERS
 from service.rest.reconstruct import reconstruct_router
@@ -20,6 +22,7 @@ def create_app(
     body_timeout_s: float = 30.0,
     max_batch_images: int = 32,
     max_batch_bytes: int = 128 * 2**20,
+    keys: ApiKeys | None = None,
 ) -> FastAPI:
     """The REST service over `core`. Whoever calls this opens and closes the core."""
     app = FastAPI(
@@ -38,5 +41,7 @@ def create_app(
     app.include_router(page_router())
     # The last one added is the outermost: an oversized body is refused under its request id.
     app.add_middleware(BodyLimit, limit=max_body_bytes, of_path={BATCH_PATH: max_batch_bytes})
+    if keys is not None:
+        app.add_middleware(KeyCheck, keys=keys)
     app.add_middleware(RequestId)
     return app

@@ -1,14 +1,11 @@
 """Gives every request an id: the client's own when it is sane, else a new one. The reply carries it."""
 
-import re
-import uuid
-
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.requestids import sane_id
+
 HEADER = "X-Request-ID"
-# Ids go into logs and headers: no spaces, no line breaks, not endless.
-SANE = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 
 
 class RequestId:
@@ -35,6 +32,5 @@ def request_id_of(scope: Scope) -> str:
     """The id of this request, made up at the first call."""
     state = scope.setdefault("state", {})
     if "request_id" not in state:
-        given = Headers(scope=scope).get(HEADER, "")
-        state["request_id"] = given if SANE.fullmatch(given) else uuid.uuid4().hex
+        state["request_id"] = sane_id(Headers(scope=scope).get(HEADER, ""))
     return str(state["request_id"])

@@ -151,6 +151,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {"application/problem+json": {"schema": Problem.model_json_schema()}}}
     for status, text in {
         400: "broken message",
+        401: "no valid API key, where keys are asked for",
         406: "no such output format",
         408: "the body came too slowly",
         413: "too many bytes or pixels",

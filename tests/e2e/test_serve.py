@@ -32,7 +32,7 @@ def process(*arguments: str) -> Iterator[subprocess.Popen]:
 @contextmanager
 def service(model_dir, *arguments: str) -> Iterator[tuple[subprocess.Popen, int]]:
     """A ready service and its port."""
-    with process("--model-dir", str(model_dir), "--port", "0", *arguments) as started:
+    with process("--model-dir", str(model_dir), "--port", "0", "--grpc-port", "0", *arguments) as started:
         line = started.stdout.readline()
         found = re.search(r"ready at http://127\.0\.0\.1:(\d+)", line)
         assert found, line + started.stderr.read()

@@ -112,8 +112,8 @@ async def test_a_server_killed_under_two_hundred_clients(own_triton, tiny_folder
 async def test_a_service_that_starts_before_its_server_waits_for_it(tiny_folder, people_jpeg):
     with LocalTriton(tiny_folder) as server:
         (port,) = free_ports(0)
-        command = [sys.executable, "-m", "depthhmr_cli", "serve", "--port", str(port), "--engine", "triton"]
-        command += ["--triton-url", server.url, "--model-dir", str(tiny_folder)]
+        command = [sys.executable, "-m", "depthhmr_cli", "serve", "--port", str(port), "--grpc-port", "0"]
+        command += ["--engine", "triton", "--triton-url", server.url, "--model-dir", str(tiny_folder)]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:
             async with clients(f"http://127.0.0.1:{port}") as client:

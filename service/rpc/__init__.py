@@ -1,0 +1,1 @@
+"""The gRPC edge: parse, ask the core, format."""

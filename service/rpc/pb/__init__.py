@@ -1,0 +1,1 @@
+"""Generated from proto/ by scripts/proto. Never edited, and imported by service.rpc and service.client alone."""

@@ -1,0 +1,173 @@
+"""The gRPC server: the calls, the standard health and reflection services, and how it goes down."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from bodykit.errors import UserError
+from service.errors import Unauthenticated
+from service.keys import HEADER, ApiKeys
+from service.recovery import MeshRecovery
+from service.rpc.pb import reconstruction_pb2 as pb
+from service.rpc.pb.reconstruction_pb2_grpc import add_ReconstructionServiceServicer_to_server
+from service.rpc.servicer import ReconstructionServicer, RpcLimits
+from service.rpc.statuses import status_of
+from service.tls import Tls
+
+SERVICE = pb.DESCRIPTOR.services_by_name["ReconstructionService"].full_name
+HEALTH_EVERY_S = 0.25  # how soon a change of the engine shows in the health service
+MESSAGE_OVERHEAD = 64 * 1024  # what a request may have besides its image
+MAX_REPLY_BYTES = 64 * 2**20  # 64 people with vertices and GLB are 20 MB
+MAX_METADATA_BYTES = 16 * 1024
+
+
+@dataclass(frozen=True)
+class RpcOptions:
+    """How the server treats connections."""
+
+    reflection: bool = True
+    keepalive_s: float = 60.0
+    max_connection_age_s: float = 0.0  # 0: never
+
+
+class RpcServer:
+    """A gRPC server on one address. `start`, then `drain` and `stop`, in the same event loop."""
+
+    def __init__(
+        self,
+        core: MeshRecovery,
+        address: str,
+        limits: RpcLimits,
+        *,
+        options: RpcOptions | None = None,
+        keys: ApiKeys | None = None,
+        tls: Tls | None = None,
+    ) -> None:
+        self._core, self._address, self._limits = core, address, limits
+        self._options, self._keys, self._tls = options or RpcOptions(), keys, tls
+        self.port = 0  # known after `start`
+
+    async def start(self) -> None:
+        """Listen. Raises UserError when the port cannot be had."""
+        self._servicer = ReconstructionServicer(self._core, self._limits)
+        self._health = health.aio.HealthServicer()
+        interceptors = [_KeyCheck(self._keys)] if self._keys else []
+        self._server = grpc.aio.server(
+            interceptors=interceptors, options=_channel_arguments(self._limits, self._options)
+        )
+        add_ReconstructionServiceServicer_to_server(self._servicer, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if self._options.reflection:
+            names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+        try:
+            if self._tls is None:
+                self.port = self._server.add_insecure_port(self._address)
+            else:
+                self.port = self._server.add_secure_port(self._address, _credentials(self._tls))
+        except RuntimeError as error:
+            raise UserError(
+                f"cannot listen on {self._address} for gRPC; choose another port with --grpc-port"
+            ) from error
+        await self._tell_health()
+        await self._server.start()
+        self._watching = asyncio.create_task(self._watch_health())
+
+    async def drain(self) -> None:
+        """Say that this service is going down, and let streams end after what they have in work."""
+        self._watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._watching
+        await self._health.enter_graceful_shutdown()
+        self._servicer.draining.set()
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no more calls and wait for those under way, `grace_s` seconds at the most."""
+        await self.drain()
+        await self._server.stop(grace_s)
+
+    async def _watch_health(self) -> None:
+        while True:
+            await asyncio.sleep(HEALTH_EVERY_S)
+            await self._tell_health()
+
+    async def _tell_health(self) -> None:
+        status = health_pb2.HealthCheckResponse
+        for name in ("", SERVICE):
+            await self._health.set(name, status.SERVING if self._core.ready else status.NOT_SERVING)
+
+
+class _KeyCheck(grpc.aio.ServerInterceptor):
+    """Refuses calls without a valid key before their message is read. Health checks need none."""
+
+    def __init__(self, keys: ApiKeys) -> None:
+        self._keys = keys
+
+    async def intercept_service(
+        self, continuation: Callable[[Any], Awaitable[Any]], details: grpc.HandlerCallDetails
+    ) -> Any:
+        if details.method.startswith(f"/{health.SERVICE_NAME}/"):
+            return await continuation(details)
+        given = dict(details.invocation_metadata or ())
+        try:
+            self._keys.check(given.get(HEADER))
+        except Unauthenticated as error:
+            return _refusing(await continuation(details), error)
+        return await continuation(details)
+
+
+def _refusing(handler: Any, error: Unauthenticated) -> Any:
+    """A handler of the same kind that ends every call with `error`."""
+    if handler is None:
+        return None
+
+    async def refuse(_: Any, context: Any) -> None:
+        await context.abort_with_status(status_of(error))
+
+    async def refuse_stream(_: Any, context: Any) -> Any:
+        await context.abort_with_status(status_of(error))
+        yield  # never reached; makes this a generator, as a streaming handler must be
+
+    codecs = {
+        "request_deserializer": handler.request_deserializer,
+        "response_serializer": handler.response_serializer,
+    }
+    if handler.response_streaming:
+        make = (
+            grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
+        )
+        return make(refuse_stream, **codecs)
+    make = grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
+    return make(refuse, **codecs)
+
+
+def _credentials(tls: Tls) -> grpc.ServerCredentials:
+    client_ca = tls.client_ca.read_bytes() if tls.client_ca else None
+    pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
+    return grpc.ssl_server_credentials([pair], client_ca, require_client_auth=client_ca is not None)
+
+
+def _channel_arguments(limits: RpcLimits, options: RpcOptions) -> list[tuple[str, int]]:
+    arguments = [
+        ("grpc.max_receive_message_length", limits.max_image_bytes + MESSAGE_OVERHEAD),
+        ("grpc.max_send_message_length", MAX_REPLY_BYTES),
+        ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.keepalive_time_ms", int(1e3 * options.keepalive_s)),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        # A client may ask as often as every 10 s whether we live; one that floods is cut off.
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_ping_strikes", 2),
+        ("grpc.max_concurrent_streams", 1000),  # per connection; how many may be open in all is counted elsewhere
+        ("grpc.so_reuseport", 0),  # a second service on the same port must be an error, not a lottery
+    ]
+    if options.max_connection_age_s:
+        arguments.append(("grpc.max_connection_age_ms", int(1e3 * options.max_connection_age_s)))
+        arguments.append(("grpc.max_connection_age_grace_ms", int(1e3 * limits.stream_timeout_s)))
+    return arguments

@@ -1,0 +1,274 @@
+"""The calls of the gRPC service: parse, ask the core, format."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import Any, TypeAlias, TypeVar
+
+import grpc
+
+from service.errors import (
+    DeadlineExceeded,
+    Draining,
+    InternalError,
+    InvalidParameter,
+    MalformedRequest,
+    ServiceError,
+    TooManyStreams,
+)
+from service.formats import Job, write_glb
+from service.options import Options
+from service.recovery import MeshRecovery
+from service.requestids import sane_id
+from service.results import Recovery
+from service.rpc.messages import error_to, info_to, little_endian, options_from, reconstruction_to
+from service.rpc.pb import reconstruction_pb2 as pb
+from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceServicer
+from service.rpc.statuses import status_of
+from service.stream import End, FrameStream, Outcome, StreamLimits
+
+log = logging.getLogger("service.rpc")
+Context: TypeAlias = grpc.aio.ServicerContext
+Reply = TypeVar("Reply")
+
+DEFAULT_IN_FLIGHT = 4  # enough to decode, infer and write different frames at once
+END_REASONS = {
+    End.COMPLETED: pb.END_REASON_COMPLETED,
+    End.IDLE: pb.END_REASON_IDLE,
+    End.TOO_LONG: pb.END_REASON_TOO_LONG,
+    End.DRAINING: pb.END_REASON_DRAINING,
+}
+
+
+@dataclass(frozen=True)
+class RpcLimits:
+    """What one client may ask of a stream, and all of them together."""
+
+    max_image_bytes: int
+    max_people: int
+    max_streams: int = 1000
+    max_in_flight: int = 8
+    stream_idle_s: float = 30.0
+    stream_timeout_s: float = 3600.0
+
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    frame_id: int
+    image: bytes
+    options: Options | ServiceError  # the error is this frame's answer
+    time_s: float
+
+
+def answering(call: Callable[..., Awaitable[Reply]]) -> Callable[..., Awaitable[Reply]]:
+    """Turns what a unary call raises into its status. Cancellation is passed on: swallowed, it would leak the call."""
+
+    @wraps(call)
+    async def wrapped(self: "ReconstructionServicer", request: Any, context: Context) -> Reply:
+        try:
+            return await call(self, request, context)
+        except Exception as error:
+            await _abort(context, error)
+            raise  # not reached: abort raises
+
+    return wrapped
+
+
+class ReconstructionServicer(ReconstructionServiceServicer):
+    """See proto/depthhmr/v1/reconstruction.proto."""
+
+    def __init__(self, core: MeshRecovery, limits: RpcLimits) -> None:
+        self._core, self._limits = core, limits
+        self._info = info_to(core.manifest, core.body)
+        self._streams = 0
+        self.draining = asyncio.Event()
+
+    @answering
+    async def GetInfo(self, request: pb.GetInfoRequest, context: Context) -> pb.GetInfoResponse:
+        body = self._core.body
+        return pb.GetInfoResponse(
+            info=self._info,
+            faces=little_endian(body.faces, "<i4") if request.include_faces else b"",
+            vertex_count=len(body.template),
+            limits=self._limits_message(),
+        )
+
+    @answering
+    async def Reconstruct(self, request: pb.ReconstructRequest, context: Context) -> pb.ReconstructResponse:
+        request_id = sane_id(request.request_id or _metadata(context, "x-request-id"))
+        await context.send_initial_metadata((("x-request-id", request_id),))
+        options = options_from(request.options)
+        outputs = frozenset(request.options.outputs)
+
+        def finish(recovery: Recovery) -> pb.ReconstructResponse:
+            message = self._message(recovery, outputs, request_id)
+            return pb.ReconstructResponse(request_id=request_id, info=self._info, reconstruction=message)
+
+        return await self._core.recover(request.image, _in_time(options, context), finish)
+
+    async def ReconstructStream(
+        self, request_iterator: AsyncIterator[pb.ReconstructStreamRequest], context: Context
+    ) -> AsyncIterator[pb.ReconstructStreamResponse]:
+        try:
+            with self._one_more_stream():
+                async for response in self._stream(request_iterator, context):
+                    yield response
+        except Exception as error:
+            await _abort(context, error)
+
+    async def _stream(
+        self, requests: AsyncIterator[pb.ReconstructStreamRequest], context: Context
+    ) -> AsyncIterator[pb.ReconstructStreamResponse]:
+        config = await self._config(requests)
+        max_in_flight = self._max_in_flight(config)
+        options_from(config.options)  # a config that is wrong is refused before the first frame
+        request_id = sane_id(_metadata(context, "x-request-id"))
+        outputs = frozenset(config.options.outputs)
+        yield pb.ReconstructStreamResponse(
+            ready=pb.StreamReady(info=self._info, limits=self._limits_message(), max_in_flight=max_in_flight)
+        )
+
+        async def work(frame: _Frame) -> pb.Reconstruction:
+            if isinstance(frame.options, ServiceError):
+                raise frame.options
+            options = _in_time(frame.options, context)
+            return await self._core.recover_frame(
+                frame.image, options, lambda recovery: self._message(recovery, outputs, request_id)
+            )
+
+        limits = StreamLimits(
+            max_in_flight=max_in_flight,
+            drop_oldest=config.overload_policy == pb.OVERLOAD_POLICY_DROP_OLDEST,
+            idle_s=self._limits.stream_idle_s,
+            total_s=self._limits.stream_timeout_s,
+        )
+        stream = FrameStream(_frames(requests, config), work, limits, draining=self.draining)
+        async for outcome in stream.outcomes():
+            yield _answer(outcome)
+        tally = stream.tally
+        yield pb.ReconstructStreamResponse(
+            summary=pb.StreamSummary(
+                frames=tally.frames,
+                results=tally.results,
+                errors=tally.errors,
+                dropped=tally.dropped,
+                end_reason=END_REASONS[stream.end],
+            )
+        )
+        if stream.end is End.DRAINING:
+            raise Draining("the service is going down; connect again")
+        if stream.end is not End.COMPLETED:
+            raise DeadlineExceeded(f"the stream ends: {stream.end.value}")
+
+    async def _config(self, requests: AsyncIterator[pb.ReconstructStreamRequest]) -> pb.StreamConfig:
+        try:
+            async with asyncio.timeout(self._limits.stream_idle_s):
+                first = await anext(requests)
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"no config came within {self._limits.stream_idle_s:g} s") from error
+        except StopAsyncIteration as error:
+            raise MalformedRequest("expected a config as the first message, got none") from error
+        if first.WhichOneof("message") != "config":
+            got = first.WhichOneof("message") or "an empty message"
+            raise MalformedRequest(f"expected a config as the first message, got {got}")
+        config = first.config
+        if config.overload_policy not in pb.OverloadPolicy.values():
+            raise InvalidParameter.named("overload_policy", f"there is no policy {config.overload_policy}")
+        return config
+
+    def _max_in_flight(self, config: pb.StreamConfig) -> int:
+        most = self._limits.max_in_flight
+        if config.max_in_flight > most:
+            raise InvalidParameter.named("max_in_flight", f"must be at most {most}, got {config.max_in_flight}")
+        return config.max_in_flight or min(DEFAULT_IN_FLIGHT, most)
+
+    def _message(self, recovery: Recovery, outputs: frozenset[int], request_id: str) -> pb.Reconstruction:
+        glb = b""
+        if pb.OUTPUT_GLB in outputs:
+            glb = write_glb(Job(recovery, self._core.manifest, self._core.body, self._core.limits, request_id))
+        return reconstruction_to(recovery, outputs, glb=glb)
+
+    def _limits_message(self) -> pb.Limits:
+        limits = self._limits
+        message = pb.Limits(
+            max_image_bytes=limits.max_image_bytes, max_people=limits.max_people, max_in_flight=limits.max_in_flight
+        )
+        message.stream_idle_timeout.FromMilliseconds(int(1e3 * limits.stream_idle_s))
+        message.stream_timeout.FromMilliseconds(int(1e3 * limits.stream_timeout_s))
+        return message
+
+    @contextmanager
+    def _one_more_stream(self) -> Iterator[None]:
+        if self.draining.is_set():
+            raise Draining("the service is going down; connect again")
+        if self._streams >= self._limits.max_streams:
+            raise TooManyStreams(f"{self._streams} streams are open already; ask again later", retry_after_s=5)
+        self._streams += 1
+        try:
+            yield
+        finally:
+            self._streams -= 1
+
+
+async def _frames(
+    requests: AsyncIterator[pb.ReconstructStreamRequest], config: pb.StreamConfig
+) -> AsyncIterator[_Frame]:
+    async for request in requests:
+        kind = request.WhichOneof("message")
+        if kind != "frame":
+            raise MalformedRequest(f"expected a frame, got {'another config' if kind else 'an empty message'}")
+        frame = request.frame
+        timed = frame.HasField("capture_time")
+        yield _Frame(
+            frame_id=frame.frame_id,
+            image=frame.image,
+            options=_options_of(frame, config),
+            time_s=frame.capture_time.ToNanoseconds() / 1e9 if timed else time.monotonic(),
+        )
+
+
+def _options_of(frame: pb.Frame, config: pb.StreamConfig) -> Options | ServiceError:
+    try:
+        return options_from(config.options, frame.camera if frame.HasField("camera") else None)
+    except ServiceError as error:
+        return error
+
+
+def _answer(outcome: Outcome[pb.Reconstruction]) -> pb.ReconstructStreamResponse:
+    frame_id = outcome.frame_id
+    if outcome.error is not None:
+        error = pb.FrameError(frame_id=frame_id, error=error_to(outcome.error))
+        return pb.ReconstructStreamResponse(error=error)
+    if outcome.result is not None:
+        result = pb.FrameResult(frame_id=frame_id, reconstruction=outcome.result)
+        return pb.ReconstructStreamResponse(result=result)
+    return pb.ReconstructStreamResponse(dropped=pb.FrameDropped(frame_id=frame_id))
+
+
+def _in_time(options: Options, context: Context) -> Options:
+    """The same with the caller's deadline as its timeout."""
+    left = context.time_remaining()
+    return options if left is None else replace(options, timeout_s=max(left, 1e-3))
+
+
+def _metadata(context: Context, name: str) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == name and isinstance(value, str):
+            return value
+    return ""
+
+
+async def _abort(context: Context, error: Exception) -> None:
+    """End the call with the status of `error`; raises."""
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    if not isinstance(error, ServiceError):
+        log.error("a call failed", exc_info=error)
+        error = InternalError("something went wrong here; the log has it")
+    elif error.http >= 500 and error.grpc == "INTERNAL":
+        log.error("%s: %s", error.code, error.detail, exc_info=error)
+    await context.abort_with_status(status_of(error))

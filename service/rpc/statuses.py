@@ -1,0 +1,39 @@
+"""Errors as gRPC statuses with the details of google.rpc: which field, why, and when to ask again."""
+
+import grpc
+from google.protobuf.any_pb2 import Any
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from service.errors import ServiceError, Unavailable
+
+DOMAIN = "depthhmr"
+CODES: dict[str, grpc.StatusCode] = {code.name: code for code in grpc.StatusCode}
+# Details travel in trailers, which clients limit to 8 KiB in all.
+MAX_FIELDS = 10
+MAX_TEXT = 2000  # characters
+
+
+def status_of(error: ServiceError) -> grpc.Status:
+    """What a call ends with."""
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=error.code, domain=DOMAIN)]
+    if error.errors:
+        fields = [
+            error_details_pb2.BadRequest.FieldViolation(field=item.field, description=item.message[:300])
+            for item in error.errors[:MAX_FIELDS]
+        ]
+        details.append(error_details_pb2.BadRequest(field_violations=fields))
+    if isinstance(error, Unavailable):
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromSeconds(error.retry_after_s)
+        details.append(retry)
+    status = status_pb2.Status(code=code_pb2.Code.Value(error.grpc), message=error.detail[:MAX_TEXT])
+    status.details.extend(_packed(detail) for detail in details)
+    return rpc_status.to_status(status)
+
+
+def _packed(message: Message) -> Any:
+    packed = Any()
+    packed.Pack(message)
+    return packed

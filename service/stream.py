@@ -1,0 +1,216 @@
+"""The frames of one stream: taken as fast as they can be handled, answered in their order, each exactly once.
+
+Knows nothing of gRPC or of people: `work` is any coroutine that turns a frame into a result.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Generic, Protocol, TypeVar
+
+from service.errors import InvalidParameter, ServiceError
+
+# Answers that may wait for a client that does not read, when frames are dropped and not held back. Each takes some hundred
+# bytes, because a dropped frame's picture is let go at once.
+BACKLOG = 256
+
+
+class Numbered(Protocol):
+    @property
+    def frame_id(self) -> int: ...
+
+
+FrameT = TypeVar("FrameT", bound=Numbered)
+Result = TypeVar("Result")
+
+
+class End(Enum):
+    """Why no more frames are taken."""
+
+    COMPLETED = "the client has closed its side"
+    IDLE = "the client sent nothing for too long"
+    TOO_LONG = "the stream has lasted as long as a stream may"
+    DRAINING = "the service is going down"
+
+
+@dataclass(frozen=True)
+class StreamLimits:
+    max_in_flight: int
+    drop_oldest: bool  # else the sender is held back
+    idle_s: float  # without a frame while one could be taken
+    total_s: float
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Result]):
+    """What became of one frame: a result, an error, or neither when it was dropped."""
+
+    frame_id: int
+    result: Result | None = None
+    error: ServiceError | None = None
+
+
+@dataclass
+class Tally:
+    """Frames by what became of them."""
+
+    results: int = 0
+    errors: int = 0
+    dropped: int = 0
+
+    @property
+    def frames(self) -> int:
+        return self.results + self.errors + self.dropped
+
+
+class FrameStream(Generic[FrameT, Result]):
+    """Takes frames from `frames` and yields their outcomes in order.
+
+    A frame holds its place from when it is taken until its outcome has been consumed, so a consumer that stops stops the
+    producer, too, and memory is bounded whatever either does. Frame ids must increase; InvalidParameter otherwise.
+    """
+
+    def __init__(
+        self,
+        frames: AsyncIterator[FrameT],
+        work: Callable[[FrameT], Coroutine[Any, Any, Result]],
+        limits: StreamLimits,
+        *,
+        draining: asyncio.Event,
+    ) -> None:
+        self.tally, self.end = Tally(), End.COMPLETED
+        self._frames, self._work, self._limits, self._draining = frames, work, limits, draining
+        self._room = asyncio.Semaphore(BACKLOG if limits.drop_oldest else limits.max_in_flight)
+        self._order: asyncio.Queue[_Place[FrameT, Result] | Exception | None] = asyncio.Queue()
+        self._in_flight = 0
+        self._waiting: _Place[FrameT, Result] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def outcomes(self) -> AsyncIterator[Outcome[Result]]:
+        """Each frame's outcome. Raises what reading a frame raises; what is in work is then given up."""
+        reading = asyncio.create_task(self._read())
+        try:
+            while (place := await self._order.get()) is not None:
+                if isinstance(place, Exception):
+                    raise place
+                outcome = await place.outcome
+                self._count(outcome)
+                yield outcome
+                self._leave(place)
+        finally:
+            await _cancelled(reading, *self._tasks)
+
+    async def _read(self) -> None:
+        """Take frames until there are no more, then mark the end of the order."""
+        last = -1
+        begin = asyncio.get_running_loop().time()
+        draining = asyncio.ensure_future(self._draining.wait())
+        try:
+            while True:
+                await self._room.acquire()
+                frame = await self._next(begin, draining)
+                if frame is None:
+                    break
+                if frame.frame_id <= last:
+                    raise InvalidParameter.named(
+                        "frame_id", f"must increase from frame to frame, got {frame.frame_id} after {last}"
+                    )
+                last = frame.frame_id
+                self._take(frame)
+        except Exception as error:  # the reader's fault is the stream's
+            self._order.put_nowait(error)
+        else:
+            self._order.put_nowait(None)
+        finally:
+            draining.cancel()
+
+    async def _next(self, begin: float, draining: "asyncio.Future[Any]") -> FrameT | None:
+        """The next frame; None, and `end` set, when there is none."""
+        total_left = begin + self._limits.total_s - asyncio.get_running_loop().time()
+        reading = asyncio.ensure_future(anext(self._frames))
+        try:
+            await asyncio.wait(
+                (reading, draining),
+                timeout=max(0.0, min(self._limits.idle_s, total_left)),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if reading.done():
+                with suppress(StopAsyncIteration):
+                    return reading.result()
+                self.end = End.COMPLETED
+            elif draining.done():
+                self.end = End.DRAINING
+            else:
+                self.end = End.IDLE if self._limits.idle_s <= total_left else End.TOO_LONG
+            return None
+        finally:
+            await _cancelled(reading)
+
+    def _take(self, frame: FrameT) -> None:
+        place: _Place[FrameT, Result] = _Place(frame)
+        self._order.put_nowait(place)
+        if self._in_flight < self._limits.max_in_flight:
+            self._start(place)
+            return
+        if self._waiting is not None:
+            self._waiting.drop()
+        self._waiting = place
+
+    def _start(self, place: "_Place[FrameT, Result]") -> None:
+        self._in_flight += 1
+        place.started = True
+        task = asyncio.create_task(place.run(self._work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _leave(self, place: "_Place[FrameT, Result]") -> None:
+        """The place's outcome has been consumed."""
+        self._room.release()
+        if place.started:
+            self._in_flight -= 1
+            if self._waiting is not None:
+                waiting, self._waiting = self._waiting, None
+                self._start(waiting)
+
+    def _count(self, outcome: Outcome[Result]) -> None:
+        if outcome.error is not None:
+            self.tally.errors += 1
+        elif outcome.result is not None:
+            self.tally.results += 1
+        else:
+            self.tally.dropped += 1
+
+
+class _Place(Generic[FrameT, Result]):
+    """One frame's place in the order."""
+
+    def __init__(self, frame: FrameT) -> None:
+        self._frame: FrameT | None = frame
+        self._frame_id = frame.frame_id
+        self.started = False
+        self.outcome: asyncio.Future[Outcome[Result]] = asyncio.get_running_loop().create_future()
+
+    def drop(self) -> None:
+        self._frame = None
+        self.outcome.set_result(Outcome(self._frame_id))
+
+    async def run(self, work: Callable[[FrameT], Awaitable[Result]]) -> None:
+        assert self._frame is not None
+        frame, self._frame = self._frame, None  # the picture goes as soon as `work` lets it go
+        try:
+            result = await work(frame)
+        except ServiceError as error:
+            self.outcome.set_result(Outcome(self._frame_id, error=error))
+        except Exception as error:
+            self.outcome.set_exception(error)
+        else:
+            self.outcome.set_result(Outcome(self._frame_id, result=result))
+
+
+async def _cancelled(*futures: "asyncio.Future[Any]") -> None:
+    """Cancel what is not done, and wait until it is; what it ends with is nobody's business any more."""
+    for future in futures:
+        future.cancel()
+    await asyncio.gather(*futures, return_exceptions=True)

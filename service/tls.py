@@ -1,0 +1,35 @@
+"""Certificates for both protocols, read once at the start."""
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from bodykit.errors import UserError
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Paths of PEM files. With `client_ca` a client must show a certificate that it signed (mTLS)."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+    def check(self) -> "Tls":
+        """Raise UserError unless the files can be read and belong together."""
+        try:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.certificate, self.key, password="")
+            if self.client_ca is not None:
+                context.load_verify_locations(self.client_ca)
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            names = ", ".join(str(path) for path in (self.certificate, self.key, self.client_ca) if path)
+            raise UserError(
+                f"TLS cannot be set up from {names}: {getattr(error, 'strerror', None) or error}"
+            ) from error
+        return self
+
+
+def open_tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:
+    """None where TLS is not asked for. Raises UserError for files that do not work."""
+    return None if certificate is None or key is None else Tls(certificate, key, client_ca).check()
