@@ -26,6 +26,7 @@ COMMANDS = {
     "evaluate": "depthhmr_cli.evaluate",
     "export": "depthhmr_cli.export",
     "triton": "depthhmr_cli.triton",
+    "tensorrt": "depthhmr_cli.tensorrt",
 }
 
 # Import name of a package that the gateway does without -> the extra that brings it.
