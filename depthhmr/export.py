@@ -40,7 +40,7 @@ class ExportModel(nn.Module):
         self.register_buffer("std", STD.clone(), persistent=False)
 
     def forward(self, image: Tensor, intrinsics: Tensor) -> tuple[Tensor, ...]:
-        pixels = image.permute(0, 3, 1, 2).float()
+        pixels = image.float().permute(0, 3, 1, 2)  # the Cast first: TensorRT lets nothing else touch uint8
         people = self.network((pixels - self.mean) / self.std, intrinsics)
         scores = people.scores.sigmoid()
         return scores, people.rotations, people.betas, people.translation, people.boxes, people.depth

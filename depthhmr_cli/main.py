@@ -33,7 +33,9 @@ COMMANDS = {
 EXTRAS = {
     "torch": "train",
     "scipy": "train",
-    "onnx": "train",
+    "onnx": "tensorrt",
+    "polygraphy": "tensorrt",
+    "onnx_graphsurgeon": "tensorrt",
     "matplotlib": "train",
     "smplx": "smpl",
     "trimesh": "bake",

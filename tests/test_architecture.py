@@ -19,12 +19,13 @@ FORBIDDEN = {
     "bodykit": (OURS - {"bodykit"}) | TORCH | WEB,
     "depthhmr": {"service", "depthhmr_cli"} | (WEB - {"onnxruntime"}),  # the export is checked against ONNX Runtime
     "depthhmr/synth": TORCH,
+    "depthhmr/tensorrt": TORCH - {"onnx"},
     "depthhmr/metrics.py": TORCH,
     "depthhmr/evaluation.py": TORCH,
     "service": {"depthhmr", "depthhmr_cli"} | TORCH,
 }
 
-RUN_WITHOUT_TORCH = ["service.serve", "depthhmr_cli.main", "depthhmr.synth.scene", "depthhmr.evaluation"]
+RUN_WITHOUT_TORCH = ["service.serve", "depthhmr_cli.main", "depthhmr.synth.scene", "depthhmr.evaluation", "depthhmr.tensorrt.build"]
 
 
 @pytest.mark.parametrize("place", FORBIDDEN)
