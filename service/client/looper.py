@@ -1,6 +1,5 @@
-"""An event loop in a thread of its own, for callers that have none. One for the whole process, begun when first needed.
-
-One, because every gRPC channel of a process shares one queue of events: two loops would take them from each other.
+"""An event loop in a thread of its own, for callers that have none. One for the whole process, begun when first needed:
+a program with a hundred clients must not have a hundred threads.
 """
 
 import asyncio

@@ -38,6 +38,8 @@ from service.client.results import (
 )
 from service.errors import FieldError
 
+# httpx passes on what TLS 1.3 finds late, such as a missing client certificate, as it comes: as an SSLError, an OSError.
+NO_CONNECTION = (httpx.TransportError, OSError)
 RAW, ZIP, JSON = "application/octet-stream", "application/zip", "application/json"
 
 
@@ -109,13 +111,13 @@ class RestTransport:
         request_id = parts.get("headers", {}).get("X-Request-ID", "")
         try:
             response = await self._http.send(self._http.build_request(method, path, **parts), stream=True)
-        except httpx.TransportError as error:
+        except NO_CONNECTION as error:
             raise ConnectionFailed(
                 f"cannot reach the service at {self._address}: {_why(error)}", request_id=request_id
             ) from error
         try:
             content = await response.aread()
-        except httpx.TransportError as error:
+        except NO_CONNECTION as error:
             # Something was answered: this is not asked again, so it must not look like a ConnectionFailed.
             raise ServiceFailed(
                 f"the connection to {self._address} broke in the middle of an answer: {_why(error)}",

@@ -33,14 +33,20 @@ def grpc_address(running: RunningService) -> str:
     return f"grpc://127.0.0.1:{running.grpc_port}"
 
 
+@pytest.fixture(name="grpc_server")
+def grpc_server_starter() -> Iterator[Callable[..., str]]:
+    """`grpc_server(calls, credentials)` starts a server and gives its address."""
+    with ExitStack() as stack:
+        yield lambda *arguments: stack.enter_context(grpc_server(*arguments))
+
+
 @pytest.fixture
-def fake_grpc() -> Iterator[Callable[..., str]]:
+def fake_grpc(grpc_server) -> Callable[..., str]:
     """`fake_grpc(Reconstruct=f, ReconstructStream=g)` starts a server of these calls and gives its address.
 
     `f(request, context)` returns a message or raw bytes; `g(requests, context)` yields them.
     """
-    with ExitStack() as stack:
-        yield lambda **calls: stack.enter_context(grpc_server(calls))
+    return lambda **calls: grpc_server(calls)
 
 
 @contextmanager
@@ -73,14 +79,19 @@ def handler_of(name: str, call: Callable[..., Any]) -> grpc.RpcMethodHandler:
     )
 
 
-@pytest.fixture
-def fake_http() -> Iterator[Callable[..., str]]:
-    """`fake_http(answer, ...)` starts a server that gives the answers in turn, the last one for ever.
+@pytest.fixture(name="http_server")
+def http_server_starter() -> Iterator[Callable[..., str]]:
+    """`http_server(answer, ..., context=None)` starts a server that gives the answers in turn, the last one for ever.
 
     An answer is (status, headers, body), or a function of the handler for what is no decent answer.
     """
     with ExitStack() as stack:
         yield lambda *answers, **options: stack.enter_context(http_server(answers, **options))
+
+
+@pytest.fixture
+def fake_http(http_server) -> Callable[..., str]:
+    return http_server
 
 
 @contextmanager
