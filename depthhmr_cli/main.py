@@ -25,6 +25,7 @@ COMMANDS = {
     "train": "depthhmr_cli.train",
     "evaluate": "depthhmr_cli.evaluate",
     "export": "depthhmr_cli.export",
+    "key": "depthhmr_cli.key",
     "triton": "depthhmr_cli.triton",
     "tensorrt": "depthhmr_cli.tensorrt",
 }

@@ -59,6 +59,7 @@ def serve(settings: Settings) -> int:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_departure)
     tls = open_tls(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
     keys = open_keys(settings.api_keys_file)
     with listen(settings.host, settings.port) as listener:
@@ -79,6 +80,11 @@ def listen(host: str, port: int) -> socket.socket:
         # asyncio and socket add to strerror; resolver errors have numbers of their own, below 0.
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise UserError(f"cannot listen on {host} port {port}: {reason}; choose another with --port") from error
+
+
+def _is_no_departure(record: logging.LogRecord) -> bool:
+    """grpc writes a traceback for each client that leaves while an answer is on its way to it. That is no error."""
+    return not record.getMessage().startswith("ExecuteBatchError raised in core")
 
 
 class _Server(uvicorn.Server):

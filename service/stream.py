@@ -87,9 +87,13 @@ class FrameStream(Generic[FrameT, Result]):
         self._in_flight = 0
         self._waiting: _Place[FrameT, Result] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._unread: asyncio.Task[FrameT | None] | None = None  # a read that was under way when the stream ended
 
     async def outcomes(self) -> AsyncIterator[Outcome[Result]]:
-        """Each frame's outcome. Raises what reading a frame raises; what is in work is then given up."""
+        """Each frame's outcome. Raises what reading a frame raises; what is in work is then given up.
+
+        After the last one, call `linger`.
+        """
         reading = asyncio.create_task(self._read())
         try:
             while (place := await self._order.get()) is not None:
@@ -101,6 +105,22 @@ class FrameStream(Generic[FrameT, Result]):
                 self._leave(place)
         finally:
             await _cancelled(reading, *self._tasks)
+
+    async def linger(self, seconds: float) -> None:
+        """Let a sender that is still sending notice that the stream has ended: what it sends is thrown away for so long.
+
+        One that is cut off in the middle of a message may lose the last answers, too.
+        """
+        if self._unread is None:
+            return
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    frame = await self._unread
+                    while frame is not None:
+                        frame = await self._one()
+        finally:
+            await _cancelled(self._unread)
 
     async def _read(self) -> None:
         """Take frames until there are no more, then mark the end of the order."""
@@ -129,24 +149,31 @@ class FrameStream(Generic[FrameT, Result]):
     async def _next(self, begin: float, draining: "asyncio.Future[Any]") -> FrameT | None:
         """The next frame; None, and `end` set, when there is none."""
         total_left = begin + self._limits.total_s - asyncio.get_running_loop().time()
-        reading = asyncio.ensure_future(anext(self._frames))
+        reading = asyncio.create_task(self._one())
+        reading.add_done_callback(_heard)
         try:
-            await asyncio.wait(
+            done, _ = await asyncio.wait(
                 (reading, draining),
                 timeout=max(0.0, min(self._limits.idle_s, total_left)),
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            if reading.done():
-                with suppress(StopAsyncIteration):
-                    return reading.result()
-                self.end = End.COMPLETED
-            elif draining.done():
-                self.end = End.DRAINING
-            else:
-                self.end = End.IDLE if self._limits.idle_s <= total_left else End.TOO_LONG
-            return None
-        finally:
+        except asyncio.CancelledError:
             await _cancelled(reading)
+            raise
+        if reading in done:
+            return reading.result()
+        self._unread = reading
+        if draining in done:
+            self.end = End.DRAINING
+        else:
+            self.end = End.IDLE if self._limits.idle_s <= total_left else End.TOO_LONG
+        return None
+
+    async def _one(self) -> FrameT | None:
+        try:
+            return await anext(self._frames)
+        except StopAsyncIteration:
+            return None
 
     def _take(self, frame: FrameT) -> None:
         place: _Place[FrameT, Result] = _Place(frame)
@@ -207,6 +234,12 @@ class _Place(Generic[FrameT, Result]):
             self.outcome.set_exception(error)
         else:
             self.outcome.set_result(Outcome(self._frame_id, result=result))
+
+
+def _heard(task: "asyncio.Task[Any]") -> None:
+    """Of a read that nobody waits for any more: its error is no news to anybody."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _cancelled(*futures: "asyncio.Future[Any]") -> None:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,6 +72,26 @@ async def client(core):
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory) -> tuple[Path, tuple[Path, Path], tuple[Path, Path]]:
+    """A certificate authority, and certificate and key of a server on localhost and of a client, as PEM files."""
+    folder = tmp_path_factory.mktemp("tls")
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-days", "2")
+    openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test authority")
+    pairs = []
+    for name in ("server", "client"):
+        signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+        openssl(
+            "req", "-x509", *curve, *signed, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}"
+        )
+        pairs.append((folder / f"{name}.pem", folder / f"{name}.key"))
+    return folder / "ca.pem", pairs[0], pairs[1]
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -57,7 +58,7 @@ class RpcServer:
         """Listen. Raises UserError when the port cannot be had."""
         self._servicer = ReconstructionServicer(self._core, self._limits)
         self._health = health.aio.HealthServicer()
-        interceptors = [_KeyCheck(self._keys)] if self._keys else []
+        interceptors = [*([_KeyCheck(self._keys)] if self._keys else []), _Readable()]
         self._server = grpc.aio.server(
             interceptors=interceptors, options=_channel_arguments(self._limits, self._options)
         )
@@ -120,6 +121,27 @@ class _KeyCheck(grpc.aio.ServerInterceptor):
         except Unauthenticated as error:
             return _refusing(await continuation(details), error)
         return await continuation(details)
+
+
+class _Readable(grpc.aio.ServerInterceptor):
+    """Hands None to our calls for bytes that are no message; grpc itself would answer with the text of the exception."""
+
+    async def intercept_service(
+        self, continuation: Callable[[Any], Awaitable[Any]], details: grpc.HandlerCallDetails
+    ) -> Any:
+        handler = await continuation(details)
+        if handler is None or not details.method.startswith(f"/{SERVICE}/"):
+            return handler
+
+        def read(content: bytes) -> Any:
+            try:
+                return handler.request_deserializer(content)
+            except DecodeError:
+                return None
+
+        if handler.request_streaming:
+            return grpc.stream_stream_rpc_method_handler(handler.stream_stream, read, handler.response_serializer)
+        return grpc.unary_unary_rpc_method_handler(handler.unary_unary, read, handler.response_serializer)
 
 
 def _refusing(handler: Any, error: Unauthenticated) -> Any:

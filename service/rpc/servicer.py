@@ -36,6 +36,8 @@ Context: TypeAlias = grpc.aio.ServicerContext
 Reply = TypeVar("Reply")
 
 DEFAULT_IN_FLIGHT = 4  # enough to decode, infer and write different frames at once
+UNREADABLE = "the bytes that came are no message of this protocol"
+LINGER_S = 1.0  # for a client to see the summary and to stop sending
 END_REASONS = {
     End.COMPLETED: pb.END_REASON_COMPLETED,
     End.IDLE: pb.END_REASON_IDLE,
@@ -65,11 +67,16 @@ class _Frame:
 
 
 def answering(call: Callable[..., Awaitable[Reply]]) -> Callable[..., Awaitable[Reply]]:
-    """Turns what a unary call raises into its status. Cancellation is passed on: swallowed, it would leak the call."""
+    """Turns what a unary call raises into its status. Cancellation is passed on: swallowed, it would leak the call.
+
+    A request of None is one that could not be read.
+    """
 
     @wraps(call)
     async def wrapped(self: "ReconstructionServicer", request: Any, context: Context) -> Reply:
         try:
+            if request is None:
+                raise MalformedRequest(UNREADABLE)
             return await call(self, request, context)
         except Exception as error:
             await _abort(context, error)
@@ -159,6 +166,7 @@ class ReconstructionServicer(ReconstructionServiceServicer):
                 end_reason=END_REASONS[stream.end],
             )
         )
+        await stream.linger(LINGER_S)
         if stream.end is End.DRAINING:
             raise Draining("the service is going down; connect again")
         if stream.end is not End.COMPLETED:
@@ -172,6 +180,8 @@ class ReconstructionServicer(ReconstructionServiceServicer):
             raise DeadlineExceeded(f"no config came within {self._limits.stream_idle_s:g} s") from error
         except StopAsyncIteration as error:
             raise MalformedRequest("expected a config as the first message, got none") from error
+        if first is None:
+            raise MalformedRequest(UNREADABLE)
         if first.WhichOneof("message") != "config":
             got = first.WhichOneof("message") or "an empty message"
             raise MalformedRequest(f"expected a config as the first message, got {got}")
@@ -218,6 +228,8 @@ async def _frames(
     requests: AsyncIterator[pb.ReconstructStreamRequest], config: pb.StreamConfig
 ) -> AsyncIterator[_Frame]:
     async for request in requests:
+        if request is None:
+            raise MalformedRequest(UNREADABLE)
         kind = request.WhichOneof("message")
         if kind != "frame":
             raise MalformedRequest(f"expected a frame, got {'another config' if kind else 'an empty message'}")

@@ -1,0 +1,103 @@
+"""API keys over REST, their file, and the command that makes them."""
+
+import httpx
+import pytest
+
+from bodykit.errors import UserError
+from depthhmr_cli.main import main
+from service.errors import Unauthenticated
+from service.keys import ApiKeys, hash_of, new_key
+from service.rest.app import create_app
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def locked(core):
+    """A client of a service that wants the key `secret`."""
+    app = create_app(core, max_body_bytes=2**20, keys=ApiKeys({hash_of("secret"): "me"}))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        yield client
+
+
+@pytest.mark.parametrize("headers", [{"X-API-Key": "secret"}, {"Authorization": "Bearer secret"}])
+async def test_the_key_may_stand_in_either_header(locked, people_jpeg, headers):
+    response = await locked.post(
+        "/v1/reconstruct", content=people_jpeg, headers={"Content-Type": "image/jpeg", **headers}
+    )
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [
+        ({}, ""),
+        ({"X-API-Key": "Secret"}, ""),
+        ({"X-API-Key": ""}, ""),
+        ({"Authorization": "Basic c2VjcmV0"}, ""),
+        ({}, "?api_key=secret"),
+    ],
+)
+async def test_without_the_key_nothing_is_read(locked, headers, query):
+    async def never_read():
+        raise AssertionError("the body was read")
+        yield b""
+
+    response = await locked.post(f"/v1/reconstruct{query}", content=never_read(), headers=headers)
+
+    assert response.status_code == 401 and response.headers["www-authenticate"] == "Bearer"
+    assert response.json()["type"] == "urn:depthhmr:problem:unauthenticated" and "secret" not in response.text
+
+
+async def test_probes_and_the_page_need_no_key(locked):
+    for path in ("/v1/health/live", "/v1/health/ready", "/metrics", "/", "/docs", "/openapi.json", "/static/page.js"):
+        assert (await locked.get(path)).status_code == 200, path
+    for path in ("/v1/models", "/v1/version", "/v1/body", "/v1/nothing"):
+        assert (await locked.get(path)).status_code == 401, path
+
+
+def test_a_file_of_keys_is_read_with_its_names(tmp_path, capsys):
+    main(["key", "camera-1"])
+    key, line = capsys.readouterr().out.splitlines()[:2]
+    file = tmp_path / "keys"
+    file.write_text(f"# the cameras\n\n{line}\n  camera-2   {hash_of('other')}\n")
+
+    keys = ApiKeys.read(file)
+
+    assert keys.check(key) == "camera-1" and keys.check("other") == "camera-2" and key not in file.read_text()
+    with pytest.raises(Unauthenticated, match="not known here"):
+        keys.check(key[:-1])
+
+
+def test_keys_are_long_and_differ():
+    keys = {new_key() for _ in range(100)}
+
+    assert len(keys) == 100 and min(len(key) for key in keys) > 40 and all(key.startswith("dhmr_") for key in keys)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds no key"),
+        ("# nothing\n", "holds no key"),
+        ("camera-1 dhmr_abc\n", "line 1: expected NAME and the SHA-256"),
+        (f"ok {'0' * 64}\ntwo words {'0' * 64}\n", "line 2"),
+    ],
+)
+def test_a_file_that_is_none_is_a_clear_error(tmp_path, text, message):
+    file = tmp_path / "keys"
+    file.write_text(text)
+
+    with pytest.raises(UserError, match=message):
+        ApiKeys.read(file)
+
+
+def test_a_missing_file_is_a_clear_error(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        ApiKeys.read(tmp_path / "none")
+
+
+def test_a_name_that_cannot_stand_in_the_file_is_refused(capsys):
+    assert main(["key", "two words"]) == 2
+    assert "a name has letters, digits and ._- only" in capsys.readouterr().err
