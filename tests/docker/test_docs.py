@@ -1,0 +1,52 @@
+"""docs/containers.md speaks of what there is."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+PAGE = (REPOSITORY / "docs" / "containers.md").read_text(encoding="utf-8")
+
+
+def test_every_service_is_in_the_table_with_its_user(services: dict[str, Any]) -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \|.*\| (\d+) \|$", PAGE, re.MULTILINE))
+
+    assert rows == {name: service["user"].partition(":")[0] for name, service in services.items()}
+
+
+def test_every_variable_is_one_of_env_example() -> None:
+    example = (REPOSITORY / ".env.example").read_text()
+    named = set(re.findall(r"\b((?:DEPTHHMR|GATEWAY|GRPC|TRITON|PLAN|PYTHON|GRAFANA|PROMETHEUS)_[A-Z0-9_]+)\b", PAGE))
+
+    assert {name for name in named if f"# {name}=" not in example} == set()
+
+
+def test_triton_release_is_that_of_the_compose_file() -> None:
+    assert f"`TRITON_RELEASE` ({release()})" in PAGE
+
+
+def release() -> str:
+    found = re.search(r"\$\{TRITON_RELEASE:-(\d\d\.\d\d)\}", (REPOSITORY / "docker-compose.yml").read_text())
+    assert found
+    return found[1]
+
+
+@pytest.mark.parametrize("file", sorted(set(re.findall(r"`((?:docker|model_repository)/[\w./-]+)`", PAGE))))
+def test_file_is_there(file: str) -> None:
+    assert (REPOSITORY / file).exists()
+
+
+def test_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", PAGE)
+
+    assert links
+    assert [link for link in links if not (REPOSITORY / "docs" / link).exists()] == []
+
+
+def test_number_of_alerts_is_right() -> None:
+    rules = (REPOSITORY / "docker" / "observability" / "alerts.yml").read_text()
+
+    assert rules.count("- alert:") == 11
+    assert "has eleven alerts" in PAGE
