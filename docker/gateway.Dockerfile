@@ -12,18 +12,22 @@
 #   --secret id=pip_conf,src=$HOME/.config/pip/pip.conf --secret id=ca_bundle,src=/etc/ssl/certs/ca-certificates.crt
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
+# The lists by themselves, so that a change of pyproject.toml which is not one of requirements installs nothing again.
+FROM ${PYTHON_IMAGE} AS lists
+WORKDIR /lists
+COPY pyproject.toml docker/requirements.py ./
+RUN python3 requirements.py build-system > build.txt && python3 requirements.py dependencies triton > gateway.txt
+
 FROM ${PYTHON_IMAGE} AS requirements
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /src
-COPY pyproject.toml docker/requirements.py ./
+COPY --from=lists /lists/build.txt /lists/gateway.txt ./
 # pip stays in /opt/build, which builds our wheel and is left behind with it.
 RUN --mount=type=secret,id=pip_conf,target=/run/secrets/pip.conf \
     --mount=type=secret,id=ca_bundle,target=/run/secrets/ca.crt \
     --mount=type=cache,target=/root/.cache/pip,sharing=locked \
     if [ -s /run/secrets/pip.conf ]; then export PIP_CONFIG_FILE=/run/secrets/pip.conf; fi \
  && if [ -s /run/secrets/ca.crt ]; then export PIP_CERT=/run/secrets/ca.crt; fi \
- && python3 requirements.py build-system > build.txt \
- && python3 requirements.py dependencies triton > gateway.txt \
  && python3 -m venv /opt/build \
  && /opt/build/bin/pip install --quiet -r build.txt \
  && python3 -m venv --without-pip /opt/depthhmr \

@@ -4,6 +4,12 @@
 # docker-compose.yml pins both by one variable, TRITON_RELEASE.
 # About `# syntax=`, the argument and the build secrets: see gateway.Dockerfile.
 ARG TENSORRT_IMAGE=nvcr.io/nvidia/tensorrt:26.08-py3
+# The list by itself, so that a change of pyproject.toml which is not one of requirements installs nothing again.
+FROM ${TENSORRT_IMAGE} AS lists
+WORKDIR /lists
+COPY pyproject.toml docker/requirements.py ./
+RUN python3 requirements.py dependencies build-system tensorrt > plan.txt
+
 FROM ${TENSORRT_IMAGE}
 LABEL org.opencontainers.image.title="DepthHMR plan builder" \
       org.opencontainers.image.licenses="Apache-2.0"
@@ -11,13 +17,12 @@ LABEL org.opencontainers.image.title="DepthHMR plan builder" \
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_BREAK_SYSTEM_PACKAGES=1 PIP_ROOT_USER_ACTION=ignore PYTHONDONTWRITEBYTECODE=1 \
     ORT_DISABLE_TELEMETRY=1 NUMBA_CACHE_DIR=/tmp/depthhmr-numba
 WORKDIR /src
-COPY pyproject.toml docker/requirements.py ./
+COPY --from=lists /lists/plan.txt ./
 RUN --mount=type=secret,id=pip_conf,target=/run/secrets/pip.conf \
     --mount=type=secret,id=ca_bundle,target=/run/secrets/ca.crt \
     --mount=type=cache,target=/root/.cache/pip,sharing=locked \
     if [ -s /run/secrets/pip.conf ]; then export PIP_CONFIG_FILE=/run/secrets/pip.conf; fi \
  && if [ -s /run/secrets/ca.crt ]; then export PIP_CERT=/run/secrets/ca.crt; fi \
- && python3 requirements.py dependencies build-system tensorrt > plan.txt \
  && python3 -m pip install --quiet -r plan.txt
 COPY . .
 # The volume `plans` takes its owner from the folder /plans when it is made.

@@ -32,7 +32,11 @@ def main() -> int:
     if not args.private and engine_answers():
         say("using the Docker engine of this machine")
         with tempfile.TemporaryDirectory(prefix="docker-check-") as scratch:
-            return report(lambda: check_all(Product(dict(os.environ), Path(scratch), args.overlay)))
+            product = Product(dict(os.environ), Path(scratch), args.overlay)
+            try:
+                return report(lambda: check_all(product))
+            finally:
+                product.remove_images()
     if reason := private_engine.missing():
         return not_run(f"no Docker engine with Compose answers, and {reason}")
     cache.mkdir(parents=True, exist_ok=True)

@@ -81,6 +81,12 @@ class Product:
         """What a program prints in the running gateway, as its own user."""
         return self.docker("exec", self.container(), PYTHON, "-c", program, status=status)
 
+    def remove_images(self) -> None:
+        """Take back the images that were tagged for the check; the build cache still has their layers."""
+        tags = self.docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "depthhmr/*:check").split()
+        if tags:
+            self.docker("image", "rm", "--force", *tags)
+
     def once(self, *options: str, status: int | None = 0) -> str:
         """What the image prints when it runs once, as hardened as in the compose file."""
         hardened = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
@@ -180,16 +186,27 @@ def up(product: Product) -> Iterator[None]:
 
 
 def check_port(product: Product) -> None:
-    host, _, port = product.address().rpartition(":")
-    require(host == "127.0.0.1", "the gateway is published on loopback", product.address())
     own = own_address()
-    if own is None:
-        say("    (this machine has no other address to try)")
-        return
-    with socket.socket() as probe:
-        probe.settimeout(3)
-        refused = probe.connect_ex((own, int(port)))
-    require(refused == errno.ECONNREFUSED, f"nobody answers on this machine's other address, port {port}", refused)
+    for name, inner in (("REST", 8000), ("gRPC", 50051)):
+        host, _, port = product.address(port=inner).rpartition(":")
+        require(host == "127.0.0.1", f"{name} is published on loopback", host)
+        with socket.create_connection((host, int(port)), timeout=3):
+            pass
+        if own is None:
+            say("    (this machine has no other address to try)")
+            continue
+        with socket.socket() as probe:
+            probe.settimeout(3)
+            refused = probe.connect_ex((own, int(port)))
+        require(refused == errno.ECONNREFUSED, "and nobody answers there on this machine's other address", refused)
+    program = """if True:
+        import grpc
+        from grpc_health.v1 import health_pb2, health_pb2_grpc
+        with grpc.insecure_channel("127.0.0.1:50051") as channel:
+            reply = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+        print(health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status))"""
+    found = product.python(program)
+    require(found == "SERVING", "gRPC's own health service says SERVING", found)
 
 
 def own_address() -> str | None:
@@ -224,7 +241,11 @@ def check_hardening(product: Product) -> None:
         re.findall(r"^(\w+):\s+(.*)$", product.docker("exec", product.container(), "cat", "/proc/1/status"), re.M)
     )
     require(set(status["Uid"].split()) == {str(UID)}, f"the service runs as user {UID}", status["Uid"])
-    require(int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0, "it has no capability", status["CapEff"])
+    require(
+        int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0,
+        "it has no capability",
+        (status["CapEff"], status["CapBnd"]),
+    )
     require(status["NoNewPrivs"] == "1", "and can gain none (NoNewPrivs)", status["NoNewPrivs"])
     require(status["Seccomp"] == "2", "its system calls are filtered (seccomp)", status["Seccomp"])
     tries = {"/": errno.EROFS, "/srv": errno.EROFS, "/opt/depthhmr": errno.EROFS, "/tmp": 0}

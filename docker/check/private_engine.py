@@ -49,6 +49,7 @@ NAMESPACES = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-pr
 DNS = "10.0.2.3"  # slirp4netns's own: it asks whatever the machine asks
 CGROUP = "depthhmr-docker-check"
 MTU = 1400  # below what tunnels and clouds leave of 1500
+KEEP = "4GB"
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -188,6 +189,9 @@ def running(cache: Path, scratch: Path, enter: int, told: int) -> Iterator[dict[
         storage = run(["docker", "info", "--format", "{{.Driver}}, cgroup v{{.CgroupVersion}}"], env=env).stdout.strip()
         say(f"an engine of our own is up: Docker {version}, {storage}")
         yield env
+        # The build cache keeps what the next run needs: layers, and pip's downloads.
+        run(["docker", "image", "prune", "--force"], env=env)
+        run(["docker", "builder", "prune", "--force", "--keep-storage", KEEP], env=env, timeout_s=120)
     finally:
         dockerd.terminate()
         try:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 IMAGE = "depthhmr/triton-stand-in:check"
+PLAN_IMAGE = "depthhmr/plan:check"
 # Like the official image: tritonserver on the PATH, curl, user 1000. The rest of the gateway's image is what the model
 # for the Python backend needs. The exact release of the package: see scripts/install-triton.
 DOCKERFILE = """\
@@ -78,7 +79,7 @@ def build(product: "Product") -> None:
     product.files.append(overlay)
     secrets = [f"--secret=id={name},src={product.scratch / file}" for name, file in product.secret_files.items()]
     product.docker("build", "--quiet", "--tag", IMAGE, *secrets, context, timeout_s=BUILD_S)
-    product.env |= {"TRITON_IMAGE": IMAGE, "TENSORRT_IMAGE": product.base}
+    product.env |= {"TRITON_IMAGE": IMAGE, "TENSORRT_IMAGE": product.base, "PLAN_IMAGE": PLAN_IMAGE}
     product.compose("build", "--quiet", "plan", profile="gpu", timeout_s=BUILD_S)
     say(f"the plan builder's image and a stand-in for Triton's are built in {time.monotonic() - begin:.0f} s")
     # No GPU, no TensorRT: the command as it ships must say so and nothing else.
@@ -103,8 +104,7 @@ def up(product: "Product") -> Iterator[None]:
     begin = time.monotonic()
     try:
         words = ["up", "--detach", "--no-build", "--wait", "--wait-timeout", START_S]
-        # `--wait` takes a service that has ended, as the plan builder does, for a failure; naming those that stay helps.
-        product.compose(*words, "gateway", profile="gpu", timeout_s=START_S + 30)
+        product.compose(*words, profile="gpu", timeout_s=START_S + 30)
         say(f"ok  --profile gpu: plan done, Triton healthy, gateway healthy after {time.monotonic() - begin:.1f} s")
         yield
     except Failed:
