@@ -1,0 +1,130 @@
+"""The truth of a sequence as a network would report it: with jitter, drift, bias, turned-round people, misses and ghosts.
+
+The numbers are what the shipped network does on the validation sequences (docs/tracking.md). It answers in the tensor
+contract, so whatever follows a network can be tried on errors whose kind and size are known, without a network.
+"""
+
+from dataclasses import dataclass
+from math import exp, sqrt
+from statistics import NormalDist
+
+import numpy as np
+
+from bodykit.rotations import axis_angle_to_matrix
+from depthhmr.synth.scene import Sample
+
+# median error of each joint's rotation, degrees; elbows, shoulders and thighs are what the network knows least
+JOINT_ERROR = np.array([0, 12, 12, 3, 9, 6, 3, 7, 6, 4, 3, 3, 4, 3, 3, 4, 29, 31, 16, 20, 4, 5, 0, 0])
+MEDIAN_LENGTH = 1.54  # of a vector of three standard normal numbers
+SEEN = (0.0, 0.05, 0.2, 0.45, 0.75, 0.97, 1.0)  # visible share of somebody
+MISSED = (1.0, 0.99, 0.88, 0.62, 0.34, 0.02, 0.01)  # and how often they are not reported
+TURNED = np.diag([-1.0, 1.0, -1.0]).astype(np.float32)  # half a turn about the body's length
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Standard deviations. Jitter is new in every frame, drift changes within `drift_s`, bias stays with a person.
+
+    Sideways is radians of the ray, depth is a share of the distance, rotations are radians about each axis.
+    """
+
+    sideways_jitter: float = 0.0015
+    sideways_drift: float = 0.0035
+    sideways_bias: float = 0.003
+    depth_jitter: float = 0.015
+    depth_drift: float = 0.033
+    depth_bias: float = 0.07
+    orientation_jitter: float = 0.033
+    orientation_drift: float = 0.07
+    orientation_bias: float = 0.10
+    joint_jitter: float = 0.06  # share of the joint's own error
+    joint_drift: float = 0.15
+    joint_bias: float = 0.7  # errors along a limb partly undo each other in the network, here they do not
+    drift_s: float = 0.4  # seconds after which a drift is forgotten to 1/e
+    outliers: float = 0.02  # share of frames in which the place errs by so many times the drift:
+    outlier_size: float = 5.0
+    turned: float = 0.035  # share of frames in which somebody is seen the wrong way round
+    turned_s: float = 0.05  # how long such a spell mostly lasts
+    ghosts: float = 0.011  # reports of nobody in a frame, on the average
+    spell_s: float = 0.2  # how long misses and ghosts mostly last
+
+
+class NoisyNetwork:
+    """Reports the people of one sequence, frame after frame."""
+
+    def __init__(self, seed: int, people: int, noise: Noise | None = None) -> None:
+        self.noise = noise or Noise()
+        self._rng = np.random.Generator(np.random.PCG64([0xE1E, seed]))
+        self._time_s: float | None = None
+        self._drift = self._rng.standard_normal((people, 3 + 72))
+        self._bias = self._rng.standard_normal((people, 3 + 72))
+        self._spells = self._rng.standard_normal((people, 2))  # of being missed, of being turned round
+        self._ghosts: list[tuple[float, int, np.ndarray]] = []  # until when, whose double, how far off
+        self._spread = JOINT_ERROR / MEDIAN_LENGTH * np.pi / 180  # [24] radians about each axis
+
+    def look(self, sample: Sample, time_s: float) -> dict[str, np.ndarray]:
+        """The tensors of one picture, without batch axis; one query per report."""
+        rng, noise, people = self._rng, self.noise, sample.people
+        step = 0.0 if self._time_s is None else time_s - self._time_s
+        self._time_s = time_s
+        self._drift = self._age(self._drift, step, noise.drift_s)
+        self._spells[:, 0] = self._age(self._spells[:, 0], step, noise.spell_s)
+        self._spells[:, 1] = self._age(self._spells[:, 1], step, noise.turned_s)
+        jitter = rng.standard_normal((people, 3 + 72))
+        far_out = np.where(rng.random((people, 1)) < noise.outliers, noise.outlier_size, 1.0)
+
+        place = np.concatenate(
+            [sample.translation[:, :2] / sample.translation[:, 2:], np.log(np.maximum(sample.translation[:, 2:], 0.3))],
+            axis=1,
+        )
+        scale = np.array([1, 1, 0])
+        place += jitter[:, :3] * (noise.sideways_jitter * scale + noise.depth_jitter * (1 - scale))
+        place += far_out * self._drift[:, :3] * (noise.sideways_drift * scale + noise.depth_drift * (1 - scale))
+        place += self._bias[:, :3] * (noise.sideways_bias * scale + noise.depth_bias * (1 - scale))
+
+        parts = [part[:, 3:].reshape(people, 24, 3) for part in (jitter, self._drift, self._bias)]
+        shares = np.array([noise.joint_jitter, noise.joint_drift, noise.joint_bias])
+        turns = sum(share * part for share, part in zip(shares, parts, strict=True)) * self._spread[:, None]
+        turns[:, 0] = (
+            noise.orientation_jitter * parts[0][:, 0]
+            + noise.orientation_drift * parts[1][:, 0]
+            + noise.orientation_bias * parts[2][:, 0]
+        )
+        rotations = sample.rotations @ axis_angle_to_matrix(turns.astype(np.float32))
+        turned = self._spells[:, 1] < NormalDist().inv_cdf(noise.turned)
+        rotations[turned, 0] = rotations[turned, 0] @ TURNED
+
+        chance = np.interp(sample.visible, SEEN, MISSED).clip(1e-6, 1 - 1e-6)
+        said = self._spells[:, 0] > np.array([NormalDist().inv_cdf(float(p)) for p in chance])
+        said &= (sample.visible > 0) & (sample.translation[:, 2] > 0.5)
+        rows, offsets = [*np.flatnonzero(said)], [np.zeros(3)] * int(said.sum())
+        for row, offset in self._haunt(sample, step):
+            rows.append(row)
+            offsets.append(offset)
+        rows = np.array(rows, int)
+        offset = np.array(offsets).reshape(-1, 3)
+        place = place[rows] + offset
+        depth = np.exp(place[:, 2:])
+        moved = np.tile(offset[:, :2] * sample.intrinsics[:2], 2) + rng.normal(0, 1.0, (len(rows), 4))
+        return {
+            "scores": np.full(len(rows), 0.9, np.float32),
+            "rotations": rotations[rows],
+            "betas": np.zeros((len(rows), 10), np.float32),  # the network says nearly the same shape of everybody
+            "translation": np.concatenate([place[:, :2] * depth, depth], axis=1).astype(np.float32),
+            "boxes": sample.boxes[rows] + moved.astype(np.float32),
+        }
+
+    def _age(self, values: np.ndarray, step_s: float, time_s: float) -> np.ndarray:
+        """Normal numbers `step_s` later, which forget where they were after `time_s`."""
+        kept = exp(-step_s / time_s)
+        return kept * values + sqrt(1 - kept * kept) * self._rng.standard_normal(values.shape)
+
+    def _haunt(self, sample: Sample, step_s: float) -> list[tuple[int, np.ndarray]]:
+        """Ghosts: doubles beside or behind real people."""
+        rng, noise, now = self._rng, self.noise, self._time_s or 0.0
+        self._ghosts = [ghost for ghost in self._ghosts if ghost[0] > now]
+        seen = np.flatnonzero(sample.visible > 0.3)
+        if len(seen) and rng.random() < noise.ghosts * step_s / noise.spell_s:
+            ends = now + rng.exponential(noise.spell_s)
+            self._ghosts.append((ends, int(rng.choice(seen)), rng.normal(0, (0.12, 0.02, 0.25))))
+        return [(row, offset) for _, row, offset in self._ghosts]
