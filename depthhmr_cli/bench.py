@@ -7,13 +7,14 @@ service takes part, in front of the bundled Triton server, and the bare engines 
 examples:
   depthhmr bench
   depthhmr bench --photo photo.jpg --requests 1000 --clients 1 8
-  depthhmr bench --triton
+  depthhmr bench --triton --protocols REST
+  depthhmr bench --engine fake      # what the service costs without a network
 """
 
 import argparse
-import http.client
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bodykit.errors import UserError
+from depthhmr_cli.bench_clients import SENDERS, TIMEOUT_S, Sender
 from depthhmr_cli.running import DEMO_IMAGE, running_service
 from depthhmr_cli.serve import add_model_arguments
 
@@ -33,9 +35,8 @@ if TYPE_CHECKING:
     from service.settings import Settings
 
 HELP = "measure latency, processor time and memory of the service"
-BLOCK = 10  # images before another contestant has its turn
+BLOCK = 20  # images before another contestant has its turn
 LEAST = 4  # images per client in a block: with fewer, starting the clients would be what is measured
-HEADERS = {"Content-Type": "image/jpeg"}
 TICK_S = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
 
 
@@ -43,6 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--photo", type=Path, default=DEMO_IMAGE, help="JPEG to send (default: the demo image)")
     parser.add_argument("--requests", type=int, default=300, help="images for each row of the table (default: 300)")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8], help="simultaneous clients (default: 1 8)")
+    parser.add_argument(
+        "--protocols",
+        nargs="+",
+        choices=list(SENDERS),
+        default=list(SENDERS),
+        help="what to speak (default: everything)",
+    )
     parser.add_argument("--triton", action="store_true", help="take the bundled Triton server into the comparison")
     add_model_arguments(parser)
 
@@ -63,16 +71,19 @@ def run(args: argparse.Namespace) -> int:
     )
     print(f"photo {args.photo.name}, {len(photo) / 1000:.0f} kB; model {settings.model_dir}")
     with ExitStack() as stack:
-        contestants = [Contestant("plain loop", repeated(plain_loop(settings, photo)), time.process_time)]
-        services = {"REST": stack.enter_context(service_of(settings))}
+        contestants = []
+        if settings.engine != "fake":  # the loop runs the network, so it would be no comparison
+            contestants.append(Contestant("plain loop", repeated(plain_loop(settings, photo)), time.process_time))
+        services = {"": stack.enter_context(service_of(settings))}
         if args.triton:
             server = stack.enter_context(triton_of(settings))
             through = settings.model_copy(update={"engine": "triton", "triton_url": server.url})
-            services = {"embedded": services["REST"], "triton": stack.enter_context(service_of(through, server))}
+            services = {"embedded ": services[""], "triton ": stack.enter_context(service_of(through, server))}
             contestants += stack.enter_context(bare_engines(settings, through, photo, server))
         for name, service in services.items():
-            print(f"{name}: start to ready {service.start_s:.2f} s")
-            contestants += [service.contestant(name, photo, clients) for clients in args.clients]
+            print(f"{name}service: start to ready {service.start_s:.2f} s")
+            for protocol in args.protocols:
+                contestants += service.contestants(name, photo, protocol, args.clients)
         measure(contestants, services, args.requests)
     return 0
 
@@ -86,10 +97,12 @@ def flags_of(settings: "Settings") -> list[str]:
 
 @dataclass
 class Contestant:
-    """One way of doing the work. `block` does it about `BLOCK` times and returns the latencies in seconds."""
+    """One way of doing the work. `block` calls what it is given when it is ready to begin, does the work about `BLOCK`
+    times and returns the latencies in seconds.
+    """
 
     name: str
-    block: Callable[[], list[float]]
+    block: Callable[[Callable[[], None]], list[float]]
     cpu_s: Callable[[], float]  # processor time that this way has used so far
     latencies_s: list[float] = field(default_factory=list)
     used_s: float = 0.0
@@ -97,12 +110,14 @@ class Contestant:
 
     def run(self) -> int:
         """One block; the number of images in it."""
-        cpu, begin = self.cpu_s(), time.perf_counter()
-        latencies = self.block()
-        self.wall_s += time.perf_counter() - begin
-        self.used_s += self.cpu_s() - cpu
+        latencies = self.block(self._begin)
+        self.wall_s += time.perf_counter() - self._begun
+        self.used_s += self.cpu_s() - self._cpu_s
         self.latencies_s += latencies
         return len(latencies)
+
+    def _begin(self) -> None:
+        self._cpu_s, self._begun = self.cpu_s(), time.perf_counter()
 
     def row(self) -> str:
         import numpy as np
@@ -118,17 +133,15 @@ class Service:
     """A service under test, and the processes that work for it."""
 
     port: int
+    grpc_port: int
     start_s: float
     pids: tuple[int, ...]
 
-    def contestant(self, name: str, photo: bytes, clients: int) -> Contestant:
-        title = f"{name}, {clients} client" + "s" * (clients > 1)
-        return Contestant(title, lambda: self.block(photo, clients), self.cpu_s)
-
-    def block(self, photo: bytes, clients: int) -> list[float]:
-        each = max(LEAST, BLOCK // clients)
-        with ThreadPoolExecutor(clients) as pool:
-            return list(chain(*pool.map(lambda _: send(self.port, photo, each), range(clients))))
+    def contestants(self, name: str, photo: bytes, protocol: str, clients: list[int]) -> Iterator[Contestant]:
+        port, sender = (self.port if protocol == "REST" else self.grpc_port), SENDERS[protocol]
+        for count in [1] if protocol == "gRPC stream" else clients:
+            title = f"{name}{protocol}" + (f", {count} client" + "s" * (count > 1)) * (protocol != "gRPC stream")
+            yield Contestant(title, turn(sender, port, photo, count), self.cpu_s)
 
     def cpu_s(self) -> float:
         return cpu_of(*self.pids)
@@ -144,7 +157,7 @@ class Service:
 def service_of(settings: "Settings", server: "LocalTriton | None" = None) -> Iterator[Service]:
     with running_service(*flags_of(settings)) as started:
         behind = (server.pid, *server.stubs()) if server else ()
-        yield Service(started.port, started.start_s, (started.pid, *behind))
+        yield Service(started.port, started.grpc_port, started.start_s, (started.pid, *behind))
 
 
 @contextmanager
@@ -194,7 +207,7 @@ def bare_engines(
 def measure(contestants: list[Contestant], services: dict[str, Service], requests: int) -> None:
     """Let everyone take turns until `requests` images were done in each way, and print the table."""
     for contestant in contestants:
-        contestant.block()
+        contestant.block(lambda: None)
     memory = {name: [f"{service.rss_mb():.0f} MB"] for name, service in services.items()}
     for _ in range(ceil(requests / BLOCK)):
         for contestant in contestants:
@@ -204,14 +217,27 @@ def measure(contestants: list[Contestant], services: dict[str, Service], request
         print(contestant.row())
     for name, service in services.items():
         memory[name].append(f"{service.rss_mb():.0f} MB after {requests} images per row")
-        print(f"memory of {name}: {', '.join(memory[name])}")
+        print(f"memory of the {name}service: {', '.join(memory[name])}")
 
 
-def repeated(work: Callable[[], object]) -> Callable[[], list[float]]:
+def turn(sender: Sender, port: int, photo: bytes, clients: int) -> Callable[[Callable[[], None]], list[float]]:
+    """A block of so many clients at once; it begins when all are connected."""
+    each = max(LEAST, BLOCK // clients)
+
+    def block(begin: Callable[[], None]) -> list[float]:
+        start = threading.Barrier(clients, action=begin, timeout=TIMEOUT_S)
+        with ThreadPoolExecutor(clients) as pool:
+            return list(chain(*pool.map(lambda _: sender(port, photo, each, start.wait), range(clients))))
+
+    return block
+
+
+def repeated(work: Callable[[], object]) -> Callable[[Callable[[], None]], list[float]]:
     """A block of one after another."""
 
-    def block() -> list[float]:
+    def block(begin: Callable[[], None]) -> list[float]:
         latencies = []
+        begin()
         for _ in range(BLOCK):
             start = time.perf_counter()
             work()
@@ -228,25 +254,6 @@ def cpu_of(*pids: int) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks * TICK_S
-
-
-def send(port: int, photo: bytes, count: int) -> list[float]:
-    """`count` requests over one connection, one after another -> their latencies in seconds."""
-    latencies = []
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    try:
-        connection.connect()
-        for _ in range(count):
-            start = time.perf_counter()
-            connection.request("POST", "/v1/reconstruct", photo, HEADERS)
-            response = connection.getresponse()
-            body = response.read()
-            latencies.append(time.perf_counter() - start)
-            if response.status != 200:
-                raise UserError(f"the service answered {response.status}: {body[:300].decode(errors='replace')}")
-    finally:
-        connection.close()
-    return latencies
 
 
 def plain_loop(settings: "Settings", photo: bytes) -> Callable[[], bytes]:

@@ -1,0 +1,83 @@
+"""The clients of `depthhmr bench`: as simple as clients can be, so that the service is what is measured."""
+
+import http.client
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from bodykit.errors import UserError
+
+# port, photo, number of images, what to call when the connection stands -> latencies in seconds
+Sender = Callable[[int, bytes, int, Callable[[], object]], list[float]]
+HEADERS = {"Content-Type": "image/jpeg"}
+TIMEOUT_S = 60.0
+IN_FLIGHT = 8  # frames of a stream
+
+
+def send_rest(port: int, photo: bytes, count: int, connected: Callable[[], object]) -> list[float]:
+    """One request after another."""
+    latencies = []
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+    try:
+        connection.connect()
+        connected()
+        for _ in range(count):
+            start = time.perf_counter()
+            connection.request("POST", "/v1/reconstruct", photo, HEADERS)
+            response = connection.getresponse()
+            body = response.read()
+            latencies.append(time.perf_counter() - start)
+            if response.status != 200:
+                raise UserError(f"the service answered {response.status}: {body[:300].decode(errors='replace')}")
+    finally:
+        connection.close()
+    return latencies
+
+
+def send_unary(port: int, photo: bytes, count: int, connected: Callable[[], object]) -> list[float]:
+    """One gRPC call after another."""
+    import grpc
+
+    from service.rpc.pb import reconstruction_pb2 as pb
+    from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
+
+    latencies = []
+    with grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        stub, request = ReconstructionServiceStub(channel), pb.ReconstructRequest(image=photo)
+        grpc.channel_ready_future(channel).result(TIMEOUT_S)
+        connected()
+        for _ in range(count):
+            start = time.perf_counter()
+            stub.Reconstruct(request, timeout=TIMEOUT_S)
+            latencies.append(time.perf_counter() - start)
+    return latencies
+
+
+def send_stream(port: int, photo: bytes, count: int, connected: Callable[[], object]) -> list[float]:
+    """Frames of one stream, written as fast as the service takes them; a frame's latency is from there to its answer."""
+    import grpc
+
+    from service.rpc.pb import reconstruction_pb2 as pb
+    from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
+
+    begun: deque[float] = deque()
+
+    def messages() -> Iterator[pb.ReconstructStreamRequest]:
+        yield pb.ReconstructStreamRequest(config=pb.StreamConfig(max_in_flight=IN_FLIGHT))
+        for frame_id in range(count):
+            begun.append(time.perf_counter())
+            yield pb.ReconstructStreamRequest(frame=pb.Frame(frame_id=frame_id, image=photo))
+
+    latencies = []
+    with grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        grpc.channel_ready_future(channel).result(TIMEOUT_S)
+        connected()
+        for answer in ReconstructionServiceStub(channel).ReconstructStream(messages(), timeout=TIMEOUT_S):
+            if answer.WhichOneof("message") == "result":
+                latencies.append(time.perf_counter() - begun.popleft())
+    if len(latencies) != count:
+        raise UserError(f"the service answered {len(latencies)} of {count} frames")
+    return latencies
+
+
+SENDERS: dict[str, Sender] = {"REST": send_rest, "gRPC": send_unary, "gRPC stream": send_stream}
