@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
@@ -76,7 +75,7 @@ class AsyncClient:
 
         return await self._ask(attempt, options, request_id)
 
-    async def stream(self, frames: FrameSource, **options: Unpack[StreamOptions]) -> AsyncGenerator[StreamEvent, None]:
+    def stream(self, frames: FrameSource, **options: Unpack[StreamOptions]) -> AsyncGenerator[StreamEvent, None]:
         """Ready, then for every frame Result, FrameError or Dropped, in order, then Summary. gRPC only.
 
         Frames are taken one by one, as the service has room for them. Leaving the loop ends the call. A stream that
@@ -85,9 +84,7 @@ class AsyncClient:
         check_known(options, StreamOptions)
         image_options(options)
         request_id = options.get("request_id") or uuid.uuid4().hex
-        async with aclosing(self._transport().stream(frames, options, request_id=request_id)) as events:
-            async for event in events:
-                yield event
+        return self._transport().stream(frames, options, request_id=request_id)
 
     async def info(self, *, faces: bool = False, timeout_s: float | None = None) -> ServiceInfo:
         """What is loaded; `faces` adds the triangles that all people share."""

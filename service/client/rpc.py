@@ -66,6 +66,8 @@ SOURCES = {pb.CAMERA_SOURCE_GIVEN: "given", pb.CAMERA_SOURCE_EXIF: "exif", pb.CA
 POLICIES = {"block": pb.OVERLOAD_POLICY_BLOCK, "drop-oldest": pb.OVERLOAD_POLICY_DROP_OLDEST}
 OUTPUTS = {"vertices": pb.OUTPUT_VERTICES, "depth": pb.OUTPUT_DEPTH, "glb": pb.OUTPUT_GLB}
 STATUS_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
+FAILED_WRITE = "Internal error from Core"
+STATUS_TIMEOUT_S = 2.0  # for the service's own status to come after a write has failed
 DETAILS_KEY = "grpc-status-details-bin"
 
 REFUSALS = (
@@ -117,14 +119,15 @@ class GrpcTransport:
         conversation = Conversation(call, self._address, options, request_id)
         sender = asyncio.create_task(conversation.send(config, frames))
         try:
-            async with aclosing(conversation.events()) as events:
-                async for event in events:
-                    yield event
+            # No generator within this one: an event loop that ends closes all generators at once, and not from outside in.
+            while (event := await conversation.following()) is not None:
+                yield event
         finally:
             # Always: a call that nobody cancels stays in flight until its channel is closed (grpc #43462).
             call.cancel()
             sender.cancel()
             await asyncio.wait([sender])
+            await conversation.aclose()
 
     async def info(self, *, faces: bool, timeout_s: float) -> ServiceInfo:
         reply = await self._unary(self._stub.GetInfo, pb.GetInfoRequest(include_faces=faces), timeout_s, "")
@@ -160,11 +163,14 @@ class Conversation:
         self._unanswered: deque[int] = deque()  # bounded by what gRPC's flow control lets the sender send ahead
         self._source_failed: BaseException | None = None
         self._info: Info | None = None
-        self._first_status: grpc.aio.AioRpcError | None = None
+        self._summed_up = False
+        self._status: asyncio.Future[grpc.aio.AioRpcError] = asyncio.get_running_loop().create_future()
         call.add_done_callback(self._keep_status)
+        # Not `call.read()`: after a failed write it gives nothing more, although answers and status are still to come.
+        self._answers = aiter(call)
 
     async def send(self, config: pb.StreamConfig, frames: FrameSource) -> None:
-        """Config, then every frame, each when gRPC has room for it. What goes wrong here is told by `events`."""
+        """Config, then every frame, each when gRPC has room for it. What goes wrong here is told by `following`."""
         try:
             await self._call.write(pb.ReconstructStreamRequest(config=config))
             async with aclosing(numbered(frames)) as ready:
@@ -180,34 +186,47 @@ class Conversation:
             self._source_failed = error
             self._call.cancel()
 
-    async def events(self) -> AsyncGenerator[StreamEvent, None]:
-        """Every answer, checked against the contract. Raises ClientError, or what the source of the frames has raised."""
-        summed_up = False
+    async def following(self) -> StreamEvent | None:
+        """The next answer, checked against the contract; None after the last. Raises ClientError, or what the source of the
+        frames has raised.
+        """
         try:
-            while (message := await self._call.read()) is not grpc.aio.EOF:
-                event = self._understood(message)
-                summed_up |= isinstance(event, Summary)
-                yield event
+            message = await anext(self._answers, grpc.aio.EOF)
         except grpc.aio.AioRpcError as error:
-            raise self._ended(self._first_status or error) from error
+            raise self._ended(await self._true_status(error)) from error
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if self._source_failed is None or (task is not None and task.cancelling()):
                 raise
+            message = grpc.aio.EOF
+        if message is not grpc.aio.EOF:
+            event = self._understood(message)
+            self._summed_up |= isinstance(event, Summary)
+            return event
         if self._source_failed is not None:
             raise self._source_failed
-        if not summed_up or self._unanswered:
-            raise self._breach("ended without its summary" if not summed_up else "ended before its time")
+        if not self._summed_up or self._unanswered:
+            raise self._breach("ended before its time" if self._summed_up else "ended without its summary")
+        return None
+
+    async def aclose(self) -> None:
+        await self._answers.aclose()
 
     def _keep_status(self, call: Any) -> None:
-        """The status that the service has sent. A write that comes just after it fails, and grpc.aio then puts INTERNAL
-        ("Internal error from Core") in its place: in five of six streams that are refused early (grpc #36066).
+        """Called with every status that the call takes. A write that meets the end of a call makes grpc.aio put INTERNAL
+        ("Internal error from Core") in the place of what the service has sent, before or after that has come: in five of six
+        streams that are refused early (grpc #36066).
         """
-        if self._first_status is None:
-            code, details, trailers = (_at_once(part()) for part in (call.code, call.details, call.trailing_metadata))
-            self._first_status = grpc.aio.AioRpcError(
-                code, grpc.aio.Metadata(), trailers or grpc.aio.Metadata(), details
-            )
+        code, details, trailers = (_at_once(part()) for part in (call.code, call.details, call.trailing_metadata))
+        if details != FAILED_WRITE and not self._status.done():
+            empty = grpc.aio.Metadata()
+            self._status.set_result(grpc.aio.AioRpcError(code, empty, trailers or empty, details))
+
+    async def _true_status(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
+        if error.details() != FAILED_WRITE:
+            return error
+        await asyncio.wait([self._status], timeout=STATUS_TIMEOUT_S)
+        return self._status.result() if self._status.done() else error
 
     def _understood(self, message: Any) -> StreamEvent:
         if message is None:

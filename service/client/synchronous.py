@@ -1,6 +1,6 @@
 """The client for programs without an event loop: the asynchronous one, run in a thread."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self, Unpack
@@ -39,13 +39,13 @@ class Client:
 
     def reconstruct(self, image: Image, **options: Unpack[CallOptions]) -> Reconstruction:
         """The people of one image. Asked again while the service is unavailable and the budget lasts."""
-        return self._thread.run(self._client.reconstruct(image, **options))
+        return self._thread.run(lambda: self._client.reconstruct(image, **options))
 
     def reconstruct_batch(
         self, images: Iterable[Image], **options: Unpack[CallOptions]
     ) -> list[Reconstruction | ClientError]:
         """For each image its people or its error, in order. REST only."""
-        return self._thread.run(self._client.reconstruct_batch(images, **options))
+        return self._thread.run(lambda: self._client.reconstruct_batch(images, **options))
 
     def stream(self, frames: FrameSource, **options: Unpack[StreamOptions]) -> Generator[StreamEvent, None, None]:
         """Ready, then for every frame Result, FrameError or Dropped, in order, then Summary. gRPC only.
@@ -53,25 +53,28 @@ class Client:
         Frames are taken one by one, in a thread of their own, as the service has room for them. Leaving the loop, or
         closing the generator, ends the call.
         """
-        events = self._client.stream(frames, **options)
+
+        async def begun() -> AsyncGenerator[StreamEvent, None]:
+            return self._client.stream(frames, **options)
 
         async def following() -> StreamEvent | None:
             return await anext(events, None)
 
+        events = self._thread.run(begun)
         try:
-            while (event := self._thread.run(following())) is not None:
+            while (event := self._thread.run(following)) is not None:
                 yield event
         finally:
             with suppress(RuntimeError):  # the program is ending, and the loop has ended before
-                self._thread.run(events.aclose())
+                self._thread.run(events.aclose)
 
     def info(self, *, faces: bool = False, timeout_s: float | None = None) -> ServiceInfo:
         """What is loaded; `faces` adds the triangles that all people share."""
-        return self._thread.run(self._client.info(faces=faces, timeout_s=timeout_s))
+        return self._thread.run(lambda: self._client.info(faces=faces, timeout_s=timeout_s))
 
     def close(self) -> None:
         """Give up the connections. Calls under way fail."""
-        self._thread.run(self._client.aclose())
+        self._thread.run(self._client.aclose)
 
     def __enter__(self) -> Self:
         return self
