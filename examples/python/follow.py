@@ -1,0 +1,31 @@
+"""Follow people through pictures over gRPC: follow.py grpc://127.0.0.1:50051 1.jpg 2.jpg ..."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from service.client import Client, Dropped, Frame, FrameError, Ready, Result, Summary
+
+PICTURES_PER_SECOND = 25
+
+
+def frames(photos: list[str]) -> Iterator[Frame]:
+    """Taken one by one, as the service has room; a camera or a video would do as well."""
+    for number, photo in enumerate(photos):
+        yield Frame(Path(photo), capture_time_s=number / PICTURES_PER_SECOND)
+
+
+with Client(sys.argv[1]) as client:
+    for event in client.stream(frames(sys.argv[2:]), track=True, smooth=True):
+        match event:
+            case Ready():
+                print(f"model {event.info.model.name}, {event.max_in_flight} pictures in work at once")
+            case Result():
+                places = [f"person {p.track_id} at {p.translation[2]:.1f} m" for p in event.reconstruction.people]
+                print(f"picture {event.frame_id}: {', '.join(places) or 'nobody'}")
+            case FrameError():
+                print(f"picture {event.frame_id}: {event.reason}: {event.detail}")
+            case Dropped():
+                print(f"picture {event.frame_id}: dropped for a newer one")
+            case Summary():
+                print(f"{event.results} of {event.frames} pictures have a result ({event.end_reason})")

@@ -1,0 +1,18 @@
+"""One image over REST: reconstruct.py http://127.0.0.1:8000 photo.jpg"""
+
+import sys
+from pathlib import Path
+
+from service.client import Client, ClientError
+
+address, photo = sys.argv[1:]
+try:
+    with Client(address) as client:
+        found = client.reconstruct(Path(photo))
+except ClientError as error:
+    sys.exit(f"{type(error).__name__}: {error}")
+
+print(f"{len(found.people)} people, camera {found.camera.source}, focal length {found.camera.fx:.0f} px")
+for person in found.people:
+    x, y, z = person.translation
+    print(f"{person.id}: score {person.score:.2f}, {person.height_m:.2f} m tall, at x {x:.2f} y {y:.2f} z {z:.2f} m")
