@@ -39,9 +39,10 @@ PORTS = (53, 80, 443, 6443, 8000, 8001, 8002, 50051)
 ANYBODY = set(PEOPLE) - {"gateway", "triton"}
 
 # from, to -> ports. Everything else is shut. What others do among themselves is not ours.
-BASE = {("gateway", "dns"): {53}} | {(caller, "gateway"): {8000} for caller in ANYBODY}
-GPU = BASE | {("gateway", "triton"): {8001}, ("prometheus", "triton"): {8002}}
-MEANT = {"base": BASE, "overlays/gpu": GPU, "overlays/production": GPU, "kserve": GPU}
+BASE = {("gateway", "dns"): {53}} | {(caller, "gateway"): {8000, 50051} for caller in ANYBODY}
+TRITON = {("gateway", "triton"): {8001}, ("prometheus", "triton"): {8002}}
+KSERVE = {("gateway", "dns"): {53}} | {(caller, "gateway"): {8000} for caller in ANYBODY}  # its ingress speaks HTTP
+MEANT = {"base": BASE, "overlays/gpu": BASE | TRITON, "overlays/production": BASE | TRITON, "kserve": KSERVE | TRITON}
 OWNERS = {"depthhmr-gateway": "gateway", "depthhmr-triton": "triton"}
 OWNERS |= {"depthhmr-transformer": "gateway", "depthhmr-predictor": "triton"}
 
