@@ -112,6 +112,10 @@ class MeshRecovery:
         if self._in_work + self._places_for(images) > self._max_concurrency:
             raise Overloaded(f"{self._in_work} images are in work already; ask again in a moment")
 
+    async def in_thread(self, work: Callable[[], Result]) -> Result:
+        """Processor work of an edge, where images are decoded, too."""
+        return await asyncio.get_running_loop().run_in_executor(self._workers, work)
+
     async def warm_up(self) -> None:
         """Let the network answer once; until it has, every request is refused. Raises what the engine raises."""
         call = Call.within(WARM_UP_TIMEOUT_S, output_names(self.manifest))

@@ -70,6 +70,7 @@ class FrameStream(Generic[FrameT, Result]):
 
     A frame holds its place from when it is taken until its outcome has been consumed, so a consumer that stops stops the
     producer, too, and memory is bounded whatever either does. Frame ids must increase; InvalidParameter otherwise.
+    `settle` is a second step, for which the results come one by one and in order.
     """
 
     def __init__(
@@ -79,9 +80,11 @@ class FrameStream(Generic[FrameT, Result]):
         limits: StreamLimits,
         *,
         draining: asyncio.Event,
+        settle: Callable[[Result], Awaitable[Result]] | None = None,
     ) -> None:
         self.tally, self.end = Tally(), End.COMPLETED
         self._frames, self._work, self._limits, self._draining = frames, work, limits, draining
+        self._settle = settle
         self._room = asyncio.Semaphore(BACKLOG if limits.drop_oldest else limits.max_in_flight)
         self._order: asyncio.Queue[_Place[FrameT, Result] | Exception | None] = asyncio.Queue()
         self._in_flight = 0
@@ -99,7 +102,7 @@ class FrameStream(Generic[FrameT, Result]):
             while (place := await self._order.get()) is not None:
                 if isinstance(place, Exception):
                     raise place
-                outcome = await place.outcome
+                outcome = await self._settled(await place.outcome)
                 self._count(outcome)
                 yield outcome
                 self._leave(place)
@@ -174,6 +177,14 @@ class FrameStream(Generic[FrameT, Result]):
             return await anext(self._frames)
         except StopAsyncIteration:
             return None
+
+    async def _settled(self, outcome: Outcome[Result]) -> Outcome[Result]:
+        if self._settle is None or outcome.result is None:
+            return outcome
+        try:
+            return Outcome(outcome.frame_id, result=await self._settle(outcome.result))
+        except ServiceError as error:
+            return Outcome(outcome.frame_id, error=error)
 
     def _take(self, frame: FrameT) -> None:
         place: _Place[FrameT, Result] = _Place(frame)

@@ -218,3 +218,28 @@ async def test_a_fault_of_ours_ends_the_stream():
 
     with pytest.raises(ZeroDivisionError):
         [outcome async for outcome in stream_of(Source(1), work).outcomes()]
+
+
+async def test_results_are_settled_one_by_one_and_in_order():
+    work, seen = Work(), []
+
+    async def settle(result: int) -> int:
+        seen.append(result)
+        await asyncio.sleep(0)
+        if result == 4:
+            raise InvalidParameter.named("capture_time", "too early")
+        return -result
+
+    limits = StreamLimits(3, False, 5.0, 60.0)
+    stream = FrameStream(Source(1, 2, 3), work, limits, draining=asyncio.Event(), settle=settle)
+    for frame_id in (3, 2, 1):
+        work.let_go(frame_id)
+    found = [outcome async for outcome in stream.outcomes()]
+
+    assert seen == [2, 4, 6]
+    assert [(outcome.result, outcome.error and outcome.error.code) for outcome in found] == [
+        (-2, None),
+        (None, "invalid-parameter"),
+        (-6, None),
+    ]
+    assert (stream.tally.results, stream.tally.errors) == (2, 1)
