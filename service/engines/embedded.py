@@ -1,10 +1,14 @@
 """ONNX Runtime inside this process: the engine that needs nothing else."""
 
 import asyncio
+import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+# The wheel can report its use to its maker. A service that is sent photographs does not.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
 
