@@ -36,8 +36,7 @@ class StreamOptions(ImageOptions, total=False):
     track: bool  # give people ids that stay theirs
     max_gap_s: float  # how long a person may be unseen and still be known again; with track
     smooth: bool  # take the jitter out; needs track
-    min_cutoff_hz: float  # lower is calmer and later; with smooth
-    beta: float  # higher follows quick movements more closely; with smooth
+    strength: float  # 1 is the default, more is calmer and later, 0.1 to 10; with smooth
     timeout_s: float | None  # of the whole stream; default: none
     request_id: str
 

@@ -296,10 +296,10 @@ def config_to(options: StreamOptions) -> pb.StreamConfig:
         raise InvalidUse(f"expected a policy of {' or '.join(POLICIES)}, got {policy!r}")
     if "max_gap_s" in options and not options.get("track"):
         raise InvalidUse("max_gap_s needs track=True")
-    if ("min_cutoff_hz" in options or "beta" in options) and not options.get("smooth"):
-        raise InvalidUse("min_cutoff_hz and beta need smooth=True")
+    if "strength" in options and not options.get("smooth"):
+        raise InvalidUse("strength needs smooth=True")
     tracking = pb.Tracking(max_gap=duration(options["max_gap_s"]) if "max_gap_s" in options else None)
-    smoothing = pb.Smoothing(min_cutoff_hz=options.get("min_cutoff_hz", 0), beta=options.get("beta", 0))
+    smoothing = pb.Smoothing(strength=options.get("strength", 0))
     return pb.StreamConfig(
         options=options_to(options),
         overload_policy=POLICIES[policy],

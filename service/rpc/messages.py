@@ -8,6 +8,7 @@ from bodykit.body import JOINT_NAMES, Body
 from bodykit.camera import Intrinsics
 from bodykit.manifest import Manifest
 from service.errors import FieldError, InvalidParameter, ServiceError, Unavailable
+from service.following import Following
 from service.options import Options
 from service.results import FRAME, DepthMap, Person, Recovery
 from service.rpc.pb import reconstruction_pb2 as pb
@@ -34,6 +35,18 @@ def options_from(message: pb.Options, camera: pb.Camera | None = None) -> Option
         vertices=bool({pb.OUTPUT_VERTICES, pb.OUTPUT_GLB} & set(message.outputs)),
         depth=pb.OUTPUT_DEPTH in message.outputs,
     )
+
+
+def following_from(config: pb.StreamConfig) -> Following | None:
+    """What a stream wants followed; None when it wants nothing. Raises InvalidParameter."""
+    smoothing = config.smoothing.strength or 1.0 if config.HasField("smoothing") else None
+    if not config.HasField("tracking"):
+        if smoothing is not None:
+            raise InvalidParameter.named("smoothing", "needs tracking: who is unknown cannot be smoothed")
+        return None
+    tracking = config.tracking
+    max_gap_s = tracking.max_gap.ToNanoseconds() / 1e9 if tracking.HasField("max_gap") else None
+    return Following(max_gap_s, smoothing)
 
 
 def intrinsics_from(message: pb.Camera) -> Intrinsics:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -20,12 +20,13 @@ from service.errors import (
     ServiceError,
     TooManyStreams,
 )
+from service.following import Follower
 from service.formats import Job, write_glb
 from service.options import Options
 from service.recovery import MeshRecovery
 from service.requestids import sane_id
 from service.results import Recovery
-from service.rpc.messages import error_to, info_to, little_endian, options_from, reconstruction_to
+from service.rpc.messages import error_to, following_from, info_to, little_endian, options_from, reconstruction_to
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceServicer
 from service.rpc.statuses import status_of
@@ -63,6 +64,14 @@ class _Frame:
     frame_id: int
     image: bytes
     options: Options | ServiceError  # the error is this frame's answer
+    time_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A frame's people, before those of earlier frames are known."""
+
+    recovery: Recovery
     time_s: float
 
 
@@ -135,17 +144,25 @@ class ReconstructionServicer(ReconstructionServiceServicer):
         options_from(config.options)  # a config that is wrong is refused before the first frame
         request_id = sane_id(_metadata(context, "x-request-id"))
         outputs = frozenset(config.options.outputs)
+        follower = self._follower(config)
         yield pb.ReconstructStreamResponse(
             ready=pb.StreamReady(info=self._info, limits=self._limits_message(), max_in_flight=max_in_flight)
         )
 
-        async def work(frame: _Frame) -> pb.Reconstruction:
+        async def work(frame: _Frame) -> Any:
             if isinstance(frame.options, ServiceError):
                 raise frame.options
             options = _in_time(frame.options, context)
+            if follower is not None:  # only when the frames before are known can the rest be done
+                found = await self._core.recover_frame(frame.image, replace(options, vertices=False), _itself)
+                return _Found(found, frame.time_s)
             return await self._core.recover_frame(
                 frame.image, options, lambda recovery: self._message(recovery, outputs, request_id)
             )
+
+        async def settle(found: _Found) -> pb.Reconstruction:
+            assert follower is not None
+            return await self._core.in_thread(lambda: self._followed(follower, found, outputs, request_id))
 
         limits = StreamLimits(
             max_in_flight=max_in_flight,
@@ -153,7 +170,9 @@ class ReconstructionServicer(ReconstructionServiceServicer):
             idle_s=self._limits.stream_idle_s,
             total_s=self._limits.stream_timeout_s,
         )
-        stream = FrameStream(_frames(requests, config), work, limits, draining=self.draining)
+        stream = FrameStream(
+            _frames(requests, config), work, limits, draining=self.draining, settle=settle if follower else None
+        )
         async for outcome in stream.outcomes():
             yield _answer(outcome)
         tally = stream.tally
@@ -196,11 +215,28 @@ class ReconstructionServicer(ReconstructionServiceServicer):
             raise InvalidParameter.named("max_in_flight", f"must be at most {most}, got {config.max_in_flight}")
         return config.max_in_flight or min(DEFAULT_IN_FLIGHT, most)
 
-    def _message(self, recovery: Recovery, outputs: frozenset[int], request_id: str) -> pb.Reconstruction:
+    def _follower(self, config: pb.StreamConfig) -> Follower | None:
+        following = following_from(config)
+        return None if following is None else Follower(self._core.body, following)
+
+    def _followed(
+        self, follower: Follower, found: _Found, outputs: frozenset[int], request_id: str
+    ) -> pb.Reconstruction:
+        vertices = bool({pb.OUTPUT_VERTICES, pb.OUTPUT_GLB} & outputs)
+        recovery, track_ids = follower.follow(found.recovery, found.time_s, vertices=vertices)
+        return self._message(recovery, outputs, request_id, track_ids)
+
+    def _message(
+        self,
+        recovery: Recovery,
+        outputs: frozenset[int],
+        request_id: str,
+        track_ids: Mapping[int, int] | None = None,
+    ) -> pb.Reconstruction:
         glb = b""
         if pb.OUTPUT_GLB in outputs:
             glb = write_glb(Job(recovery, self._core.manifest, self._core.body, self._core.limits, request_id))
-        return reconstruction_to(recovery, outputs, glb=glb)
+        return reconstruction_to(recovery, outputs, glb=glb, track_ids=track_ids)
 
     def _limits_message(self) -> pb.Limits:
         limits = self._limits
@@ -259,6 +295,10 @@ def _answer(outcome: Outcome[pb.Reconstruction]) -> pb.ReconstructStreamResponse
         result = pb.FrameResult(frame_id=frame_id, reconstruction=outcome.result)
         return pb.ReconstructStreamResponse(result=result)
     return pb.ReconstructStreamResponse(dropped=pb.FrameDropped(frame_id=frame_id))
+
+
+def _itself(recovery: Recovery) -> Recovery:
+    return recovery
 
 
 def _in_time(options: Options, context: Context) -> Options:

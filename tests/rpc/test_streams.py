@@ -3,6 +3,7 @@
 import asyncio
 
 import grpc
+import numpy as np
 import pytest
 
 from service.errors import EngineUnavailable
@@ -382,3 +383,75 @@ async def test_huge_metadata_is_refused_and_harms_nobody(stub, open_stream, peop
     await send(other, {}, (1, people_jpeg), "close")
     await other.ready()
     assert (await other.rest())[0] == ("result", 1)
+
+
+def seconds(value: float) -> dict:
+    return {"capture_time": {"nanos": round(1e9 * value)}}
+
+
+async def test_people_keep_their_ids_over_the_frames(open_stream, people_jpeg, empty_jpeg):
+    stream = open_stream()
+    await stream.config(tracking=pb.Tracking())
+    await stream.ready()
+    pictures = [people_jpeg] * 4 + [empty_jpeg] * 2 + [people_jpeg] * 2
+    for frame_id, picture in enumerate(pictures):
+        await stream.frame(frame_id, picture, **seconds(0.04 * frame_id))
+    await stream.call.done_writing()
+
+    ids = []
+    for _ in pictures:
+        _, result = await stream.read()
+        people = result.reconstruction.people
+        ids.append([person.track_id if person.HasField("track_id") else None for person in people])
+
+    assert ids == [[None, None], [1, 2], [1, 2], [1, 2], [], [], [1, 2], [1, 2]]
+
+
+async def test_smoothed_people_are_still_whole(open_stream, people_jpeg):
+    stream = open_stream()
+    outputs = [pb.OUTPUT_VERTICES, pb.OUTPUT_JOINTS, pb.OUTPUT_GLB]
+    smoothing = pb.Smoothing(strength=3)
+    await stream.config(tracking=pb.Tracking(), smoothing=smoothing, options=pb.Options(outputs=outputs))
+    await stream.ready()
+    for frame_id in range(3):
+        await stream.frame(frame_id, people_jpeg, **seconds(0.04 * frame_id))
+    await stream.call.done_writing()
+
+    for _ in range(3):
+        _, result = await stream.read()
+        for person in result.reconstruction.people:
+            assert person.vertices and len(person.joints_3d) == 72
+            assert np.allclose(person.joints_3d[:3], person.translation, atol=1e-4)
+        assert result.reconstruction.glb.startswith(b"glTF")
+    assert (await stream.rest())[-1] is CODE.OK
+
+
+async def test_a_frame_from_the_past_is_an_error_of_its_own(open_stream, people_jpeg):
+    stream = open_stream()
+    await stream.config(tracking=pb.Tracking())
+    await stream.ready()
+    for frame_id, time_s in enumerate((0.0, 0.2, 0.1, 0.3)):
+        await stream.frame(frame_id, people_jpeg, **seconds(time_s))
+    await stream.call.done_writing()
+
+    *answers, summary, status = await stream.rest()
+
+    expected = [("result", 0), ("result", 1), ("error", 2, "invalid-parameter"), ("result", 3)]
+    assert answers == expected and (summary.results, summary.errors, status) == (3, 1, CODE.OK)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"smoothing": pb.Smoothing()}, "smoothing: needs tracking"),
+        ({"tracking": pb.Tracking(), "smoothing": pb.Smoothing(strength=99)}, "must lie in [0.1, 10], got 99"),
+        ({"tracking": pb.Tracking(), "smoothing": pb.Smoothing(strength=float("nan"))}, "got nan"),
+        ({"tracking": pb.Tracking(max_gap={"seconds": 60})}, "must lie in (0, 10] s, got 60"),
+    ],
+)
+async def test_following_that_makes_no_sense_is_refused_at_the_start(open_stream, config, words):
+    stream = open_stream()
+    await stream.config(**config)
+
+    assert await stream.rest() == [CODE.INVALID_ARGUMENT]
+    assert words in (await stream.status())[1]

@@ -139,12 +139,10 @@ class Tracking(_message.Message):
     def __init__(self, max_gap: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Smoothing(_message.Message):
-    __slots__ = ("min_cutoff_hz", "beta")
-    MIN_CUTOFF_HZ_FIELD_NUMBER: _ClassVar[int]
-    BETA_FIELD_NUMBER: _ClassVar[int]
-    min_cutoff_hz: float
-    beta: float
-    def __init__(self, min_cutoff_hz: _Optional[float] = ..., beta: _Optional[float] = ...) -> None: ...
+    __slots__ = ("strength",)
+    STRENGTH_FIELD_NUMBER: _ClassVar[int]
+    strength: float
+    def __init__(self, strength: _Optional[float] = ...) -> None: ...
 
 class Frame(_message.Message):
     __slots__ = ("frame_id", "capture_time", "image", "camera")
