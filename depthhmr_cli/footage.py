@@ -20,6 +20,7 @@ PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 JPEG_QUALITY = 90
 PICTURES_PER_SECOND = 30.0  # of a folder, where nothing says it
 CLOSE_TIMEOUT_S = 2.0
+SHORTEST_STEP_S = 1e-3
 CAMERA = re.compile(r"\d+|/dev/video\d+")
 
 
@@ -121,7 +122,7 @@ class Video:
         import av
 
         first_s: float | None = None
-        due_s = 0.0
+        last_s, due_s = -SHORTEST_STEP_S, 0.0
         frames = self._container.decode(self._stream)
         for number in count():
             try:
@@ -134,7 +135,9 @@ class Video:
                 return
             taken_s = frame.time if frame.time is not None else number / self._rate()
             first_s = taken_s if first_s is None else first_s
-            time_s = max(taken_s - first_s, 0.0)
+            # Broken files have clocks that stand still or go back; who follows people needs one that does not.
+            time_s = max(taken_s - first_s, last_s + SHORTEST_STEP_S)
+            last_s = time_s
             if self._fps is not None:
                 if time_s < due_s - 1e-6:
                     continue

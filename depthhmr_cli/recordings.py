@@ -83,16 +83,13 @@ class AnimatedGlb:
                 f"but the body here is {self._body.name!r} {self._body.version}: give the same file with --body"
             )
         if isinstance(event, Result):
-            people = event.reconstruction.people
-            if any(person.track_id is None for person in people):
-                raise UserError("the service answers without track ids; an animation needs them")
             number = len(self._times)
             # Keyframes must not stand still, whatever the clock of the video does.
             earliest = self._times[-1] + 1e-3 if self._times else 0.0
             self._times.append(max(time_s or 0.0, earliest))
-            for person in people:
-                assert person.track_id is not None
-                self._seen.setdefault(person.track_id, []).append((number, person))
+            for person in event.reconstruction.people:
+                if person.track_id is not None:  # who has only just appeared has none yet
+                    self._seen.setdefault(person.track_id, []).append((number, person))
 
     def close(self) -> None:
         import numpy as np

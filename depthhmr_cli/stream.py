@@ -59,11 +59,12 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         footage = stack.enter_context(closing(open_footage(args.source, fps=args.fps)))
         recordings = open_recordings(args)
-        count = Count(footage, shown=sys.stderr.isatty())
+        options = options_of(args, footage)
+        count = Count(footage, followed=options["track"], shown=sys.stderr.isatty())
         try:
             with closing_all(recordings), closing(count):
                 client = stack.enter_context(connected(args))
-                follow(client, footage, options_of(args, footage), recordings, count)
+                follow(client, footage, options, recordings, count)
         except (ClientError, UserError) as error:
             if not count.answered:
                 raise UserError(str(error)) from error
@@ -107,11 +108,12 @@ def follow(
 class Count:
     """What has been sent and answered, live on a terminal."""
 
-    def __init__(self, footage: Footage, *, shown: bool) -> None:
+    def __init__(self, footage: Footage, *, followed: bool, shown: bool) -> None:
         from tqdm import tqdm
 
         self.sent = self.results = self.errors = self.dropped = self.people = 0
         self.tracks: set[int] = set()
+        self._followed = followed
         self._bar: Any = tqdm(total=footage.total, unit=" pictures", disable=not shown, leave=False)
 
     def take(self, event: "StreamEvent") -> None:
@@ -142,8 +144,8 @@ class Count:
 
     def kept(self, recordings: "list[Recording]") -> str:
         """A sentence on what has become of the pictures."""
-        parts = [f"{self.answered} of {self.sent} pictures answered", f"{self.people} people found"]
-        parts += [f"{len(self.tracks)} tracks"] if self.tracks else []
+        found = f"{len(self.tracks)} people followed" if self._followed else f"{self.people} people found"
+        parts = [f"{self.answered} of {self.sent} pictures answered", found]
         parts += [f"{self.dropped} dropped"] if self.dropped else []
         parts += [f"{self.errors} failed"] if self.errors else []
         written = [recording.target for recording in recordings if recording.written]

@@ -5,6 +5,7 @@ const { connect } = require("./service");
 
 const [address, ...photos] = process.argv.slice(2);
 const service = connect(address);
+const name = (person) => (person._track_id ? `person ${person.track_id}` : "somebody"); // just appeared: no id yet
 const call = service.ReconstructStream();
 
 call.on("data", (answer) => {
@@ -13,7 +14,7 @@ call.on("data", (answer) => {
       console.log(`model ${answer.ready.info.model.name}`);
       break;
     case "result":
-      const people = answer.result.reconstruction.people.map((person) => `person ${person.track_id}`);
+      const people = answer.result.reconstruction.people.map(name);
       console.log(`picture ${answer.result.frame_id}: ${people.join(", ") || "nobody"}`);
       break;
     case "error": // the stream goes on

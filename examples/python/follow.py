@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from service.client import Client, Dropped, Frame, FrameError, Ready, Result, Summary
+from service.client import Client, Dropped, Frame, FrameError, Person, Ready, Result, Summary
 
 PICTURES_PER_SECOND = 25
 
@@ -15,13 +15,18 @@ def frames(photos: list[str]) -> Iterator[Frame]:
         yield Frame(Path(photo), capture_time_s=number / PICTURES_PER_SECOND)
 
 
+def name(person: Person) -> str:
+    """Who has only just appeared has no id yet."""
+    return "somebody" if person.track_id is None else f"person {person.track_id}"
+
+
 with Client(sys.argv[1]) as client:
     for event in client.stream(frames(sys.argv[2:]), track=True, smooth=True):
         match event:
             case Ready():
                 print(f"model {event.info.model.name}, {event.max_in_flight} pictures in work at once")
             case Result():
-                places = [f"person {p.track_id} at {p.translation[2]:.1f} m" for p in event.reconstruction.people]
+                places = [f"{name(p)} at {p.translation[2]:.1f} m" for p in event.reconstruction.people]
                 print(f"picture {event.frame_id}: {', '.join(places) or 'nobody'}")
             case FrameError():
                 print(f"picture {event.frame_id}: {event.reason}: {event.detail}")

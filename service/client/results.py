@@ -25,7 +25,9 @@ class Person:
     """One person."""
 
     id: int  # number in this image, 0 is the nearest
-    track_id: int | None  # the same person has the same one in all frames of a stream; with track=True
+    track_id: (
+        int | None
+    )  # with track=True: a person's own in all frames of a stream; None for who has only just appeared
     score: float  # probability that this is a person, 0 to 1
     box: np.ndarray  # [4] x0, y0, x1, y1, pixels; may reach beyond the image
     translation: np.ndarray  # [3] the pelvis joint, metres

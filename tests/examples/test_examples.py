@@ -83,7 +83,8 @@ def test_python_follows_people(service, letter):
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[0].startswith("model depthhmr, ") and lines[2].startswith("picture 1: unsupported-media")
-    assert lines[1].startswith("picture 0: person ") and lines[3].startswith("picture 2: person ")
+    assert lines[1].startswith("picture 0: somebody at ")
+    assert lines[3].startswith("picture 2: person 1 at ")
     assert lines[4] == "2 of 3 pictures have a result (completed)"
 
 
@@ -122,7 +123,8 @@ def test_node_follows_people(service, node, letter):
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[0] == "model depthhmr" and lines[-1] == "2 of 3 pictures have a result"
-    assert "person " in lines[1] and lines[2].startswith("picture 1: unsupported-media: expected")
+    assert lines[1].startswith("picture 0: somebody, ") and lines[3].startswith("picture 2: person 1, ")
+    assert lines[2].startswith("picture 1: unsupported-media: expected")
 
 
 def test_node_says_when_nobody_is_there(node):
