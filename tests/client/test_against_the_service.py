@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,18 @@ import pytest
 from PIL import Image
 
 from bodykit.body import JOINT_NAMES, load_body
+from depthhmr_cli.running import RunningService, running_service
 from service.client import (
     AsyncClient,
     Camera,
     Client,
     ClientError,
     InvalidUse,
+    KeyRefused,
     Reconstruction,
     RequestRefused,
 )
+from service.keys import hash_of, new_key
 
 
 @pytest.fixture
@@ -240,3 +244,38 @@ def test_every_error_of_the_client_is_one_tree():
     errors = [value for value in vars(package).values() if isinstance(value, type) and issubclass(value, Exception)]
 
     assert len(errors) == 9 and all(issubclass(error, ClientError) for error in errors)
+
+
+@pytest.fixture(scope="module")
+def guarded(model_dir, tmp_path_factory) -> Iterator[tuple[RunningService, str]]:
+    """A service that wants a key, and the key."""
+    file, key = tmp_path_factory.mktemp("keys") / "keys", new_key()
+    file.write_text(f"camera-7 {hash_of(key)}\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEPTHHMR_API_KEYS_FILE", str(file))
+        with running_service("--model-dir", str(model_dir)) as started:
+            yield started, key
+
+
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
+def test_a_key_opens_the_door(guarded, people_jpeg, scheme):
+    service, key = guarded
+    address = service.address if scheme == "http" else f"grpc://127.0.0.1:{service.grpc_port}"
+
+    with Client(address, api_key=key) as client:
+        assert len(client.reconstruct(people_jpeg).people) == 2
+    for wrong in (None, "dhmr_wrong"):
+        with Client(address, api_key=wrong) as client, pytest.raises(KeyRefused) as refused:
+            client.reconstruct(people_jpeg)
+        assert refused.value.reason == "unauthenticated" and refused.value.attempts == 1
+
+
+def test_a_stream_without_a_key_says_so(guarded, people_jpeg):
+    service, key = guarded
+    address = f"grpc://127.0.0.1:{service.grpc_port}"
+
+    for _ in range(10):
+        with Client(address) as client, pytest.raises(KeyRefused):
+            list(client.stream([people_jpeg] * 9))
+    with Client(address, api_key=key) as client:
+        assert len(list(client.stream([people_jpeg] * 9))) == 11

@@ -1,7 +1,12 @@
 """Encrypted connections: whom the client trusts, and how it shows who it is."""
 
 import json
+import os
+import re
 import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,3 +106,32 @@ def test_half_a_client_certificate_is_refused(files):
 def test_tls_on_an_address_without_it_is_refused(files):
     with pytest.raises(InvalidUse, match="begins with https:// or grpcs://"):
         Client("http://127.0.0.1:8000", tls=Tls(files.ca))
+
+
+@pytest.fixture(scope="module")
+def real(files, model_dir) -> Iterator[dict[str, str]]:
+    """The addresses of a real service that wants to see the client's certificate."""
+    server, ca = str(files.server), str(files.ca)
+    settings = {"TLS_CERTIFICATE": server, "TLS_KEY": server, "TLS_CLIENT_CA": ca, "MODEL_DIR": str(model_dir)}
+    environment = {**os.environ, **{f"DEPTHHMR_{name}": value for name, value in settings.items()}}
+    command = [sys.executable, "-m", "depthhmr_cli", "serve", "--port", "0", "--grpc-port", "0"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            found = re.search(
+                r"ready at https://127\.0\.0\.1:(\d+), gRPC 127\.0\.0\.1:(\d+)", process.stdout.readline()
+            )
+            assert found
+            yield {"https": f"https://127.0.0.1:{found[1]}", "grpcs": f"grpcs://127.0.0.1:{found[2]}"}
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize("scheme", ["https", "grpcs"])
+def test_the_service_and_the_client_agree_on_tls(real, files, people_jpeg, scheme):
+    with Client(real[scheme], tls=Tls(files.ca, files.certificate, files.key)) as client:
+        assert len(client.reconstruct(people_jpeg).people) == 2
+        if scheme == "grpcs":
+            assert len(list(client.stream([people_jpeg] * 3))) == 5
+    with Client(real[scheme], tls=Tls(files.ca), timeout_s=1) as client, pytest.raises(ConnectionFailed):
+        client.reconstruct(people_jpeg)
