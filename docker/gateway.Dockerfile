@@ -12,16 +12,12 @@
 #   --secret id=pip_conf,src=$HOME/.config/pip/pip.conf --secret id=ca_bundle,src=/etc/ssl/certs/ca-certificates.crt
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
-# The lists by themselves, so that a change of pyproject.toml which is not one of requirements installs nothing again.
-FROM ${PYTHON_IMAGE} AS lists
-WORKDIR /lists
-COPY pyproject.toml docker/requirements.py ./
-RUN python3 requirements.py build-system > build.txt && python3 requirements.py dependencies triton > gateway.txt
-
 FROM ${PYTHON_IMAGE} AS requirements
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /src
-COPY --from=lists /lists/build.txt /lists/gateway.txt ./
+# The locks by themselves, so that a change which is not one of requirements installs nothing again. scripts/lock writes them
+# from pyproject.toml; pip takes no file whose SHA-256 is not in them, whatever index it asks.
+COPY docker/build.lock docker/requirements.lock ./
 # pip stays in /opt/build, which builds our wheel and is left behind with it.
 RUN --mount=type=secret,id=pip_conf,target=/run/secrets/pip.conf \
     --mount=type=secret,id=ca_bundle,target=/run/secrets/ca.crt \
@@ -29,9 +25,9 @@ RUN --mount=type=secret,id=pip_conf,target=/run/secrets/pip.conf \
     if [ -s /run/secrets/pip.conf ]; then export PIP_CONFIG_FILE=/run/secrets/pip.conf; fi \
  && if [ -s /run/secrets/ca.crt ]; then export PIP_CERT=/run/secrets/ca.crt; fi \
  && python3 -m venv /opt/build \
- && /opt/build/bin/pip install --quiet -r build.txt \
+ && /opt/build/bin/pip install --quiet --require-hashes --only-binary :all: -r build.lock \
  && python3 -m venv --without-pip /opt/depthhmr \
- && /opt/build/bin/pip --python /opt/depthhmr/bin/python install --quiet -r gateway.txt
+ && /opt/build/bin/pip --python /opt/depthhmr/bin/python install --quiet --require-hashes --only-binary :all: -r requirements.lock
 # Nothing of this is imported by a service: the tests of others, and ONNX Runtime's tools for preparing models.
 # The root file system is read-only at run time, so Python could not keep what it compiles: it is compiled here, with
 # hashes that nobody checks, because the files cannot change and their times differ from one build to the next.
