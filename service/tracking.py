@@ -36,7 +36,7 @@ class TrackingOptions:
     reach_m: float = 0.8  # nobody is found farther than this from where they should be,
     reach_m_per_s: float = 1.5  # plus this per second unseen,
     reach_depth: float = 0.6  # plus, along the ray, this share of the distance
-    pose_m: float = 0.1  # mean distance of joints, pelvis at the origin, that counts as one standard deviation
+    pose_m: float = 0.2  # mean distance of joints, pelvis at the origin, that counts as one standard deviation
     pose_most: float = 9.0  # what a pose can cost at most: now and then a network turns somebody round
     shape: float = 1.5  # distance of betas (root of the mean square) that counts as one standard deviation
     limit: float = 40.0  # a pair with a higher cost (squared standard deviations) makes a new track instead
