@@ -11,8 +11,11 @@ from service.engines.base import Engine
 from service.errors import ServiceError
 from service.results import Timings
 
-STAGES = ("decode", "queue", "infer", "post")
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+TIMED = ("decode", "queue", "infer", "post")  # what a result tells about itself
+STAGES = (*TIMED, "encode")
+# A stage takes from a tenth of a millisecond (JSON) to the deadline of an image (30 s).
+SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 PEOPLE = (0, 1, 2, 3, 5, 8, 12, 20, 40)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -30,7 +33,7 @@ class Metrics:
         stages = Histogram(
             "depthhmr_stage_seconds", "Time per image and stage", ["stage"], buckets=SECONDS, registry=self._registry
         )
-        self._stages = [stages.labels(stage) for stage in STAGES]
+        self._stages = {stage: stages.labels(stage) for stage in STAGES}
         self._people = Histogram("depthhmr_people", "People per image", buckets=PEOPLE, registry=self._registry)
 
         self._engine_waiting = Gauge(
@@ -41,6 +44,25 @@ class Metrics:
             "depthhmr_engine_failures",
             "Calls of the engine that failed, by the code of the error",
             ["reason"],
+            registry=self._registry,
+        )
+        self._requests = Counter(
+            "depthhmr_requests",
+            "Requests of REST, and calls and streams of gRPC, by how they ended",
+            ["protocol", "route", "status"],
+            registry=self._registry,
+        )
+        self._streams = Gauge("depthhmr_streams_open", "gRPC streams that are open", registry=self._registry)
+        self._frames = Counter(
+            "depthhmr_frames",
+            "Answered frames of streams by outcome: ok, dropped, or the code of the error",
+            ["outcome"],
+            registry=self._registry,
+        )
+        self._loop_lag = Histogram(
+            "depthhmr_event_loop_lag_seconds",
+            "How much later than it asked for a task that sleeps was woken",
+            buckets=LAG_SECONDS,
             registry=self._registry,
         )
 
@@ -73,9 +95,32 @@ class Metrics:
             yield
 
     def observe(self, timings: Timings, people: int) -> None:
-        for stage, name in zip(self._stages, STAGES, strict=True):
-            stage.observe(getattr(timings, name) / 1e3)
+        for name in TIMED:
+            self._stages[name].observe(getattr(timings, name) / 1e3)
         self._people.observe(people)
+
+    @contextmanager
+    def encoding(self) -> Iterator[None]:
+        """Around turning one result into bytes."""
+        with self._stages["encode"].time():
+            yield
+
+    def request(self, protocol: str, route: str, status: str) -> None:
+        """Counts a request that has ended. `route` is a template: one of a few, whatever was asked for."""
+        self._requests.labels(protocol, route, status).inc()
+
+    @contextmanager
+    def stream(self) -> Iterator[None]:
+        """Around a stream."""
+        with self._streams.track_inprogress():
+            yield
+
+    def frame(self, outcome: str) -> None:
+        """Counts an answered frame."""
+        self._frames.labels(outcome).inc()
+
+    def loop_lag(self, seconds: float) -> None:
+        self._loop_lag.observe(seconds)
 
     def text(self) -> bytes:
         """The Prometheus text format."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import copy_context
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -23,12 +24,19 @@ from service.metrics import Metrics
 from service.options import Options
 from service.people import depth_map, posed_vertices, select_people
 from service.results import Camera, Recovery, Timings
+from service.telemetry.record import current
+from service.telemetry.tracing import NullTracer, Tracer
 
 Result = TypeVar("Result")
 log = logging.getLogger("service")
 
 WARM_UP_TIMEOUT_S = 60.0  # a GPU's first inference may load and tune for long
 BATCH_PLACES = 8  # images of one batch that are in work at once, where the engine wants so many
+
+
+def unfinished(recovery: Recovery) -> Recovery:
+    """The `finish` of a caller who has more to do with a result before it becomes bytes."""
+    return recovery
 
 
 class MeshRecovery:
@@ -50,11 +58,13 @@ class MeshRecovery:
         timeout_s: float = 30.0,
         workers: int = 2,
         metrics: Metrics | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         check_body(manifest, body)
         self.engine, self.manifest, self.body, self.limits = engine, manifest, body, limits
         self.metrics = metrics or Metrics()
         self.metrics.watch(engine)
+        self.tracer: Tracer = tracer or NullTracer()
         self.warm = False
         self._max_people, self._max_concurrency, self._timeout_s = max_people, max_concurrency, timeout_s
         self._in_work = 0
@@ -84,7 +94,7 @@ class MeshRecovery:
         async def one(content: bytes) -> Result | ServiceError:
             async with room:
                 try:
-                    with self.metrics.image():
+                    with self.metrics.image(), self.tracer.span("image"):
                         return await self._in_time(content, options, finish)
                 except ServiceError as error:
                     return error
@@ -114,7 +124,13 @@ class MeshRecovery:
 
     async def in_thread(self, work: Callable[[], Result]) -> Result:
         """Processor work of an edge, where images are decoded, too."""
-        return await asyncio.get_running_loop().run_in_executor(self._workers, work)
+        return await asyncio.get_running_loop().run_in_executor(self._workers, copy_context().run, work)
+
+    @contextmanager
+    def encoding(self) -> Iterator[None]:
+        """Around turning one result into bytes, where that does not happen in `finish`."""
+        with self.tracer.span("encode"), self.metrics.encoding():
+            yield
 
     async def warm_up(self) -> None:
         """Let the network answer once; until it has, every request is refused. Raises what the engine raises."""
@@ -131,6 +147,7 @@ class MeshRecovery:
         self.warm = False
         await self.engine.aclose()
         self._workers.shutdown(wait=True, cancel_futures=True)
+        await asyncio.to_thread(self.tracer.close)
 
     async def _in_time(self, content: bytes, options: Options, finish: Callable[[Recovery], Result]) -> Result:
         timeout_s = min(options.timeout_s or self._timeout_s, self._timeout_s)
@@ -146,21 +163,31 @@ class MeshRecovery:
     ) -> Result:
         submit = asyncio.get_running_loop().run_in_executor
         clock = _Clock()
-        photo, camera, inputs = await submit(self._workers, self._prepare, content, options)
+        with self.tracer.span("decode"):
+            photo, camera, inputs = await submit(self._workers, self._prepare, content, options)
         decode_ms = clock.lap()
         async with self._place_at_engine():
             queue_ms = clock.lap()
-            with self.metrics.engine_call():
-                outputs = await self.engine.infer(inputs, call)
+            with self.metrics.engine_call(), self.tracer.span("infer"):
+                outputs = await self.engine.infer(inputs, replace(call, headers=self.tracer.headers()))
         infer_ms = clock.lap()
 
-        def select_and_finish() -> Result:
-            recovery = self._select(content, options, photo, camera, outputs)
+        def select_and_finish() -> tuple[Result, int]:
+            with self.tracer.span("post"):
+                recovery = self._select(content, options, photo, camera, outputs)
             timings = Timings(decode_ms, queue_ms, infer_ms, clock.lap())
             self.metrics.observe(timings, len(recovery.people))
-            return finish(replace(recovery, timings=timings))
+            found = replace(recovery, timings=timings)
+            if finish is unfinished:
+                return finish(found), len(found.people)
+            with self.encoding():
+                return finish(found), len(found.people)
 
-        return await submit(self._workers, select_and_finish)
+        # With the context, for the spans and for what is logged there.
+        result, people = await submit(self._workers, copy_context().run, select_and_finish)
+        record = current()
+        record.images, record.people = record.images + 1, record.people + people
+        return result
 
     def _prepare(self, content: bytes, options: Options) -> tuple[Photo, Camera, Tensors]:
         photo = decode(content, size=self.manifest.input_size, limits=self.limits)
@@ -208,7 +235,7 @@ class MeshRecovery:
 
     @asynccontextmanager
     async def _place_at_engine(self) -> AsyncIterator[None]:
-        with self.metrics.waiting():
+        with self.metrics.waiting(), self.tracer.span("queue"):
             await self._engine_slots.acquire()
         try:
             yield

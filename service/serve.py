@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import ssl
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +26,9 @@ from service.rest.app import create_app
 from service.rpc.server import RpcOptions, RpcServer
 from service.rpc.servicer import RpcLimits
 from service.settings import Settings
+from service.telemetry.logs import keep_standard_streams, say, start_logging
+from service.telemetry.looplag import watch_loop
+from service.telemetry.tracing import open_tracer
 from service.tls import Tls, open_tls
 
 log = logging.getLogger("service")
@@ -50,15 +52,15 @@ def open_core(settings: Settings) -> MeshRecovery:
         max_concurrency=settings.max_concurrency,
         timeout_s=settings.request_timeout_s,
         workers=settings.workers or max(MIN_WORKERS, usable_cpus()),
+        tracer=open_tracer(settings.traces),
     )
 
 
 def serve(settings: Settings) -> int:
     """Run the service until SIGTERM or SIGINT. Returns the exit status; raises UserError when it cannot start."""
     begin = time.perf_counter()
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    keep_standard_streams()
+    start_logging(settings.log_level, settings.log_format, access=settings.access_log)
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_departure)
     tls = open_tls(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
     keys = open_keys(settings.api_keys_file)
@@ -152,6 +154,7 @@ async def _run(
     server: _Server, rpc: RpcServer, core: MeshRecovery, listener: socket.socket, settings: Settings, begin: float
 ) -> None:
     warming: asyncio.Task[None] | None = None
+    watching = asyncio.create_task(watch_loop(core.metrics))
     try:
         await rpc.start()
         stopping = asyncio.create_task(_stop_together(server, rpc, settings.shutdown_timeout_s))
@@ -162,10 +165,11 @@ async def _run(
         server.leaving.set()
         await stopping
     finally:
+        watching.cancel()
         if warming is not None:
             warming.cancel()
         await core.aclose()
-    print("depthhmr stopped", flush=True)
+    say("depthhmr stopped")
 
 
 async def _stop_together(server: _Server, rpc: RpcServer, grace_s: float) -> None:
@@ -182,10 +186,9 @@ async def _warm_up(core: MeshRecovery, where: str, begin: float) -> None:
         except Exception as error:  # whatever it is, the service stays up, says "not ready" and tries again
             log.warning("the engine %s does not answer yet: %s", core.engine.name, error)
             await asyncio.sleep(WARM_UP_RETRY_S)
-    print(
+    say(
         f"depthhmr {__version__} is ready at {where} after {time.perf_counter() - begin:.1f} s "
-        f"(engine {core.engine.name}, model {core.manifest.name} {core.manifest.version})",
-        flush=True,
+        f"(engine {core.engine.name}, model {core.manifest.name} {core.manifest.version})"
     )
 
 

@@ -71,6 +71,9 @@ class Settings(BaseSettings):
     )
     grpc_max_connection_age_s: float = Field(0.0, ge=0, description="after that clients connect anew; 0 means never")
     shutdown_timeout_s: int = Field(10, ge=1, description="time that running requests get after SIGTERM")
+    log_format: str = Field("text", pattern="^(text|json)$", description="lines for people, or a JSON object each")
+    access_log: bool = Field(True, description="a line in the log for every request, call and stream")
+    traces: str = Field("off", pattern="^(off|otlp)$", description="otlp sends traces, where OTEL_* variables say")
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> "Settings":

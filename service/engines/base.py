@@ -20,6 +20,7 @@ class Call:
     deadline: float  # time.monotonic() from which on nobody wants the answer
     outputs: tuple[str, ...]  # the tensors that are wanted
     bulk: bool = False  # nobody sits waiting: others go first where the engine knows priorities
+    headers: Mapping[str, str] = field(default_factory=dict)  # the trace that this belongs to, for an engine elsewhere
 
     @classmethod
     def within(cls, seconds: float, outputs: tuple[str, ...], *, bulk: bool = False) -> "Call":

@@ -150,6 +150,7 @@ class TritonEngine(Engine):
                 priority=BULK if call.bulk else INTERACTIVE,
                 timeout=int(1e6 * left),  # microseconds in Triton's queue
                 client_timeout=left,  # seconds for the whole call
+                headers=dict(call.headers),
             )
         except InferenceServerException as error:
             raise translate(error) from error

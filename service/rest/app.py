@@ -1,6 +1,9 @@
 """Puts the HTTP application together. Knows nothing of engines."""
 
+from typing import Any
+
 from fastapi import FastAPI
+from starlette.routing import Route
 
 from service import __version__
 from service.keys import ApiKeys
@@ -9,10 +12,15 @@ from service.rest.batch import BATCH_PATH, batch_router
 from service.rest.bodylimit import BodyLimit
 from service.rest.info import health_router, info_router
 from service.rest.keycheck import KeyCheck
+from service.rest.observed import Observed
 from service.rest.page import page_router
 from service.rest.problems import HANDLERS
 from service.rest.reconstruct import reconstruct_router
 from service.rest.requestid import RequestId
+from service.telemetry.observer import Observer
+
+# FastAPI's own telemetry writes paths and queries as they come into its spans, and sets itself up from OTEL_* variables.
+NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
 
 def create_app(
@@ -33,15 +41,22 @@ def create_app(
         redirect_slashes=False,
         docs_url=None,  # FastAPI's pages load scripts from a CDN; ours is in service/rest/page
         redoc_url=None,
+        telemetry=NO_TELEMETRY,
     )
-    app.include_router(reconstruct_router(core, body_timeout_s=body_timeout_s))
-    app.include_router(batch_router(core, max_images=max_batch_images, body_timeout_s=body_timeout_s))
-    app.include_router(health_router(core))
-    app.include_router(info_router(core))
-    app.include_router(page_router())
+    routers = (
+        reconstruct_router(core, body_timeout_s=body_timeout_s),
+        batch_router(core, max_images=max_batch_images, body_timeout_s=body_timeout_s),
+        health_router(core),
+        info_router(core),
+        page_router(),
+    )
+    for router in routers:
+        app.include_router(router)
     # The last one added is the outermost: an oversized body is refused under its request id.
     app.add_middleware(BodyLimit, limit=max_body_bytes, of_path={BATCH_PATH: max_batch_bytes})
     if keys is not None:
         app.add_middleware(KeyCheck, keys=keys)
     app.add_middleware(RequestId)
+    paths = [route.path for router in routers for route in router.routes if isinstance(route, Route)]
+    app.add_middleware(Observed, observer=Observer(core.tracer, core.metrics), paths=paths)
     return app

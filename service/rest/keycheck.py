@@ -6,6 +6,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.errors import Unauthenticated
 from service.keys import HEADER, ApiKeys
 from service.rest.problems import problem_response
+from service.telemetry.record import current
 
 # Probes and what a browser needs to show the page; none of it costs anything or tells anything of others.
 OPEN = ("/v1/health/", "/static/")
@@ -21,7 +22,7 @@ class KeyCheck:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not is_open(scope["path"]):
             try:
-                self._keys.check(_key_of(Headers(scope=scope)))
+                current().client = self._keys.check(_key_of(Headers(scope=scope)))
             except Unauthenticated as error:
                 response = problem_response(error, scope)
                 response.headers["WWW-Authenticate"] = "Bearer"

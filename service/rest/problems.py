@@ -10,8 +10,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from service.errors import InternalError, MethodNotAllowed, NotFound, ServiceError, Unavailable
+from service.errors import DeadlineExceeded, InternalError, MethodNotAllowed, NotFound, ServiceError, Unavailable
 from service.rest.requestid import request_id_of
+from service.telemetry.record import current
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:depthhmr:problem:"
@@ -38,6 +39,7 @@ def problem_content(error: ServiceError, scope: Scope) -> dict[str, Any]:
 
 def problem_response(error: ServiceError, scope: Scope) -> Response:
     """`error` as the answer to the request of `scope`."""
+    current().outcome = error.code
     headers = {"X-Request-ID": request_id_of(scope)}
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(error.retry_after_s)
@@ -46,7 +48,8 @@ def problem_response(error: ServiceError, scope: Scope) -> Response:
 
 async def on_service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
-    if error.http >= 500 and not isinstance(error, Unavailable):
+    # What a client's own short deadline or a busy moment brings about is told in the metrics, not line by line in the log.
+    if error.http >= 500 and not isinstance(error, Unavailable | DeadlineExceeded):
         log.error("request %s: %s: %s", request_id_of(request.scope), error.code, error.detail, exc_info=error)
     return problem_response(error, request.scope)
 
@@ -67,7 +70,8 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 async def on_unexpected(request: Request, error: Exception) -> Response:
     """A fault of ours. The traceback goes to the log under the request id; the client learns only that id."""
-    log.error("request %s failed", request_id_of(request.scope), exc_info=error)
+    extra = {"request": request.scope["state"].get("record")}
+    log.error("request %s failed", request_id_of(request.scope), exc_info=error, extra=extra)
     return problem_response(InternalError("something went wrong here; the log has it"), request.scope)
 
 

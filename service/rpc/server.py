@@ -15,10 +15,13 @@ from bodykit.errors import UserError
 from service.errors import Unauthenticated
 from service.keys import HEADER, ApiKeys
 from service.recovery import MeshRecovery
+from service.rpc.observed import Observed
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import add_ReconstructionServiceServicer_to_server
 from service.rpc.servicer import ReconstructionServicer, RpcLimits
 from service.rpc.statuses import status_of
+from service.telemetry.observer import Observer
+from service.telemetry.record import current
 from service.tls import Tls
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ReconstructionService"].full_name
@@ -58,7 +61,8 @@ class RpcServer:
         """Listen. Raises UserError when the port cannot be had."""
         self._servicer = ReconstructionServicer(self._core, self._limits)
         self._health = health.aio.HealthServicer()
-        interceptors = [*([_KeyCheck(self._keys)] if self._keys else []), _Readable()]
+        observed = Observed(Observer(self._core.tracer, self._core.metrics))
+        interceptors = [observed, *([_KeyCheck(self._keys)] if self._keys else []), _Readable()]
         self._server = grpc.aio.server(
             interceptors=interceptors, options=_channel_arguments(self._limits, self._options)
         )
@@ -117,7 +121,7 @@ class _KeyCheck(grpc.aio.ServerInterceptor):
             return await continuation(details)
         given = dict(details.invocation_metadata or ())
         try:
-            self._keys.check(given.get(HEADER))
+            current().client = self._keys.check(given.get(HEADER))
         except Unauthenticated as error:
             return _refusing(await continuation(details), error)
         return await continuation(details)
@@ -150,9 +154,11 @@ def _refusing(handler: Any, error: Unauthenticated) -> Any:
         return None
 
     async def refuse(_: Any, context: Any) -> None:
+        current().outcome = error.code
         await context.abort_with_status(status_of(error))
 
     async def refuse_stream(_: Any, context: Any) -> Any:
+        current().outcome = error.code
         await context.abort_with_status(status_of(error))
         yield  # never reached; makes this a generator, as a streaming handler must be
 

@@ -23,14 +23,15 @@ from service.errors import (
 from service.following import Follower
 from service.formats import Job, write_glb
 from service.options import Options
-from service.recovery import MeshRecovery
-from service.requestids import sane_id
+from service.recovery import MeshRecovery, unfinished
 from service.results import Recovery
 from service.rpc.messages import error_to, following_from, info_to, little_endian, options_from, reconstruction_to
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceServicer
 from service.rpc.statuses import status_of
 from service.stream import End, FrameStream, Outcome, StreamLimits
+from service.telemetry.frames import FrameSpans
+from service.telemetry.record import current, name_request
 
 log = logging.getLogger("service.rpc")
 Context: TypeAlias = grpc.aio.ServicerContext
@@ -115,7 +116,7 @@ class ReconstructionServicer(ReconstructionServiceServicer):
 
     @answering
     async def Reconstruct(self, request: pb.ReconstructRequest, context: Context) -> pb.ReconstructResponse:
-        request_id = sane_id(request.request_id or _metadata(context, "x-request-id"))
+        request_id = name_request(request.request_id or _metadata(context, "x-request-id"))
         await context.send_initial_metadata((("x-request-id", request_id),))
         options = options_from(request.options)
         outputs = frozenset(request.options.outputs)
@@ -142,7 +143,8 @@ class ReconstructionServicer(ReconstructionServiceServicer):
         config = await self._config(requests)
         max_in_flight = self._max_in_flight(config)
         options_from(config.options)  # a config that is wrong is refused before the first frame
-        request_id = sane_id(_metadata(context, "x-request-id"))
+        request_id = name_request(_metadata(context, "x-request-id"))
+        spans = FrameSpans(self._core.tracer)
         outputs = frozenset(config.options.outputs)
         follower = self._follower(config)
         yield pb.ReconstructStreamResponse(
@@ -153,16 +155,18 @@ class ReconstructionServicer(ReconstructionServiceServicer):
             if isinstance(frame.options, ServiceError):
                 raise frame.options
             options = _in_time(frame.options, context)
-            if follower is not None:  # only when the frames before are known can the rest be done
-                found = await self._core.recover_frame(frame.image, replace(options, vertices=False), _itself)
-                return _Found(found, frame.time_s)
-            return await self._core.recover_frame(
-                frame.image, options, lambda recovery: self._message(recovery, outputs, request_id)
-            )
+            with spans.span("frame", frame_id=str(frame.frame_id)):
+                if follower is not None:  # only when the frames before are known can the rest be done
+                    found = await self._core.recover_frame(frame.image, replace(options, vertices=False), unfinished)
+                    return _Found(found, frame.time_s)
+                return await self._core.recover_frame(
+                    frame.image, options, lambda recovery: self._message(recovery, outputs, request_id)
+                )
 
         async def settle(found: _Found) -> pb.Reconstruction:
             assert follower is not None
-            return await self._core.in_thread(lambda: self._followed(follower, found, outputs, request_id))
+            with spans.span("follow"):
+                return await self._core.in_thread(lambda: self._followed(follower, found, outputs, request_id))
 
         limits = StreamLimits(
             max_in_flight=max_in_flight,
@@ -173,7 +177,9 @@ class ReconstructionServicer(ReconstructionServiceServicer):
         stream = FrameStream(
             _frames(requests, config), work, limits, draining=self.draining, settle=settle if follower else None
         )
+        current().tally = stream.tally
         async for outcome in stream.outcomes():
+            self._core.metrics.frame(_outcome_of(outcome))
             yield _answer(outcome)
         tally = stream.tally
         yield pb.ReconstructStreamResponse(
@@ -224,7 +230,8 @@ class ReconstructionServicer(ReconstructionServiceServicer):
     ) -> pb.Reconstruction:
         vertices = bool({pb.OUTPUT_VERTICES, pb.OUTPUT_GLB} & outputs)
         recovery, track_ids = follower.follow(found.recovery, found.time_s, vertices=vertices)
-        return self._message(recovery, outputs, request_id, track_ids)
+        with self._core.encoding():
+            return self._message(recovery, outputs, request_id, track_ids)
 
     def _message(
         self,
@@ -255,7 +262,8 @@ class ReconstructionServicer(ReconstructionServiceServicer):
             raise TooManyStreams(f"{self._streams} streams are open already; ask again later", retry_after_s=5)
         self._streams += 1
         try:
-            yield
+            with self._core.metrics.stream():
+                yield
         finally:
             self._streams -= 1
 
@@ -297,8 +305,10 @@ def _answer(outcome: Outcome[pb.Reconstruction]) -> pb.ReconstructStreamResponse
     return pb.ReconstructStreamResponse(dropped=pb.FrameDropped(frame_id=frame_id))
 
 
-def _itself(recovery: Recovery) -> Recovery:
-    return recovery
+def _outcome_of(outcome: Outcome[Any]) -> str:
+    if outcome.error is not None:
+        return outcome.error.code
+    return "dropped" if outcome.result is None else "ok"
 
 
 def _in_time(options: Options, context: Context) -> Options:
@@ -318,6 +328,7 @@ async def _abort(context: Context, error: Exception) -> None:
     """End the call with the status of `error`; raises."""
     if isinstance(error, grpc.aio.AbortError):
         raise error
+    current().outcome = error.code if isinstance(error, ServiceError) else InternalError.code
     if not isinstance(error, ServiceError):
         log.error("a call failed", exc_info=error)
         error = InternalError("something went wrong here; the log has it")
