@@ -1,7 +1,8 @@
 """Bytes of a picture -> what the network takes. The only place that decodes, and the only one that knows EXIF.
 
-The header is judged before a single pixel is decoded: format by content, one frame, size limits. Everything Pillow can
-raise is translated here.
+The header is judged before a single pixel is decoded: format by content, one frame, size limits, and what decoding will
+cost. Decoding waits for its share of the memory that all pictures have together, so that many large ones at once cannot
+take more. Everything Pillow can raise is translated here.
 """
 
 import io
@@ -9,25 +10,33 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
 
 from bodykit.letterbox import Letterbox
+from service.decoding_headers import png_size, read_jpeg, webp_size
+from service.decoding_memory import DecodingMemory
 from service.errors import BodyTooLarge, ImageTooLarge, InvalidImage, UnsupportedMedia
 
 FORMATS = ("JPEG", "PNG", "WEBP")  # a phone's MPO file is a JPEG with more pictures behind the first
 # Second line of defence behind `ImageLimits`: Pillow's warning from 89 megapixels on becomes an error.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 
-# A progressive JPEG of few bytes can ask for thousands of passes over all its pixels; real ones have about ten.
-MAX_JPEG_SCANS = 100
-START_OF_SCAN = b"\xff\xda"
-
 # Decode a JPEG at a smaller scale only while this many times the network's pixels remain: the antialiasing of the last
 # step then still averages over real pixels.
 OVERSAMPLING = 2
+
+# What decoding takes per pixel at its peak, in bytes; tests/hostile measures that it is no more.
+COEFFICIENT_BYTES = 2  # of each sample of a JPEG, where they are kept until the last scan
+PIXEL_BYTES = 4  # Pillow has four bytes for RGB, too
+PNG_BYTES = 2 * PIXEL_BYTES  # as it is stored, and flat
+WEBP_BYTES = 20  # two canvases, a copy, and Pillow's pixels: the decoder for animations serves still pictures, too
+ARRAY_BYTES = 3
+# One WebP of 40 megapixels, two such PNGs, or twenty such photos as they come from a camera.
+DECODING_BYTES = 800_000_000
+STRIP_PIXELS = 1 << 20  # handled at once where a whole copy would be large
 
 WHITE = (255, 255, 255)
 EXIF_ORIENTATION, EXIF_IFD, EXIF_FOCAL_35MM = 0x0112, 0x8769, 0xA405
@@ -66,6 +75,7 @@ class ImageLimits:
     max_megapixels: float = 40.0
     max_side: int = 12_000  # pixels
     max_bytes: int | None = None  # of the file
+    memory: DecodingMemory = field(default_factory=lambda: DecodingMemory(DECODING_BYTES), compare=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +94,13 @@ def decode(content: bytes, *, size: int, limits: ImageLimits) -> Photo:
 
     Raises UnsupportedMedia (not JPEG, PNG or WebP), InvalidImage (damaged, animated), ImageTooLarge or BodyTooLarge.
     """
-    with _opened(content, limits) as picture:
+    with _opened(content, limits, size) as picture:
         orientation, focal_35mm = _exif(picture)
         stored = picture.size
         width, height = stored[::-1] if orientation in SIDEWAYS else stored
         box = Letterbox(width, height, size)
         fitted = box.content[::-1] if orientation in SIDEWAYS else box.content
-        picture.draft("RGB", (OVERSAMPLING * fitted[0], OVERSAMPLING * fitted[1]))
+        picture.draft("RGB", _draft_size(fitted))
         # The scaled decoder rounds up to whole pixels; the part that is picture is given to the resampler exactly.
         shrink = _scale_of(picture, stored)
         content_area = (0.0, 0.0, stored[0] / shrink, stored[1] / shrink)
@@ -102,7 +112,12 @@ def upright_pixels(content: bytes, *, limits: ImageLimits) -> np.ndarray:
     """The whole picture, upright, uint8 [H, W, 3]. Raises as `decode` does."""
     with _opened(content, limits) as picture:
         orientation, _ = _exif(picture)
-        return np.asarray(_upright(_rgb(picture), orientation))
+        picture.load()
+        pixels = np.empty((picture.height, picture.width, 3), np.uint8)
+        for top, strip in _strips(picture):
+            pixels[top : top + strip.height] = np.asarray(_rgb_of(strip))
+    turned = _turned(pixels, orientation)
+    return np.ascontiguousarray(turned)
 
 
 def sniff(content: bytes) -> str | None:
@@ -119,8 +134,8 @@ def sniff(content: bytes) -> str | None:
 
 
 @contextmanager
-def _opened(content: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
-    """The picture with its header read and judged, its pixels not yet decoded."""
+def _opened(content: bytes, limits: ImageLimits, size: int | None = None) -> Iterator[Image.Image]:
+    """The picture with its header read and judged, its pixels not yet decoded; `size` where it will be made so small."""
     if not content:
         raise InvalidImage("expected a JPEG, PNG or WebP image, got an empty body")
     if limits.max_bytes is not None and len(content) > limits.max_bytes:
@@ -130,16 +145,48 @@ def _opened(content: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
         what = f"a {found} file" if found else "something else"
         hint = "; send one frame of it as JPEG, PNG or WebP" if found == "GIF" else ""
         raise UnsupportedMedia(f"expected a JPEG, PNG or WebP image, got {what} ({len(content)} bytes){hint}")
-    with _pillow_errors(found, content), Image.open(io.BytesIO(content), formats=FORMATS) as picture:
-        _check_size(picture.size, limits)
+    announced, wanted_bytes = _cost(found, content, limits, size)
+    with (
+        limits.memory.taken(wanted_bytes),
+        _pillow_errors(found, content),
+        Image.open(io.BytesIO(content), formats=FORMATS) as picture,
+    ):
+        if picture.size != announced:
+            raise _damaged(found, content)
         if getattr(picture, "is_animated", False) and picture.format != "MPO":
             frames = getattr(picture, "n_frames", "several")
             raise InvalidImage(f"expected a still picture, got an animated {found} of {frames} frames")
-        if found == "JPEG" and (scans := content.count(START_OF_SCAN)) > MAX_JPEG_SCANS:
-            raise InvalidImage(f"a JPEG may have at most {MAX_JPEG_SCANS} scans, this one has {scans}")
         if found != "JPEG":
             picture.load()  # reading the EXIF of a PNG decodes it; a damaged one must fail here, not be taken for bare
         yield picture
+
+
+def _cost(found: str, content: bytes, limits: ImageLimits, size: int | None) -> tuple[tuple[int, int], int]:
+    """Width and height by the header, and the bytes that decoding will take. Raises what the header alone tells."""
+    if found == "JPEG":
+        jpeg = read_jpeg(content)
+        width, height = jpeg.width, jpeg.height
+        per_pixel = COEFFICIENT_BYTES * jpeg.samples
+        if size is None:
+            per_pixel += PIXEL_BYTES + ARRAY_BYTES
+        elif width and height:
+            aim = _draft_size(Letterbox(width, height, size).content)
+            scale = next(scale for scale in (8, 4, 2, 1) if scale <= max(1, min(width // aim[0], height // aim[1])))
+            per_pixel += 2 * PIXEL_BYTES / scale**2
+    elif found == "PNG":
+        width, height = png_size(content)
+        per_pixel = PNG_BYTES
+    else:
+        width, height = webp_size(content)
+        per_pixel = WEBP_BYTES
+    if not (width and height):
+        raise _damaged(found, content)
+    _check_size((width, height), limits)
+    return (width, height), int(per_pixel * width * height)
+
+
+def _damaged(found: str, content: bytes) -> InvalidImage:
+    return InvalidImage(f"the {found} image is damaged or truncated ({len(content)} bytes)")
 
 
 @contextmanager
@@ -151,7 +198,7 @@ def _pillow_errors(found: str, content: bytes) -> Iterator[None]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageTooLarge("the picture has more pixels than any decoder here accepts") from error
     except Exception as error:  # decoders of hostile bytes raise whatever they stumble over
-        raise InvalidImage(f"the {found} image is damaged or truncated ({len(content)} bytes)") from error
+        raise _damaged(found, content) from error
 
 
 def _check_size(size: tuple[int, int], limits: ImageLimits) -> None:
@@ -190,9 +237,23 @@ def _scale_of(picture: Image.Image, stored: tuple[int, int]) -> int:
     return max(1, round(max(stored) / max(picture.size)))
 
 
+def _draft_size(fitted: tuple[int, int]) -> tuple[int, int]:
+    return OVERSAMPLING * fitted[0], OVERSAMPLING * fitted[1]
+
+
 def _rgb(picture: Image.Image) -> Image.Image:
-    """Any mode that the allowed formats have -> RGB. Transparency goes onto white, 16-bit grey keeps its high byte."""
+    """`_rgb_of` for a whole picture, without more copies of it than the one that comes out."""
     picture.load()
+    if picture.mode == "RGB" and "transparency" not in picture.info:
+        return picture
+    page = Image.new("RGB", picture.size)
+    for top, strip in _strips(picture):
+        page.paste(_rgb_of(strip), (0, top))
+    return page
+
+
+def _rgb_of(picture: Image.Image) -> Image.Image:
+    """Any mode that the allowed formats have -> RGB. Transparency goes onto white, 16-bit grey keeps its high byte."""
     if picture.mode == "RGB" and "transparency" not in picture.info:
         return picture
     if picture.mode.startswith("I"):
@@ -206,5 +267,21 @@ def _rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
+def _strips(picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """The picture from top to bottom in strips of some rows, each with the row that it begins at."""
+    rows = max(1, STRIP_PIXELS // picture.width)
+    for top in range(0, picture.height, rows):
+        yield top, picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+
+
 def _upright(picture: Image.Image, orientation: int) -> Image.Image:
     return picture.transpose(TURNS[orientation]) if orientation in TURNS else picture
+
+
+def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """`_upright` for an array; a view."""
+    if orientation in SIDEWAYS:
+        pixels = pixels.transpose(1, 0, 2)
+    rows = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
+    columns = slice(None, None, -1 if orientation in (2, 3, 6, 7) else 1)
+    return pixels[rows, columns]
