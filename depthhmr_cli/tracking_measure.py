@@ -107,7 +107,7 @@ TRACKERS: dict[str, Callable[[], AnyTracker]] = {
     "boxes, frame to frame": lambda: BoxTracker(0.0),
     f"boxes, {DEFAULTS.coast_s:g} s of memory": lambda: BoxTracker(DEFAULTS.coast_s),
     "ours, place alone": lambda: Tracker(replace(DEFAULTS, pose_m=1e6, shape=1e6)),
-    "ours, other number of hits": lambda: Tracker(replace(DEFAULTS, confirm_hits=3 - min(DEFAULTS.confirm_hits, 2))),
+    "ours, ids at once": lambda: Tracker(replace(DEFAULTS, confirm_hits=1)),
     "ours": lambda: Tracker(),
 }
 
