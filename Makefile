@@ -1,6 +1,6 @@
 # Every target is one script; the scripts install what they need into .venv and say what they do.
 
-.PHONY: help demo serve test check docker-check format train-env clean
+.PHONY: help demo serve test check soak docker-check format train-env clean
 
 help:         ## this list
 	@sed -n 's/^\([a-z-]*\): *##/  make \1\t/p' Makefile | expand -t 20
@@ -16,6 +16,9 @@ test:         ## set up everything, then run every test that this machine can ru
 
 check:        ## format, lint, types and the import rules
 	@scripts/check
+
+soak:         ## ten minutes of clients who cancel, time out, send rubbish and vanish
+	@scripts/soak
 
 docker-check: ## build the images and run docker-compose.yml for real (exit 77 where it cannot run)
 	@scripts/docker-check

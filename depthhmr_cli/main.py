@@ -17,6 +17,7 @@ from bodykit.errors import UserError
 COMMANDS = {
     "serve": "depthhmr_cli.serve",
     "reconstruct": "depthhmr_cli.reconstruct",
+    "stream": "depthhmr_cli.stream",
     "check": "depthhmr_cli.check",
     "demo": "depthhmr_cli.demo",
     "bench": "depthhmr_cli.bench",
@@ -24,6 +25,7 @@ COMMANDS = {
     "synth": "depthhmr_cli.synth",
     "train": "depthhmr_cli.train",
     "evaluate": "depthhmr_cli.evaluate",
+    "tracking": "depthhmr_cli.tracking",
     "export": "depthhmr_cli.export",
     "key": "depthhmr_cli.key",
     "triton": "depthhmr_cli.triton",
@@ -43,6 +45,8 @@ EXTRAS = {
     "embreex": "bake",
     "fast_simplification": "bake",
     "rtree": "bake",
+    "av": "video",
+    "httpx": "client",
     "tritonclient": "triton",
     "grpc": "triton",
 }

@@ -22,10 +22,18 @@ FORBIDDEN = {
     "depthhmr/tensorrt": TORCH - {"onnx"},
     "depthhmr/metrics.py": TORCH,
     "depthhmr/evaluation.py": TORCH,
+    "depthhmr/tracking_scores.py": TORCH,
     "service": {"depthhmr", "depthhmr_cli"} | TORCH,
+    "service/client": {"fastapi", "starlette", "uvicorn", "pydantic", "pydantic_settings", "onnxruntime", "numba"} | TORCH,
 }
 
-RUN_WITHOUT_TORCH = ["service.serve", "depthhmr_cli.main", "depthhmr.synth.scene", "depthhmr.evaluation", "depthhmr.tensorrt.build"]
+RUN_WITHOUT_TORCH = [
+    "service.serve",
+    "depthhmr_cli.main",
+    "depthhmr.synth.scene",
+    "depthhmr.evaluation",
+    "depthhmr.tensorrt.build",
+]
 
 
 @pytest.mark.parametrize("place", FORBIDDEN)

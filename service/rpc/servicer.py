@@ -117,7 +117,7 @@ class ReconstructionServicer(ReconstructionServiceServicer):
     @answering
     async def Reconstruct(self, request: pb.ReconstructRequest, context: Context) -> pb.ReconstructResponse:
         request_id = name_request(request.request_id or _metadata(context, "x-request-id"))
-        await context.send_initial_metadata((("x-request-id", request_id),))
+        context.set_trailing_metadata((("x-request-id", request_id),))  # costs no message, and cannot fail
         options = options_from(request.options)
         outputs = frozenset(request.options.outputs)
 

@@ -94,7 +94,7 @@ async def test_the_clients_request_id_comes_back_when_it_is_sane(stub, people_jp
     call = stub.Reconstruct(request(people_jpeg), metadata=[("x-request-id", "from-metadata")])
 
     assert len(made_up) == 32
-    assert dict(await call.initial_metadata())["x-request-id"] == (await call).request_id == "from-metadata"
+    assert (await call).request_id == dict(await call.trailing_metadata())["x-request-id"] == "from-metadata"
 
 
 CODE = grpc.StatusCode
