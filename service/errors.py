@@ -17,6 +17,7 @@
     │   ├── Starting
     │   ├── Overloaded
     │   ├── TooManyStreams
+    │   ├── RateLimited              this caller asked more often than it may
     │   ├── Draining                 the service is going down
     │   ├── EngineUnavailable
     │   └── EngineMismatch           the engine runs another network than the one this service was set up for
@@ -131,6 +132,10 @@ class Overloaded(Unavailable):
 
 class TooManyStreams(Overloaded):
     code, title, grpc = "too-many-streams", "Too many streams", "RESOURCE_EXHAUSTED"
+
+
+class RateLimited(Unavailable):
+    code, title, http, grpc = "rate-limited", "Too many requests", 429, "RESOURCE_EXHAUSTED"
 
 
 class Draining(Unavailable):

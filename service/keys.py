@@ -68,6 +68,9 @@ class ApiKeys:
         return matches[0]
 
 
-def open_keys(path: Path | None) -> ApiKeys | None:
-    """None where no keys are asked for."""
-    return None if path is None else ApiKeys.read(path)
+def given_by(headers: Mapping[str, str]) -> str | None:
+    """The key or token of a request: in X-API-Key, or as a bearer token. `headers` are asked in small letters."""
+    if key := headers.get(HEADER):
+        return key
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None

@@ -19,8 +19,9 @@ from bodykit.manifest import Manifest
 from service import __version__
 from service.cpus import usable_cpus
 from service.engines import open_engine
+from service.gate import Gate, open_gate, open_limiter
 from service.images import ImageLimits
-from service.keys import ApiKeys, open_keys
+from service.ratelimit import RateLimiter
 from service.recovery import MeshRecovery
 from service.rest.app import create_app
 from service.rpc.server import RpcOptions, RpcServer
@@ -63,13 +64,14 @@ def serve(settings: Settings) -> int:
     start_logging(settings.log_level, settings.log_format, access=settings.access_log)
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_departure)
     tls = open_tls(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
-    keys = open_keys(settings.api_keys_file)
+    gate = open_gate(settings)
+    limiter = open_limiter(settings.rate_limit)  # one for both protocols
     with listen(settings.host, settings.port) as listener:
         core = open_core(settings)
-        server = _Server(_uvicorn_config(core, settings, keys, tls))
-        rpc = _rpc_server(core, settings, keys, tls)
+        server = _Server(_uvicorn_config(core, settings, gate, limiter, tls))
+        rpc = _rpc_server(core, settings, gate, limiter, tls)
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-            runner.run(_run(server, rpc, core, listener, settings, begin))
+            runner.run(_run(server, rpc, core, gate, listener, settings, begin))
     return 0
 
 
@@ -108,7 +110,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _rpc_server(core: MeshRecovery, settings: Settings, keys: ApiKeys | None, tls: Tls | None) -> RpcServer:
+def _rpc_server(
+    core: MeshRecovery, settings: Settings, gate: Gate | None, limiter: RateLimiter | None, tls: Tls | None
+) -> RpcServer:
     limits = RpcLimits(
         max_image_bytes=settings.max_body_bytes,
         max_people=settings.max_people,
@@ -123,17 +127,20 @@ def _rpc_server(core: MeshRecovery, settings: Settings, keys: ApiKeys | None, tl
         max_connection_age_s=settings.grpc_max_connection_age_s,
     )
     address = f"{_shown(settings.host)}:{settings.grpc_port}"
-    return RpcServer(core, address, limits, options=options, keys=keys, tls=tls)
+    return RpcServer(core, address, limits, options=options, keys=gate, limiter=limiter, tls=tls)
 
 
-def _uvicorn_config(core: MeshRecovery, settings: Settings, keys: ApiKeys | None, tls: Tls | None) -> uvicorn.Config:
+def _uvicorn_config(
+    core: MeshRecovery, settings: Settings, gate: Gate | None, limiter: RateLimiter | None, tls: Tls | None
+) -> uvicorn.Config:
     app = create_app(
         core,
         max_body_bytes=settings.max_body_bytes,
         body_timeout_s=settings.request_timeout_s,
         max_batch_images=settings.max_batch_images,
         max_batch_bytes=settings.max_batch_bytes,
-        keys=keys,
+        keys=gate,
+        limiter=limiter,
     )
     return uvicorn.Config(
         app,
@@ -151,10 +158,18 @@ def _uvicorn_config(core: MeshRecovery, settings: Settings, keys: ApiKeys | None
 
 
 async def _run(
-    server: _Server, rpc: RpcServer, core: MeshRecovery, listener: socket.socket, settings: Settings, begin: float
+    server: _Server,
+    rpc: RpcServer,
+    core: MeshRecovery,
+    gate: Gate | None,
+    listener: socket.socket,
+    settings: Settings,
+    begin: float,
 ) -> None:
     warming: asyncio.Task[None] | None = None
-    watching = asyncio.create_task(watch_loop(core.metrics))
+    watching = [asyncio.create_task(watch_loop(core.metrics))]
+    if gate is not None:
+        watching.append(asyncio.create_task(gate.watch()))
     try:
         await rpc.start()
         stopping = asyncio.create_task(_stop_together(server, rpc, settings.shutdown_timeout_s))
@@ -165,7 +180,8 @@ async def _run(
         server.leaving.set()
         await stopping
     finally:
-        watching.cancel()
+        for task in watching:
+            task.cancel()
         if warming is not None:
             warming.cancel()
         await core.aclose()

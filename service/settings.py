@@ -73,6 +73,11 @@ class Settings(BaseSettings):
     shutdown_timeout_s: int = Field(10, ge=1, description="time that running requests get after SIGTERM")
     log_format: str = Field("text", pattern="^(text|json)$", description="lines for people, or a JSON object each")
     access_log: bool = Field(True, description="a line in the log for every request, call and stream")
+    jwt_jwks_file: Path | None = Field(None, description="public keys (JWKS); with it a signed token serves as a key")
+    jwt_issuer: str | None = Field(None, description="the iss of every token; needed with jwt_jwks_file")
+    jwt_audience: str | None = Field(None, description="the aud of every token; needed with jwt_jwks_file")
+    jwt_leeway_s: float = Field(30.0, ge=0, le=300, description="how far our clock may be from the issuer's")
+    rate_limit: str | None = Field(None, description="requests of one caller, such as 600/minute; none: no limit")
     traces: str = Field("off", pattern="^(off|otlp)$", description="otlp sends traces, where OTEL_* variables say")
 
     @model_validator(mode="after")
@@ -82,6 +87,23 @@ class Settings(BaseSettings):
         if self.tls_client_ca is not None and self.tls_certificate is None:
             raise ValueError("tls_client_ca needs tls_certificate and tls_key")
         return self
+
+    @model_validator(mode="after")
+    def _tokens_are_bound(self) -> "Settings":
+        """A token for another service of the same issuer must not do here."""
+        given = [self.jwt_jwks_file, self.jwt_issuer, self.jwt_audience]
+        if any(given) and not all(given):
+            raise ValueError("jwt_jwks_file, jwt_issuer and jwt_audience go together")
+        return self
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _is_rate(cls, value: str | None) -> str | None:
+        if value is not None:
+            from service.ratelimit import parse_rate  # 0.1 s that most commands need not spend
+
+            parse_rate(value)
+        return value
 
     @field_validator("triton_url")
     @classmethod

@@ -6,7 +6,8 @@ from fastapi import FastAPI
 from starlette.routing import Route
 
 from service import __version__
-from service.keys import ApiKeys
+from service.gate import Callers, Door
+from service.ratelimit import RateLimiter
 from service.recovery import MeshRecovery
 from service.rest.batch import BATCH_PATH, batch_router
 from service.rest.bodylimit import BodyLimit
@@ -30,7 +31,8 @@ def create_app(
     body_timeout_s: float = 30.0,
     max_batch_images: int = 32,
     max_batch_bytes: int = 128 * 2**20,
-    keys: ApiKeys | None = None,
+    keys: Callers | None = None,
+    limiter: RateLimiter | None = None,
 ) -> FastAPI:
     """The REST service over `core`. Whoever calls this opens and closes the core."""
     app = FastAPI(
@@ -54,8 +56,7 @@ def create_app(
         app.include_router(router)
     # The last one added is the outermost: an oversized body is refused under its request id.
     app.add_middleware(BodyLimit, limit=max_body_bytes, of_path={BATCH_PATH: max_batch_bytes})
-    if keys is not None:
-        app.add_middleware(KeyCheck, keys=keys)
+    app.add_middleware(KeyCheck, door=Door(keys, limiter))
     app.add_middleware(RequestId)
     paths = [route.path for router in routers for route in router.routes if isinstance(route, Route)]
     app.add_middleware(Observed, observer=Observer(core.tracer, core.metrics), paths=paths)

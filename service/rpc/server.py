@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from bodykit.errors import UserError
-from service.errors import Unauthenticated
-from service.keys import HEADER, ApiKeys
+from service.errors import RateLimited, Unauthenticated
+from service.gate import Callers, Door
+from service.ratelimit import RateLimiter, address_of_peer
 from service.recovery import MeshRecovery
 from service.rpc.observed import Observed
 from service.rpc.pb import reconstruction_pb2 as pb
@@ -50,11 +51,12 @@ class RpcServer:
         limits: RpcLimits,
         *,
         options: RpcOptions | None = None,
-        keys: ApiKeys | None = None,
+        keys: Callers | None = None,
+        limiter: RateLimiter | None = None,
         tls: Tls | None = None,
     ) -> None:
         self._core, self._address, self._limits = core, address, limits
-        self._options, self._keys, self._tls = options or RpcOptions(), keys, tls
+        self._options, self._door, self._tls = options or RpcOptions(), Door(keys, limiter), tls
         self.port = 0  # known after `start`
 
     async def start(self) -> None:
@@ -62,7 +64,7 @@ class RpcServer:
         self._servicer = ReconstructionServicer(self._core, self._limits)
         self._health = health.aio.HealthServicer()
         observed = Observed(Observer(self._core.tracer, self._core.metrics))
-        interceptors = [observed, *([_KeyCheck(self._keys)] if self._keys else []), _Readable()]
+        interceptors = [observed, *([] if self._door.is_open else [_KeyCheck(self._door)]), _Readable()]
         self._server = grpc.aio.server(
             interceptors=interceptors, options=_channel_arguments(self._limits, self._options)
         )
@@ -109,22 +111,27 @@ class RpcServer:
 
 
 class _KeyCheck(grpc.aio.ServerInterceptor):
-    """Refuses calls without a valid key before their message is read. Health checks need none."""
+    """Refuses calls without a valid key, and one too many, before their message is parsed. Health checks need none."""
 
-    def __init__(self, keys: ApiKeys) -> None:
-        self._keys = keys
+    def __init__(self, door: Door) -> None:
+        self._door = door
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], details: grpc.HandlerCallDetails
     ) -> Any:
-        if details.method.startswith(f"/{health.SERVICE_NAME}/"):
-            return await continuation(details)
-        given = dict(details.invocation_metadata or ())
-        try:
-            current().client = self._keys.check(given.get(HEADER))
-        except Unauthenticated as error:
-            return _refusing(await continuation(details), error)
-        return await continuation(details)
+        handler = await continuation(details)
+        if handler is None or details.method.startswith(f"/{health.SERVICE_NAME}/"):
+            return handler
+        headers = {key: value for key, value in details.invocation_metadata or () if isinstance(value, str)}
+
+        async def admit(context: Any) -> None:
+            try:
+                await self._door.admit(headers, address_of_peer(context.peer()))
+            except (Unauthenticated, RateLimited) as error:
+                current().outcome = error.code
+                await context.abort_with_status(status_of(error))
+
+        return _behind(admit, handler)
 
 
 class _Readable(grpc.aio.ServerInterceptor):
@@ -148,31 +155,28 @@ class _Readable(grpc.aio.ServerInterceptor):
         return grpc.unary_unary_rpc_method_handler(handler.unary_unary, read, handler.response_serializer)
 
 
-def _refusing(handler: Any, error: Unauthenticated) -> Any:
-    """A handler of the same kind that ends every call with `error`."""
-    if handler is None:
-        return None
+def _behind(admit: Callable[[Any], Awaitable[None]], handler: Any) -> Any:
+    """A handler of the same kind that asks `admit` first: only there is the caller's address known."""
+    kind = f"{'stream' if handler.request_streaming else 'unary'}_{'stream' if handler.response_streaming else 'unary'}"
+    behaviour = getattr(handler, kind)
+    read = handler.request_deserializer
 
-    async def refuse(_: Any, context: Any) -> None:
-        current().outcome = error.code
-        await context.abort_with_status(status_of(error))
+    async def call(request: Any, context: Any) -> Any:
+        await admit(context)
+        return await behaviour(request if handler.request_streaming else read(request), context)
 
-    async def refuse_stream(_: Any, context: Any) -> Any:
-        current().outcome = error.code
-        await context.abort_with_status(status_of(error))
-        yield  # never reached; makes this a generator, as a streaming handler must be
+    async def call_streaming(request: Any, context: Any) -> Any:
+        await admit(context)
+        async with aclosing(behaviour(request if handler.request_streaming else read(request), context)) as responses:
+            async for response in responses:
+                yield response
 
-    codecs = {
-        "request_deserializer": handler.request_deserializer,
-        "response_serializer": handler.response_serializer,
-    }
-    if handler.response_streaming:
-        make = (
-            grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
-        )
-        return make(refuse_stream, **codecs)
-    make = grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
-    return make(refuse, **codecs)
+    make = getattr(grpc, f"{kind}_rpc_method_handler")
+    return make(
+        call_streaming if handler.response_streaming else call,
+        read if handler.request_streaming else bytes,  # bytes() of bytes is the same object
+        handler.response_serializer,
+    )
 
 
 def _credentials(tls: Tls) -> grpc.ServerCredentials:

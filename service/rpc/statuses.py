@@ -6,7 +6,7 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from service.errors import ServiceError, Unavailable
+from service.errors import RateLimited, ServiceError, Unavailable
 
 DOMAIN = "depthhmr"
 CODES: dict[str, grpc.StatusCode] = {code.name: code for code in grpc.StatusCode}
@@ -28,6 +28,9 @@ def status_of(error: ServiceError) -> grpc.Status:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromSeconds(error.retry_after_s)
         details.append(retry)
+    if isinstance(error, RateLimited):
+        violation = error_details_pb2.QuotaFailure.Violation(subject="requests", description=error.detail[:300])
+        details.append(error_details_pb2.QuotaFailure(violations=[violation]))
     status = status_pb2.Status(code=code_pb2.Code.Value(error.grpc), message=error.detail[:MAX_TEXT])
     status.details.extend(_packed(detail) for detail in details)
     return rpc_status.to_status(status)

@@ -1,13 +1,21 @@
 """API keys over REST, their file, and the command that makes them."""
 
+import asyncio
+import threading
+import time
+
 import httpx
 import pytest
 
 from bodykit.errors import UserError
 from depthhmr_cli.main import main
+from service import watched as watched_module
 from service.errors import Unauthenticated
+from service.gate import Gate
 from service.keys import ApiKeys, hash_of, new_key
 from service.rest.app import create_app
+from service.settings import load_settings
+from service.watched import Watched
 
 pytestmark = pytest.mark.anyio
 
@@ -101,3 +109,71 @@ def test_a_missing_file_is_a_clear_error(tmp_path):
 def test_a_name_that_cannot_stand_in_the_file_is_refused(capsys):
     assert main(["key", "two words"]) == 2
     assert "a name has letters, digits and ._- only" in capsys.readouterr().err
+
+
+def test_a_file_that_changes_is_read_again_without_a_restart(tmp_path, caplog):
+    file = tmp_path / "keys"
+    file.write_text(f"old {hash_of('one')}\n")
+    watched = Watched(file, ApiKeys.read)
+    gate = Gate(watched)
+
+    file.write_text(f"old {hash_of('one')}\nnew {hash_of('two')}\n")
+    watched.refresh()
+    assert gate.check("one") == "old" and gate.check("two") == "new"
+
+    swapped = tmp_path / "swapped"  # as Kubernetes does it with a mounted secret
+    swapped.write_text(f"new {hash_of('two')}\n")
+    swapped.replace(file)
+    watched.refresh()
+    with pytest.raises(Unauthenticated):
+        gate.check("one")
+
+    file.unlink()
+    watched.refresh()
+    watched.refresh()
+    assert gate.check("two") == "new"
+    assert len([line for line in caplog.messages if "stays in use" in line]) == 1 and hash_of("two") not in caplog.text
+
+
+async def test_the_file_is_looked_at_in_a_thread_and_the_loop_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(watched_module, "EVERY_S", 0.01)
+    file = tmp_path / "keys"
+    file.write_text(f"me {hash_of('one')}\n")
+    slow_disk, looked = threading.Event(), threading.Event()
+
+    def read(path):
+        if looked.is_set():
+            slow_disk.wait(5)
+        looked.set()
+        return ApiKeys.read(path)
+
+    watched = Watched(file, read)
+    watching = asyncio.create_task(Gate(watched).watch())
+    file.write_text(f"you {hash_of('another')}\n")
+    begin = time.perf_counter()
+    for _ in range(10):
+        await asyncio.sleep(0.01)  # while the thread waits for the disk
+    assert time.perf_counter() - begin < 1 and watched.value.check("one") == "me"
+    slow_disk.set()
+    for _ in range(500):
+        if watched.value.check("another" if hash_of("another") in watched.value._names else "one") == "you":
+            break
+        await asyncio.sleep(0.01)
+    watching.cancel()
+
+    assert watched.value.check("another") == "you"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"jwt_jwks_file": "x"}, "go together"),
+        ({"jwt_issuer": "x", "jwt_audience": "y"}, "go together"),
+        ({"jwt_jwks_file": "x", "jwt_issuer": "x"}, "go together"),
+        ({"rate_limit": "often"}, "such as 600/minute"),
+        ({"jwt_leeway_s": -1}, "greater than or equal to 0"),
+    ],
+)
+def test_settings_that_let_in_too_much_are_refused(settings, message):
+    with pytest.raises(UserError, match=message):
+        load_settings(settings)
