@@ -141,6 +141,7 @@ def _uvicorn_config(
         max_batch_bytes=settings.max_batch_bytes,
         keys=gate,
         limiter=limiter,
+        cors_origins=[origin.strip() for origin in (settings.cors_origins or "").split(",") if origin.strip()],
     )
     return uvicorn.Config(
         app,

@@ -15,6 +15,9 @@ PREFIX = "DEPTHHMR_"
 FILE_VARIABLE = PREFIX + "SETTINGS"
 # host:port, [::1]:port, or a gRPC target such as dns:///host:port
 TRITON_URL = re.compile(r"([a-z][a-z0-9+.-]*:///)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}")
+ORIGIN = re.compile(
+    r"https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?"
+)  # as browsers send it: no path, no slash
 MODEL_FOLDER = Path("model_repository") / "depthhmr"
 
 
@@ -77,6 +80,9 @@ class Settings(BaseSettings):
     jwt_issuer: str | None = Field(None, description="the iss of every token; needed with jwt_jwks_file")
     jwt_audience: str | None = Field(None, description="the aud of every token; needed with jwt_jwks_file")
     jwt_leeway_s: float = Field(30.0, ge=0, le=300, description="how far our clock may be from the issuer's")
+    cors_origins: str | None = Field(
+        None, description="origins whose pages may ask, with commas between; none: no page"
+    )
     rate_limit: str | None = Field(None, description="requests of one caller, such as 600/minute; none: no limit")
     traces: str = Field("off", pattern="^(off|otlp)$", description="otlp sends traces, where OTEL_* variables say")
 
@@ -95,6 +101,14 @@ class Settings(BaseSettings):
         if any(given) and not all(given):
             raise ValueError("jwt_jwks_file, jwt_issuer and jwt_audience go together")
         return self
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: str | None) -> str | None:
+        for origin in (value or "").split(","):
+            if value is not None and not ORIGIN.fullmatch(origin.strip()):
+                raise ValueError("must be origins such as https://app.example or http://localhost:3000, and never *")
+        return value
 
     @field_validator("rate_limit")
     @classmethod

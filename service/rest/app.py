@@ -1,8 +1,10 @@
 """Puts the HTTP application together. Knows nothing of engines."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from service import __version__
@@ -18,8 +20,15 @@ from service.rest.page import page_router
 from service.rest.problems import HANDLERS
 from service.rest.reconstruct import reconstruct_router
 from service.rest.requestid import RequestId
+from service.rest.security_headers import SecurityHeaders
 from service.telemetry.observer import Observer
 
+CORS: Any = {
+    "allow_methods": ["GET", "POST"],
+    "allow_headers": ["Accept", "Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+    "expose_headers": ["Retry-After", "X-Request-ID"],
+    "max_age": 600,
+}
 # FastAPI's own telemetry writes paths and queries as they come into its spans, and sets itself up from OTEL_* variables.
 NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
@@ -33,6 +42,7 @@ def create_app(
     max_batch_bytes: int = 128 * 2**20,
     keys: Callers | None = None,
     limiter: RateLimiter | None = None,
+    cors_origins: Sequence[str] = (),
 ) -> FastAPI:
     """The REST service over `core`. Whoever calls this opens and closes the core."""
     app = FastAPI(
@@ -57,6 +67,10 @@ def create_app(
     # The last one added is the outermost: an oversized body is refused under its request id.
     app.add_middleware(BodyLimit, limit=max_body_bytes, of_path={BATCH_PATH: max_batch_bytes})
     app.add_middleware(KeyCheck, door=Door(keys, limiter))
+    if cors_origins:
+        # Outside the key check, because a browser asks beforehand without a key. Cookies are never asked for.
+        app.add_middleware(CORSMiddleware, allow_origins=cors_origins, **CORS)
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestId)
     paths = [route.path for router in routers for route in router.routes if isinstance(route, Route)]
     app.add_middleware(Observed, observer=Observer(core.tracer, core.metrics), paths=paths)

@@ -12,6 +12,7 @@ from starlette.types import Scope
 
 from service.errors import DeadlineExceeded, InternalError, MethodNotAllowed, NotFound, ServiceError, Unavailable
 from service.rest.requestid import request_id_of
+from service.rest.security_headers import protect
 from service.telemetry.record import current
 
 MEDIA_TYPE = "application/problem+json"
@@ -43,7 +44,9 @@ def problem_response(error: ServiceError, scope: Scope) -> Response:
     headers = {"X-Request-ID": request_id_of(scope)}
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(error.retry_after_s)
-    return Response(orjson.dumps(problem_content(error, scope)), error.http, headers, MEDIA_TYPE)
+    response = Response(orjson.dumps(problem_content(error, scope)), error.http, headers, MEDIA_TYPE)
+    protect(response.headers, scope)  # here too, because faults of ours are answered outside of all middleware
+    return response
 
 
 async def on_service_error(request: Request, error: Exception) -> Response:

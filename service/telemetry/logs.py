@@ -17,6 +17,7 @@ from typing import Any, TextIO
 from service.telemetry.record import Record, current_or_none
 
 TEXT, JSON = "text", "json"
+OURS = ("service", "bodykit", "depthhmr", "depthhmr_cli")
 ACCESS = "service.access"
 LINES = 4096  # that wait to be written; more are dropped
 CLOSE_S = 1.0  # what a stop of the service waits for the last lines
@@ -96,7 +97,11 @@ def start_logging(level: str, log_format: str, *, access: bool, stream: TextIO |
     """Set up the log of this process, once."""
     handler = BackgroundHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == JSON else TextFormatter())
-    logging.basicConfig(level=level.upper(), handlers=[handler])
+    # `debug` is for our own code. Others write what they are given: Pillow the tags of a photo, with the place where it was
+    # taken, and the parser of forms names and content.
+    logging.basicConfig(level="INFO" if level == "debug" else level.upper(), handlers=[handler])
+    for name in OURS:
+        logging.getLogger(name).setLevel(level.upper())
     if not access:
         logging.getLogger(ACCESS).setLevel(logging.CRITICAL)
     return handler
