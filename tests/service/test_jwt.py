@@ -1,5 +1,6 @@
 """Tokens that somebody else signed: which are taken, which are not, and what a JWKS file may hold."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -7,19 +8,25 @@ import json
 import time
 from pathlib import Path
 
+import grpc
+import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from bodykit.errors import UserError
+from depthhmr_cli.running import running_service
 from service.errors import Unauthenticated
 from service.gate import Gate, TokenRules, open_gate
 from service.jwts import MAX_TOKEN_LENGTH, Tokens, read_jwks
 from service.keys import hash_of, new_key
+from service.rpc.pb import reconstruction_pb2 as pb
+from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
 from service.settings import Settings
 from service.watched import Watched
 
+pytestmark = pytest.mark.anyio
 RULES = TokenRules("https://issuer.example", "depthhmr", leeway_s=5)
 PRIVATE = {
     "RS256": rsa.generate_private_key(65537, 2048),
@@ -231,3 +238,48 @@ def test_keys_and_tokens_stand_beside_each_other(tmp_path):
 
 def test_no_api_key_looks_like_a_token():
     assert all("." not in new_key() for _ in range(100))
+
+
+async def test_the_running_service_takes_tokens_and_keys_and_follows_their_files(tmp_path, model_dir, monkeypatch):
+    """Both protocols of the real process, whose files change under it."""
+    api_keys, jwks = tmp_path / "keys", write(tmp_path / "jwks.json", jwk("ES256"))
+    api_keys.write_text(f"me {hash_of('first')}\n")
+    variables = {
+        "API_KEYS_FILE": api_keys,
+        "JWT_JWKS_FILE": jwks,
+        "JWT_ISSUER": RULES.issuer,
+        "JWT_AUDIENCE": RULES.audience,
+        "RATE_LIMIT": "40/hour",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(f"DEPTHHMR_{name}", str(value))
+    with running_service("--model-dir", str(model_dir)) as service:
+        async with (
+            httpx.AsyncClient(base_url=service.address, trust_env=False) as rest,
+            grpc.aio.insecure_channel(f"127.0.0.1:{service.grpc_port}") as channel,
+        ):
+            stub = ReconstructionServiceStub(channel)
+
+            async def ask(given: str) -> tuple[int, str]:
+                answer = await rest.get("/v1/version", headers={"Authorization": f"Bearer {given}"})
+                call = stub.GetInfo(pb.GetInfoRequest(), metadata=(("authorization", f"Bearer {given}"),))
+                return answer.status_code, (await call.code()).name
+
+            good, bad, full = (200, "OK"), (401, "UNAUTHENTICATED"), (429, "RESOURCE_EXHAUSTED")
+            assert await ask("first") == await ask(token("ES256")) == good
+            assert await ask("second") == await ask(token("EdDSA")) == await ask(token(aud="else")) == bad
+
+            api_keys.write_text(f"me {hash_of('second')}\n")
+            write(jwks, jwk("EdDSA"))
+            end = time.monotonic() + 10
+            for old in ("first", token("ES256")):
+                while (await rest.get("/v1/version", headers={"X-API-Key": old})).status_code == 200:
+                    assert time.monotonic() < end, "the file has changed and nobody noticed"
+                    await asyncio.sleep(0.2)
+            assert await ask("second") == await ask(token("EdDSA")) == good
+            assert await ask(token("ES256")) == bad
+
+            for _ in range(40):  # one count for both protocols
+                await ask(token("EdDSA", sub="eager"))
+            assert await ask(token("EdDSA", sub="eager")) == full
+            assert await ask(token("EdDSA", sub="calm")) == good
