@@ -1,9 +1,14 @@
 """Shared pieces: a complete, real model folder with a tiny network in it, and pictures it finds people in."""
 
+import base64
+import http.server
 import io
+import json
 import os
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -27,7 +32,7 @@ BRIGHT = 200  # a quadrant this bright or brighter holds a person
 
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch):
-    for name in [name for name in os.environ if name.startswith("DEPTHHMR_")]:
+    for name in [name for name in os.environ if name.startswith(("DEPTHHMR_", "OTEL_"))]:
         monkeypatch.delenv(name)
 
 
@@ -239,3 +244,89 @@ def tiny_network() -> bytes:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", manifest.opset)], ir_version=10)
     return model.SerializeToString()
+
+
+class Collector:
+    """An OTLP collector on loopback. `take` is what it does before it answers, and may be replaced."""
+
+    def __init__(self) -> None:
+        self.spans: list = []  # as they came
+        self.status, self.take = 200, lambda: None
+        self._arrived = threading.Condition()
+        collector = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                collector.take()
+                collector.arrive(body if self.headers["Content-Type"] == "application/x-protobuf" else from_json(body))
+                with suppress(OSError):  # the service may be gone
+                    self.send_response(collector.status)
+                    self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def arrive(self, body: bytes) -> None:
+        """Take a request in its binary form."""
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+        with self._arrived:
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+                for scope in resource.scope_spans:
+                    self.spans += scope.spans
+            self._arrived.notify_all()
+
+    def named(self, name: str, count: int = 1) -> list:
+        """The spans of that name, once there are so many."""
+        with self._arrived:
+            assert self._arrived.wait_for(lambda: len(self._named(name)) >= count, 10), [it.name for it in self.spans]
+            return self._named(name)
+
+    def _named(self, name: str) -> list:
+        return [span for span in self.spans if span.name == name]
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def collector(monkeypatch) -> Iterator[Collector]:
+    """A collector that takes what is sent, and the variables that lead to it."""
+    opened = Collector()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", opened.url)
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")  # milliseconds
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    yield opened
+    opened.stop()
+
+
+@pytest.fixture
+async def traced_core(collector, model_dir):
+    """The application core over the tiny network, warm, with traces that go to `collector`."""
+    opened = open_core(Settings(model_dir=model_dir, traces="otlp"))
+    await opened.warm_up()
+    yield opened
+    await opened.aclose()
+
+
+def from_json(body: bytes) -> bytes:
+    """The binary form of a request in OTLP's JSON, which Triton sends; ids are hexadecimal there."""
+    from google.protobuf import json_format
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    def mended(item: dict) -> dict:
+        return {
+            name: base64.b64encode(bytes.fromhex(value)).decode()
+            if name.lower().endswith(("traceid", "spanid"))
+            else value
+            for name, value in item.items()
+        }
+
+    message = json.loads(body, object_hook=mended)
+    return json_format.ParseDict(message, ExportTraceServiceRequest(), ignore_unknown_fields=True).SerializeToString()

@@ -88,5 +88,6 @@ class Observed(grpc.aio.ServerInterceptor):
 
 def _end(record: Record, context: Any) -> None:
     """After an abort: the status stands in the context, the code of the error in the record where it was one of ours."""
-    status = STATUSES.get(context.code(), "UNKNOWN")
+    code = context.code()  # a number or a name of the status, as whoever aborted gave it
+    status = code.name if isinstance(code, grpc.StatusCode) else STATUSES.get(code, "UNKNOWN")
     record.end(status, record.outcome if record.outcome != "ok" else status.lower().replace("_", "-"))

@@ -11,11 +11,14 @@ import queue
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from io import FileIO, TextIOWrapper
+from typing import Any
 
 from service.telemetry.record import Record, current_or_none
 
+STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
 TEXT, JSON = "text", "json"
 OURS = ("service", "bodykit", "depthhmr", "depthhmr_cli")
 ACCESS = "service.access"
@@ -53,9 +56,11 @@ class JsonFormatter(logging.Formatter):
 
 
 class BackgroundHandler(logging.Handler):
-    """Hands lines to a thread that writes them to `stream`."""
+    """Hands lines to a thread that writes them to `stream`, which has no buffer: Python could not end while a thread that
+    is stuck holds the lock of one.
+    """
 
-    def __init__(self, stream: TextIO | None) -> None:
+    def __init__(self, stream: FileIO) -> None:
         super().__init__()
         self._stream = stream
         self.dropped = 0
@@ -86,16 +91,14 @@ class BackgroundHandler(logging.Handler):
     def _write(self) -> None:
         while (line := self._lines.get()) is not None:
             try:
-                if self._stream is not None:
-                    self._stream.write(line + "\n")
-                    self._stream.flush()
+                _write_all(self._stream, line.encode(errors="backslashreplace") + b"\n")
             except (OSError, ValueError):  # nobody reads, no room, or closed
                 self.dropped += 1
 
 
-def start_logging(level: str, log_format: str, *, access: bool, stream: TextIO | None = None) -> BackgroundHandler:
+def start_logging(level: str, log_format: str, *, access: bool) -> BackgroundHandler:
     """Set up the log of this process, once."""
-    handler = BackgroundHandler(stream or sys.stderr)
+    handler = BackgroundHandler(FileIO(STANDARD_ERROR, "w", closefd=False))
     handler.setFormatter(JsonFormatter() if log_format == JSON else TextFormatter())
     # `debug` is for our own code. Others write what they are given: Pillow the tags of a photo, with the place where it was
     # taken, and the parser of forms names and content.
@@ -116,14 +119,27 @@ def keep_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+    sys.stdout = sys.stdout or TextIOWrapper(FileIO(STANDARD_OUTPUT, "w", closefd=False))
+    sys.stderr = sys.stderr or TextIOWrapper(FileIO(STANDARD_ERROR, "w", closefd=False))
 
 
 def say(line: str) -> None:
-    """Print `line`; when nobody reads it, so be it."""
-    try:
-        print(line, flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try once more at its end
+    """Write `line` to standard output; when nobody takes it, so be it."""
+
+    def write() -> None:
+        with FileIO(STANDARD_OUTPUT, "w", closefd=False) as stream, suppress(OSError):
+            _write_all(stream, line.encode() + b"\n")
+
+    saying = threading.Thread(target=write, name="say", daemon=True)
+    saying.start()
+    saying.join(CLOSE_S)
+
+
+def _write_all(stream: FileIO, content: bytes) -> None:
+    """Without a buffer, a write may take a part of what it is given."""
+    left = memoryview(content)
+    while left:
+        left = left[stream.write(left) :]
 
 
 def _ids(record: logging.LogRecord) -> dict[str, str]:
