@@ -48,5 +48,5 @@ def test_links_lead_somewhere() -> None:
 def test_number_of_alerts_is_right() -> None:
     rules = (REPOSITORY / "docker" / "observability" / "alerts.yml").read_text()
 
-    assert rules.count("- alert:") == 11
-    assert "has eleven alerts" in PAGE
+    assert rules.count("- alert:") == 13
+    assert "has thirteen alerts" in PAGE

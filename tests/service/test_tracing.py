@@ -384,3 +384,13 @@ def test_without_the_package_the_setting_says_what_to_install(model_dir):
 
     assert done.returncode == 2
     assert 'needs the package opentelemetry, which is not installed: pip install ".[otel]"' in done.stderr
+
+
+def test_without_the_package_the_service_runs(model_dir):
+    without = PROGRAM.replace('["opentelemetry.sdk"]', '["opentelemetry.sdk"] = sys.modules["opentelemetry.proto"]')
+    program = without.partition("from depthhmr_cli")[0] + "import service.serve\n"
+    program += "from service.settings import Settings\n"
+    program += f"print(service.serve.open_core(Settings(model_dir={str(model_dir)!r})).tracer.headers())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stdout) == (0, "{}\n"), done.stderr
