@@ -32,6 +32,18 @@ class JpegHeader:
     width: int
     height: int
     samples: float  # that the decoder keeps per pixel until the last scan has come; 0 where it need not
+    scans: int
+
+    def check_work(self) -> None:
+        """Refuse more passes over all pixels than are worth it."""
+        pixels = self.width * self.height
+        if self.scans > MAX_JPEG_SCANS:
+            raise InvalidImage(f"a JPEG may have at most {MAX_JPEG_SCANS} scans, this one has more")
+        if self.scans * pixels > MAX_JPEG_WORK:
+            most, megapixels = MAX_JPEG_WORK // pixels, pixels / 1e6
+            raise InvalidImage(
+                f"a JPEG of {megapixels:.1f} megapixels may have at most {most} scans, this one has more"
+            )
 
 
 @dataclass(frozen=True)
@@ -74,12 +86,14 @@ def read_jpeg(content: bytes) -> JpegHeader:
             if frame is None:
                 raise _damaged(content)
             scans += 1
-            _check_scans(scans, frame)
+            if scans > MAX_JPEG_SCANS:
+                break
             pattern = MARKER_IN_SCAN
         position += length
     if frame is None or not scans:
         raise _damaged(content)
-    return JpegHeader(frame.width, frame.height, frame.samples if frame.progressive or scans > 1 else 0)
+    kept = frame.samples if frame.progressive or scans > 1 else 0
+    return JpegHeader(frame.width, frame.height, kept, scans)
 
 
 def png_size(content: bytes) -> tuple[int, int]:
@@ -112,10 +126,10 @@ def webp_size(content: bytes) -> tuple[int, int]:
         return 0, 0
     if kind == b"VP8X":
         return int.from_bytes(content[24:27], "little") + 1, int.from_bytes(content[27:30], "little") + 1
-    if kind == b"VP8L":
+    if kind == b"VP8L" and content[20] == 0x2F:
         bits = int.from_bytes(content[21:25], "little")
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    if kind == b"VP8 ":
+    if kind == b"VP8 " and content[23:26] == b"\x9d\x01\x2a":
         width, height = struct.unpack_from("<HH", content, 26)
         return width & 0x3FFF, height & 0x3FFF
     return 0, 0
@@ -130,15 +144,6 @@ def _frame(marker: int, segment: bytes) -> _Frame:
     widest = max(horizontal for horizontal, _ in sampling) * max(vertical for _, vertical in sampling)
     samples = sum(horizontal * vertical for horizontal, vertical in sampling) / widest if widest else len(sampling)
     return _Frame(width, height, marker in PROGRESSIVE, samples)
-
-
-def _check_scans(scans: int, frame: _Frame) -> None:
-    pixels = frame.width * frame.height
-    if scans > MAX_JPEG_SCANS:
-        raise InvalidImage(f"a JPEG may have at most {MAX_JPEG_SCANS} scans, this one has more")
-    if scans * pixels > MAX_JPEG_WORK:
-        most = MAX_JPEG_WORK // pixels
-        raise InvalidImage(f"a JPEG of {pixels / 1e6:.1f} megapixels may have at most {most} scans, this one has more")
 
 
 def _damaged(content: bytes) -> InvalidImage:

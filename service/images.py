@@ -6,6 +6,7 @@ take more. Everything Pillow can raise is translated here.
 """
 
 import io
+import logging
 import math
 import warnings
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ from service.errors import BodyTooLarge, ImageTooLarge, InvalidImage, Unsupporte
 FORMATS = ("JPEG", "PNG", "WEBP")  # a phone's MPO file is a JPEG with more pictures behind the first
 # Second line of defence behind `ImageLimits`: Pillow's warning from 89 megapixels on becomes an error.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
+# At its debug level Pillow logs every EXIF value, and so where a picture was taken.
+logging.getLogger("PIL").setLevel(logging.WARNING)
 
 # Decode a JPEG at a smaller scale only while this many times the network's pixels remain: the antialiasing of the last
 # step then still averages over real pixels.
@@ -182,6 +185,8 @@ def _cost(found: str, content: bytes, limits: ImageLimits, size: int | None) -> 
     if not (width and height):
         raise _damaged(found, content)
     _check_size((width, height), limits)
+    if found == "JPEG":
+        jpeg.check_work()
     return (width, height), int(per_pixel * width * height)
 
 

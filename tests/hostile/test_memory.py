@@ -1,0 +1,105 @@
+"""The worst pictures in a process of its own: what decoding takes at its peak, and how many at once share it."""
+
+import re
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from fuzz.corpus import CASES
+from service.decoding_memory import DecodingMemory
+from service.errors import Overloaded
+from service.images import DECODING_BYTES, PNG_BYTES, WEBP_BYTES
+
+MEGABYTE = 1_000_000
+PIXELS = 40_000_000
+SLACK = 60 * MEGABYTE  # the file itself, and what the libraries keep for themselves
+
+# Decodes one file in N threads at once and prints by how much the peak of the process grew.
+DECODE = """
+import sys, warnings, threading
+from service.images import ImageLimits, decode, upright_pixels
+warnings.simplefilter("ignore")
+content, limits = sys.stdin.buffer.read(), ImageLimits()
+def peak(): return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+whole, count = sys.argv[1] == "whole", int(sys.argv[2])
+def work():
+    try:
+        upright_pixels(content, limits=limits).sum() if whole else decode(content, size=160, limits=limits)
+    except Exception as error:
+        failed.append(error)
+failed, before = [], peak()
+threads = [threading.Thread(target=work) for _ in range(count)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print("grew", peak() - before, "kB;", len(failed), "failed")
+"""
+
+
+def growth(name: str, how: str = "small", threads: int = 1) -> tuple[int, int]:
+    """Bytes by which the peak grew, and how many of the threads got an error."""
+    command = [sys.executable, "-c", DECODE, how, str(threads)]
+    done = subprocess.run(command, input=CASES[name].content(), capture_output=True, timeout=60, check=True)
+    found = re.search(rb"grew (\d+) kB; (\d+) failed", done.stdout)
+    return 1024 * int(found[1]), int(found[2])
+
+
+@pytest.mark.parametrize(
+    ("name", "bytes_per_pixel"),
+    [
+        ("one colour of 40 megapixels", PNG_BYTES),
+        ("16-bit grey of 40 megapixels", PNG_BYTES),
+        ("40 megapixels with transparency", PNG_BYTES),
+        ("a lossless WebP of 40 megapixels in 38 bytes", WEBP_BYTES),
+        ("25 scans over 40 megapixels", 2 * 1.5 + 1),
+        ("a progressive CMYK JPEG of 40 megapixels", 2 * 4 + 1),
+    ],
+)
+def test_the_worst_pictures_take_no_more_than_is_reserved_for_them(name, bytes_per_pixel):
+    grown, failed = growth(name)
+
+    assert failed == 0 and grown < bytes_per_pixel * PIXELS + SLACK
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if name.startswith(("16 MB of", "300 EXIF"))])
+def test_a_bomb_takes_little_more_than_its_own_size(name):
+    grown, _ = growth(name)
+
+    assert grown < 5 * 16 * MEGABYTE + SLACK
+
+
+def test_many_large_pictures_at_once_share_one_bound():
+    grown, failed = growth("40 megapixels with transparency", how="whole", threads=6)
+
+    # What is returned, 120 MB each, is not part of decoding any more.
+    assert failed == 0 and grown < DECODING_BYTES + 6 * 3 * PIXELS + SLACK
+
+
+def test_who_wants_more_than_is_left_waits_for_it():
+    memory, order = DecodingMemory(100), []
+
+    def want(name: str, amount: int) -> None:
+        with memory.taken(amount):
+            order.append(name)
+
+    with memory.taken(60):
+        threads = []
+        for name, amount in (("large", 90), ("small", 10)):
+            threads.append(threading.Thread(target=want, args=(name, amount)))
+            threads[-1].start()
+            time.sleep(0.1)
+        assert order == []  # the small one would fit, but the large one came first
+    for thread in threads:
+        thread.join(5)
+    assert order == ["large", "small"]
+
+
+def test_more_than_there_is_gets_all_of_it_alone():
+    memory = DecodingMemory(100, wait_s=0.1)
+
+    with memory.taken(1000), pytest.raises(Overloaded, match="ask again in a moment"), memory.taken(1):
+        pass
+    with memory.taken(100):
+        pass
