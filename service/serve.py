@@ -203,9 +203,10 @@ async def _warm_up(core: MeshRecovery, where: str, begin: float) -> None:
         except Exception as error:  # whatever it is, the service stays up, says "not ready" and tries again
             log.warning("the engine %s does not answer yet: %s", core.engine.name, error)
             await asyncio.sleep(WARM_UP_RETRY_S)
-    say(
+    await asyncio.to_thread(
+        say,
         f"depthhmr {__version__} is ready at {where} after {time.perf_counter() - begin:.1f} s "
-        f"(engine {core.engine.name}, model {core.manifest.name} {core.manifest.version})"
+        f"(engine {core.engine.name}, model {core.manifest.name} {core.manifest.version})",
     )
 
 

@@ -92,5 +92,11 @@ def sentence(facts: Mapping[str, object]) -> str:
     """The line for people."""
     text = " ".join(str(facts[name]) for name in ("protocol", "method", "route", "status", "outcome") if name in facts)
     known = ("bytes_in", "bytes_out", "images", "people", "frames", "frame_errors", "frames_dropped", "client")
-    rest = " ".join(f"{name}={facts[name]}" for name in known if name in facts)
+    rest = " ".join(f"{name}={_word(facts[name])}" for name in known if name in facts)
     return f"{text} {facts['duration_ms']:.1f}ms {rest}"
+
+
+def _word(value: object) -> str:
+    """The subject of a token is text of somebody else: a line must stay one line."""
+    text = str(value)
+    return text if text.isprintable() and " " not in text else repr(text)

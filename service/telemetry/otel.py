@@ -107,7 +107,8 @@ class _Request:
 
     def __init__(self, span: OtelSpan) -> None:
         self._span = span
-        self.trace_id = format_trace_id(span.get_span_context().trace_id)
+        context = span.get_span_context()
+        self.trace_id = format_trace_id(context.trace_id) if context.is_valid else ""
 
     def describe(self, name: str, attributes: Mapping[str, Any], *, error: str | None, ours: bool) -> None:
         if not self._span.is_recording():

@@ -25,6 +25,7 @@ from service.rpc.server import RpcServer
 from service.rpc.servicer import RpcLimits
 from service.telemetry import logs
 from service.telemetry.logs import BackgroundHandler, JsonFormatter, TextFormatter
+from service.telemetry.observer import sentence
 from service.telemetry.record import Record, remembered
 
 pytestmark = pytest.mark.anyio
@@ -226,6 +227,12 @@ def test_a_line_for_people_ends_with_the_ids():
             .endswith(" WARNING service: hello you request_id=abc trace_id=def")
         )
     assert TextFormatter().format(record("hello")).endswith("WARNING service: hello")
+
+
+def test_a_caller_whose_name_has_a_line_break_does_not_make_a_line():
+    facts = Record("rest", "GET", "abc", client="jwt:a\nb c", status="200").facts()
+
+    assert sentence(facts).endswith(r" client='jwt:a\nb c'")
 
 
 class Stuck:

@@ -340,6 +340,18 @@ def test_a_span_outside_of_a_request_is_none(collector):
     assert collector.spans == []
 
 
+def test_the_standard_variable_turns_all_of_it_off(collector, monkeypatch):
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    tracer = OtelTracer.open()
+
+    with tracer.request({}) as span, tracer.span("decode"):
+        span.describe("GET /", {"http.route": "/"}, error="internal", ours=True)
+        assert (span.trace_id, tracer.headers()) == ("", {})
+    tracer.close()
+
+    assert collector.spans == []
+
+
 def test_off_is_a_tracer_that_does_nothing():
     tracer = open_tracer("off")
 
