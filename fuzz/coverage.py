@@ -1,0 +1,106 @@
+"""Coverage-guided fuzzing (atheris) of the two places that read what strangers send: the decoder and the option parser.
+
+libFuzzer never returns, so each run is a process of its own: `python -m fuzz.coverage decoding|options [libFuzzer's flags]`.
+"""
+
+import logging
+import re
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+from fuzz.results import Result
+
+TARGETS = ("decoding", "options")
+SEEDS = 150_000  # bytes; larger pictures of the corpus would only be slow
+LONGEST_S = 5
+MOST_MB = 2048
+NAMES = ("threshold", "max_people", "include", "fov_degrees", "timeout_s", "fx", "fy", "cx", "cy", "mesh", "colour", "")
+
+
+def fuzz(target: str, *, seconds: int | None = None, runs: int | None = None, keep: Path) -> Result:
+    """Run `target` for so long, or so often (then always the same). What fails is kept in the folder `keep`."""
+    keep.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        if target == "decoding":
+            _write_seeds(Path(folder))
+        limit = f"-runs={runs}" if runs else f"-max_total_time={seconds}"
+        flags = ["-seed=1", "-max_len=65536", "-print_final_stats=1", "-len_control=0", f"-artifact_prefix={keep}/"]
+        flags += [limit, f"-timeout={LONGEST_S}", f"-rss_limit_mb={MOST_MB}"]
+        command = [sys.executable, "-m", "fuzz.coverage", target, *flags, folder]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=(seconds or 0) + 240)
+    counted = re.search(r"stat::number_of_executed_units:\s*(\d+)", done.stderr)
+    findings = () if done.returncode == 0 else (_finding(done.stderr, keep),)
+    return Result(f"{target} (atheris)", int(counted[1]) if counted else 0, findings)
+
+
+def _finding(output: str, keep: Path) -> str:
+    """The last words of the fuzzer that say something."""
+    lines = [
+        line for line in output.splitlines() if re.search(r"Error|Exception|ERROR|Test unit written|No module", line)
+    ]
+    return " | ".join(lines[-4:]) or f"the fuzzer failed: {output[-300:]!r}, see {keep}"
+
+
+def _write_seeds(folder: Path) -> None:
+    from fuzz.corpus import CASES
+
+    for number, case in enumerate(CASES.values()):
+        if not case.large and len(content := case.content()) <= SEEDS:
+            (folder / f"seed-{number}").write_bytes(content)
+
+
+def decoding(content: bytes) -> None:
+    """Anything may be refused, nothing may fail."""
+    from service.errors import RequestError
+    from service.images import ImageLimits, decode, upright_pixels
+
+    limits = ImageLimits(max_megapixels=2.0)
+    try:
+        photo = decode(content, size=32, limits=limits)
+    except RequestError:
+        return
+    assert photo.square.shape == (32, 32, 3)
+    assert upright_pixels(content, limits=limits).shape == (photo.height, photo.width, 3)
+
+
+def options(content: bytes) -> None:
+    """Options are read, or refused by name; what is read gives a camera."""
+    import math
+
+    import atheris
+
+    from service.errors import InvalidParameter
+    from service.rest.options import parse_options
+
+    data = atheris.FuzzedDataProvider(content)
+    fields = []
+    while data.remaining_bytes() and len(fields) < 20:
+        name = NAMES[data.ConsumeIntInRange(0, len(NAMES) - 1)]
+        fields.append((name, data.ConsumeUnicodeNoSurrogates(data.ConsumeIntInRange(0, 30))))
+    try:
+        parsed = parse_options(fields)
+    except InvalidParameter as error:
+        assert error.errors and len(error.errors) <= 11
+        return
+    camera = parsed.core.camera(640, 480, None).intrinsics
+    assert all(math.isfinite(value) for value in (camera.fx, camera.fy, camera.cx, camera.cy))
+
+
+def main() -> None:
+    import atheris
+
+    warnings.simplefilter("ignore")
+    logging.disable()
+    with atheris.instrument_imports(include=["service", "bodykit", "PIL"]):
+        import service.images
+        import service.rest.options  # noqa: F401
+    target = {"decoding": decoding, "options": options}[sys.argv.pop(1)]
+    atheris.Setup(sys.argv, target)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

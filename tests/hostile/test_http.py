@@ -1,0 +1,160 @@
+"""HTTP that no library would send, over bare sockets to a service of its own: it answers or hangs up, and lives on."""
+
+import gzip
+import socket
+import time
+
+import pytest
+
+from depthhmr_cli.running import running_service
+
+PATH = "/v1/reconstruct"
+HEAD = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
+ANSWER_S = 10.0
+
+
+@pytest.fixture(scope="module")
+def service(model_dir):
+    arguments = ("--model-dir", str(model_dir), "--log-level", "warning", "--request-timeout-s", "2")
+    with running_service(*arguments) as running:
+        yield running
+
+
+@pytest.fixture
+def ask(service, people_jpeg):
+    """Sends bytes and returns all that comes back; afterwards an ordinary request must still be answered."""
+
+    def send(*pieces: bytes, half_close: bool = False, pause_s: float = 0.0) -> bytes:
+        with socket.create_connection(("127.0.0.1", service.port), ANSWER_S) as connection:
+            for piece in pieces:
+                try:
+                    connection.sendall(piece)
+                except OSError:  # it has hung up already
+                    break
+                time.sleep(pause_s)
+            if half_close:
+                connection.shutdown(socket.SHUT_WR)
+            return received(connection)
+
+    yield send
+    plain = head(f"Content-Length: {len(people_jpeg)}", "Connection: close")
+    assert send(plain, people_jpeg).startswith(b"HTTP/1.1 200")
+
+
+def head(*lines: str) -> bytes:
+    return (HEAD + "".join(f"{line}\r\n" for line in lines) + "\r\n").encode("latin-1")
+
+
+def received(connection: socket.socket) -> bytes:
+    """Until the other side closes, or is silent for longer than any answer takes."""
+    connection.settimeout(3.5)
+    found = bytearray()
+    try:
+        while piece := connection.recv(65_536):
+            found += piece
+    except (TimeoutError, ConnectionResetError):
+        pass
+    return bytes(found)
+
+
+def test_a_body_shorter_than_announced_ends_in_a_timeout(ask, people_jpeg):
+    assert ask(head(f"Content-Length: {len(people_jpeg) + 10}"), people_jpeg).startswith(b"HTTP/1.1 408")
+
+
+def test_what_is_longer_than_announced_is_no_part_of_the_picture(ask, people_jpeg):
+    answer = ask(head(f"Content-Length: {len(people_jpeg) - 10}"), people_jpeg)
+
+    # What follows is taken for the next request, and its refusal may be the faster one.
+    assert answer[:12] in (b"HTTP/1.1 422", b"HTTP/1.1 400")
+
+
+def test_two_ways_of_telling_the_length_are_refused(ask, people_jpeg):
+    assert ask(head("Content-Length: 5", "Transfer-Encoding: chunked"), b"0\r\n\r\n").startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize("length", ["-1", "abc", "1e3", "99999999999999999999999"])
+def test_a_length_that_is_none_is_refused(ask, length):
+    assert ask(head(f"Content-Length: {length}"), b"x")[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 413")
+
+
+def test_a_body_in_chunks_of_six_bytes_is_a_body(ask, people_jpeg):
+    pieces = [people_jpeg[begin : begin + 6] for begin in range(0, len(people_jpeg), 6)]
+    body = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+    assert ask(head("Transfer-Encoding: chunked", "Connection: close"), body).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("chunk", [b"zz\r\nab\r\n", b"ffffffffffffffffff\r\n", b"5\r\nabcdefgh\r\n"])
+def test_a_chunk_that_is_none_is_refused(ask, chunk):
+    assert ask(head("Transfer-Encoding: chunked"), chunk)[:12] in (b"HTTP/1.1 400", b"")
+
+
+def test_a_body_that_was_compressed_is_not_unpacked(ask):
+    bomb = gzip.compress(bytes(50_000_000))
+
+    answer = ask(head("Content-Encoding: gzip", f"Content-Length: {len(bomb)}", "Connection: close"), bomb)
+
+    assert answer.startswith(b"HTTP/1.1 415") and b"gzip" in answer
+
+
+def test_who_asks_first_is_told_to_continue(ask, people_jpeg):
+    request = head(f"Content-Length: {len(people_jpeg)}", "Expect: 100-continue", "Connection: close")
+
+    answer = ask(request, people_jpeg, pause_s=0.2)
+
+    assert answer.startswith(b"HTTP/1.1 100") and b"HTTP/1.1 200" in answer
+
+
+def test_requests_one_behind_the_other_are_answered_in_order(ask, people_jpeg):
+    good = head(f"Content-Length: {len(people_jpeg)}") + people_jpeg
+    bad = head("Content-Length: 4", "Connection: close") + b"GIF8"
+
+    answer = ask(good + bad)
+
+    assert answer.startswith(b"HTTP/1.1 200") and b"HTTP/1.1 415" in answer
+
+
+def test_the_old_protocol_is_understood(ask, people_jpeg):
+    request = head(f"Content-Length: {len(people_jpeg)}").replace(b"HTTP/1.1", b"HTTP/1.0")
+
+    assert b" 200 " in ask(request, people_jpeg)[:20]
+
+
+def test_a_client_that_only_closes_its_own_side_may_be_answered(ask, people_jpeg):
+    answer = ask(head(f"Content-Length: {len(people_jpeg)}"), people_jpeg, half_close=True)
+
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 200")
+
+
+def test_a_header_of_two_megabytes_harms_nobody(ask):
+    assert ask(head("X-Big: " + "a" * 2_000_000, "Content-Length: 0"))[:10] in (b"HTTP/1.1 4", b"")
+
+
+def test_tracing_is_refused(ask):
+    answer = ask(f"TRACE {PATH} HTTP/1.1\r\nHost: x\r\nCookie: secret\r\nConnection: close\r\n\r\n".encode())
+
+    assert answer.startswith(b"HTTP/1.1 405") and b"secret" not in answer
+
+
+def test_noise_instead_of_http_is_refused(ask):
+    assert ask(bytes(range(256)) * 40)[:12] in (b"HTTP/1.1 400", b"")
+
+
+def test_clients_that_vanish_leave_nothing_behind(service, ask, people_jpeg):
+    whole = head(f"Content-Length: {len(people_jpeg)}") + people_jpeg
+    for end in (20, len(whole) // 2, len(whole)):
+        for _ in range(10):
+            with socket.create_connection(("127.0.0.1", service.port), ANSWER_S) as connection:
+                connection.sendall(whole[:end])
+    until = time.monotonic() + ANSWER_S
+    while b"\ndepthhmr_images_in_work 0.0" not in ask(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"):
+        assert time.monotonic() < until, "work goes on for clients that have gone"
+
+
+def test_a_form_within_a_form_is_no_picture(ask):
+    inner = b"--y\r\nContent-Disposition: form-data; name=image; filename=a\r\n\r\nx\r\n--y--\r\n"
+    part = b'Content-Disposition: form-data; name="image"; filename="a"\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n'
+    body = b"--x\r\n" + part + inner + b"\r\n--x--\r\n"
+    request = head(f"Content-Length: {len(body)}").replace(b"image/jpeg", b"multipart/form-data; boundary=x")
+
+    assert ask(request, body).startswith(b"HTTP/1.1 415")
