@@ -24,6 +24,7 @@ from service.engines.triton_errors import translate
 from service.errors import (
     DeadlineExceeded,
     EngineBadOutput,
+    EngineFailed,
     EngineUnavailable,
     Overloaded,
     ServiceError,
@@ -127,10 +128,14 @@ class TritonEngine(Engine):
         self._trouble = EngineUnavailable("the service is stopping")
 
     async def _ask_twice(self, tensors: Tensors, call: Call) -> Tensors:
-        """An inference changes nothing, so one that was lost with its connection may be asked again."""
+        """An inference changes nothing, so one that was lost with its connection, or with one of the server's instances,
+        may be asked again.
+        """
         try:
             return await self._ask(tensors, call)
-        except EngineUnavailable:
+        except EngineBadOutput:  # the same picture would be answered with the same nonsense
+            raise
+        except (EngineUnavailable, EngineFailed):
             pause = random.uniform(*RETRY_PAUSE_S)
             if call.remaining_s <= pause:
                 raise

@@ -150,12 +150,26 @@ async def test_a_death_without_traffic_is_noticed(own_triton, service_over):
         assert "depthhmr_engine_ready 0.0" in core.metrics.text().decode()
 
 
-async def test_a_dead_stub_is_noticed_though_the_server_says_it_is_ready(own_triton, service_over, people_jpeg):
+async def test_one_dead_stub_of_two_costs_time_and_never_a_wrong_answer(own_triton, service_over, people_jpeg):
     server = own_triton()
-    async with service_over(server) as (client, _):
-        (stub,) = server.stubs()
+    async with service_over(server) as (client, core):
+        stub, _ = server.stubs()
 
         os.kill(stub, signal.SIGKILL)
+        responses = await asyncio.gather(*(post(client, people_jpeg, focal=50.0 + k, timeout_s=8) for k in range(20)))
+
+        served = [k for k, response in enumerate(responses) if response.status_code == 200]
+        assert served and all(is_right(responses[k], 50.0 + k) for k in served)
+        told = {problem_of(response) for response in responses if response.status_code != 200}
+        assert told <= {"engine-failed", "engine-unavailable", "deadline-exceeded"}
+        assert core.engine.stats.retries > 0 and await is_live(client)
+
+
+async def test_dead_stubs_are_noticed_though_the_server_says_it_is_ready(own_triton, service_over, people_jpeg):
+    server = own_triton()
+    async with service_over(server) as (client, _):
+        for stub in server.stubs():
+            os.kill(stub, signal.SIGKILL)
         first = await post(client, people_jpeg, timeout_s=8)
         await until_ready_is(client, 503, seconds=8)
         second = await post(client, people_jpeg)
