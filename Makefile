@@ -1,6 +1,6 @@
 # Every target is one script; the scripts install what they need into .venv and say what they do.
 
-.PHONY: help demo serve test check soak docker-check format train-env clean
+.PHONY: help demo serve test check soak docker-check lock audit sbom format train-env clean
 
 help:         ## this list
 	@sed -n 's/^\([a-z-]*\): *##/  make \1\t/p' Makefile | expand -t 20
@@ -22,6 +22,15 @@ soak:         ## ten minutes of clients who cancel, time out, send rubbish and v
 
 docker-check: ## build the images and run docker-compose.yml for real (exit 77 where it cannot run)
 	@scripts/docker-check
+
+lock:         ## write docker/*.lock again from pyproject.toml
+	@scripts/lock
+
+audit:        ## ask the advisory service for known holes (exit 77 where it cannot be asked)
+	@scripts/audit
+
+sbom:         ## write out/sbom.cdx.json, the bill of materials
+	@scripts/sbom
 
 format:       ## rewrite the code in the house format
 	@scripts/format

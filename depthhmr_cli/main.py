@@ -47,6 +47,7 @@ EXTRAS = {
     "rtree": "bake",
     "av": "video",
     "httpx": "client",
+    "opentelemetry": "otel",
     "tritonclient": "triton",
     "grpc": "triton",
 }

@@ -24,7 +24,8 @@ FORBIDDEN = {
     "depthhmr/evaluation.py": TORCH,
     "depthhmr/tracking_scores.py": TORCH,
     "service": {"depthhmr", "depthhmr_cli"} | TORCH,
-    "service/client": {"fastapi", "starlette", "uvicorn", "pydantic", "pydantic_settings", "onnxruntime", "numba"} | TORCH,
+    "service/client": {"fastapi", "starlette", "uvicorn", "pydantic", "pydantic_settings", "onnxruntime", "numba"}
+    | TORCH,
 }
 
 RUN_WITHOUT_TORCH = [

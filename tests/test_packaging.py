@@ -18,13 +18,21 @@ REPOSITORY = Path(__file__).parents[1]
 PACKAGES = ["bodykit", "depthhmr", "service", "depthhmr_cli"]
 
 # What runs with nothing but the gateway's requirements.
-GATEWAY = ["bodykit", "service", "depthhmr/synth", "depthhmr/metrics.py", "depthhmr/evaluation.py", "depthhmr/tracking_scores.py"]
+GATEWAY = [
+    "bodykit",
+    "service",
+    "depthhmr/synth",
+    "depthhmr/metrics.py",
+    "depthhmr/evaluation.py",
+    "depthhmr/tracking_scores.py",
+]
 NEVER_IN_THE_GATEWAY = {"torch", "torchvision", "smplx", "onnx", "trimesh", "matplotlib"}
 # Imported late, when that engine is chosen: the client by the extra `triton`; the other exists in Triton's own process.
 ONLY_WITH_TRITON = {"tritonclient", "triton_python_backend_utils"}
 ONLY_WITH_CLIENT = {"httpx"}  # imported late, when an address begins with http: the extra `client`
+ONLY_WITH_TRACES = {"opentelemetry"}  # imported late, when the setting asks for traces: the extra `otel`
 # Imported by us, required by what we require. The folder `google` is shared by several distributions.
-COME_ALONG = {"starlette": "fastapi", "anyio": "fastapi", "google": "protobuf"}
+COME_ALONG = {"starlette": "fastapi", "anyio": "fastapi", "google": "protobuf", "cryptography": "pyjwt"}
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +95,7 @@ def test_gateway_imports_nothing_that_its_requirements_do_not_bring(project: dic
     distributions = packages_distributions()
 
     imported = {name for place in GATEWAY for file in python_files(place) for name in third_party_imports(file)}
-    imported -= ONLY_WITH_TRITON | ONLY_WITH_CLIENT
+    imported -= ONLY_WITH_TRITON | ONLY_WITH_CLIENT | ONLY_WITH_TRACES
     brought = {name: COME_ALONG.get(name) or distributions.get(name, [name])[0].lower() for name in imported}
 
     assert {name for name, distribution in brought.items() if distribution.replace("_", "-") not in required} == set()

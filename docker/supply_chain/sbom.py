@@ -17,7 +17,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 CYCLONEDX = Path(sys.executable).with_name("cyclonedx-py")
 LOCK = Path("docker/requirements.lock")
 MODEL = Path("model_repository/depthhmr/manifest.json")
-EXTRAS = ("triton",)  # what the image installs besides the dependencies
+EXTRAS = ("triton", "otel")  # what the image installs besides the dependencies
 
 
 def main(target: str) -> int:

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 REPOSITORY = Path(__file__).parents[2]
 IMAGE = {"sys_platform": "linux", "platform_system": "Linux", "python_version": "3.11", "python_full_version": "3.11.9"}
-LOCKS = {"requirements": ["dependencies", "triton"], "build": ["build-system"]}
+LOCKS = {"requirements": ["dependencies", "triton", "otel"], "build": ["build-system"]}
 PACKAGE = re.compile(r"([A-Za-z0-9._-]+)==([^ ]+)((?: --hash=sha256:[0-9a-f]{64})+)")
 
 

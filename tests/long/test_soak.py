@@ -39,7 +39,7 @@ async def test_memory_is_flat_and_answers_are_right_under_cancellation(model_dir
         for _ in range(SAMPLES):
             await asyncio.sleep(seconds / SAMPLES)
             memory.append(rss_mb(service.pid))
-        await asyncio.gather(*tasks)
+        await all_done(tasks)
         await asyncio.sleep(1)
         left = await metric(service, "depthhmr_images_in_work")
 
@@ -53,6 +53,17 @@ async def test_memory_is_flat_and_answers_are_right_under_cancellation(model_dir
         print(f"  second quarter to last quarter: {grown:+.1f} MB; images still in work: {left:g}")
     assert [what for what in happened if "WRONG" in what] == []
     assert left == 0 and grown < MAY_GROW_MB
+
+
+async def all_done(tasks: list[asyncio.Task]) -> None:
+    """Fails, and shows where they are, when somebody still waits for an answer after a minute."""
+    done, hanging = await asyncio.wait(tasks, timeout=60)
+    for task in hanging:
+        task.print_stack()
+        task.cancel()
+    assert not hanging
+    for task in done:
+        task.result()
 
 
 class Worker:
