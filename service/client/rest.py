@@ -238,7 +238,7 @@ def problem_from(status: int, problem: Mapping[str, Any], retry_after_s: Any, re
 def class_of(status: int) -> type[ClientError]:
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return KeyRefused
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         return ServiceUnavailable
     if status == HTTPStatus.GATEWAY_TIMEOUT:
         return DeadlineExceeded

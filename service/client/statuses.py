@@ -46,7 +46,12 @@ def error_from(status: grpc.aio.AioRpcError, address: Address, request_id: str) 
     info = details.get(error_details_pb2.ErrorInfo)
     fields = details.get(error_details_pb2.BadRequest)
     retry = details.get(error_details_pb2.RetryInfo)
-    return CLASSES.get(code, ServiceFailed)(
+    kind = CLASSES.get(code, ServiceFailed)
+    if (
+        code == "RESOURCE_EXHAUSTED" and retry is not None
+    ):  # full, or too often: not now, unlike an image that is too large
+        kind = ServiceUnavailable
+    return kind(
         text or code,
         code=code,
         reason=info.reason if info else "",

@@ -171,7 +171,6 @@ def test_one_attempt_never_asks_again(fake_http):
         (408, RequestRefused),
         (413, RequestRefused),
         (422, RequestRefused),
-        (429, RequestRefused),
         (500, ServiceFailed),
         (502, ServiceFailed),
         (504, DeadlineExceeded),
@@ -398,3 +397,12 @@ async def test_a_call_that_is_cancelled_is_not_asked_again():
     with pytest.raises(asyncio.CancelledError):
         await task
     assert len(asked) == 1
+
+
+def test_asked_too_often_is_a_matter_of_time_over_http(fake_http):
+    address = fake_http(problem(429, "rate-limited"), OK)
+
+    with Client(address) as client:
+        client.reconstruct(IMAGE)
+
+    assert len(address.seen) == 2
