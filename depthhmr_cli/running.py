@@ -1,5 +1,6 @@
 """The real service in a process of its own, for the commands that try it from outside."""
 
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from bodykit.errors import UserError
 
 DEMO_IMAGE = Path(__file__).parents[1] / "demo" / "people.jpg"
+LOCKS = ("DEPTHHMR_TLS_", "DEPTHHMR_API_KEYS_", "DEPTHHMR_JWT_", "DEPTHHMR_RATE_")
 STOP_TIMEOUT_S = 30.0
 
 
@@ -29,13 +31,19 @@ class RunningService:
         return f"http://127.0.0.1:{self.port}"
 
 
+def plain_environment() -> dict[str, str]:
+    """Ours, without what would lock out a client on this machine; and no line per request between a command's own lines."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(LOCKS)}
+    return environment | {"DEPTHHMR_ACCESS_LOG": "false"}
+
+
 @contextmanager
 def running_service(*arguments: str) -> Iterator[RunningService]:
     """`depthhmr serve ARGUMENTS` on a free port of this machine, ready; stopped when the block is left."""
     command = [sys.executable, "-m", "depthhmr_cli", "serve", "--host", "127.0.0.1", "--port", "0", "--grpc-port", "0"]
     command += arguments
     begin = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=plain_environment())
     try:
         assert process.stdout
         first_line = process.stdout.readline()
