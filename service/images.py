@@ -24,6 +24,8 @@ from service.errors import BodyTooLarge, ImageTooLarge, InvalidImage, Unsupporte
 FORMATS = ("JPEG", "PNG", "WEBP")  # a phone's MPO file is a JPEG with more pictures behind the first
 # Second line of defence behind `ImageLimits`: Pillow's warning from 89 megapixels on becomes an error.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
+# Pillow prints a line for each tag of EXIF that it finds strange, and a file can have 65,535 of them.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 # At its debug level Pillow logs every EXIF value, and so where a picture was taken.
 logging.getLogger("PIL").setLevel(logging.WARNING)
 
