@@ -1,6 +1,6 @@
 # Every target is one script; the scripts install what they need into .venv and say what they do.
 
-.PHONY: help demo serve test check soak docker-check lock audit sbom format train-env clean
+.PHONY: help demo serve test check soak fuzz docker-check lock audit sbom format train-env clean
 
 help:         ## this list
 	@sed -n 's/^\([a-z-]*\): *##/  make \1\t/p' Makefile | expand -t 20
@@ -19,6 +19,9 @@ check:        ## format, lint, types and the import rules
 
 soak:         ## ten minutes of clients who cancel, time out, send rubbish and vanish
 	@scripts/soak
+
+fuzz:         ## a minute each of fuzzers against decoder, options, REST and streams
+	@scripts/fuzz
 
 docker-check: ## build the images and run docker-compose.yml for real (exit 77 where it cannot run)
 	@scripts/docker-check

@@ -24,6 +24,7 @@ from service.images import ImageLimits
 from service.ratelimit import RateLimiter
 from service.recovery import MeshRecovery
 from service.rest.app import create_app
+from service.rest.connection import Connection
 from service.rpc.server import RpcOptions, RpcServer
 from service.rpc.servicer import RpcLimits
 from service.settings import Settings
@@ -150,6 +151,7 @@ def _uvicorn_config(
         access_log=False,
         lifespan="off",
         server_header=False,
+        http=Connection,
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
         ssl_certfile=tls.certificate if tls else None,
         ssl_keyfile=tls.key if tls else None,

@@ -140,7 +140,7 @@ class ReconstructionServicer(ReconstructionServiceServicer):
     async def _stream(
         self, requests: AsyncIterator[pb.ReconstructStreamRequest], context: Context
     ) -> AsyncIterator[pb.ReconstructStreamResponse]:
-        config = await self._config(requests)
+        config = await self._config(requests, context)
         max_in_flight = self._max_in_flight(config)
         options_from(config.options)  # a config that is wrong is refused before the first frame
         request_id = name_request(_metadata(context, "x-request-id"))
@@ -197,13 +197,15 @@ class ReconstructionServicer(ReconstructionServiceServicer):
         if stream.end is not End.COMPLETED:
             raise DeadlineExceeded(f"the stream ends: {stream.end.value}")
 
-    async def _config(self, requests: AsyncIterator[pb.ReconstructStreamRequest]) -> pb.StreamConfig:
+    async def _config(self, requests: AsyncIterator[pb.ReconstructStreamRequest], context: Context) -> pb.StreamConfig:
         try:
             async with asyncio.timeout(self._limits.stream_idle_s):
                 first = await anext(requests)
         except TimeoutError as error:
             raise DeadlineExceeded(f"no config came within {self._limits.stream_idle_s:g} s") from error
         except StopAsyncIteration as error:
+            if context.cancelled():
+                raise asyncio.CancelledError from error
             raise MalformedRequest("expected a config as the first message, got none") from error
         if first is None:
             raise MalformedRequest(UNREADABLE)

@@ -126,8 +126,27 @@ def test_a_client_that_only_closes_its_own_side_may_be_answered(ask, people_jpeg
     assert answer == b"" or answer.startswith(b"HTTP/1.1 200")
 
 
-def test_a_header_of_two_megabytes_harms_nobody(ask):
-    assert ask(head("X-Big: " + "a" * 2_000_000, "Content-Length: 0"))[:10] in (b"HTTP/1.1 4", b"")
+def test_a_header_of_two_megabytes_is_refused(ask):
+    # A client that is still sending may see the connection end instead of the answer.
+    assert ask(head("X-Big: " + "a" * 2_000_000, "Content-Length: 0"))[:12] in (b"HTTP/1.1 400", b"")
+
+
+def test_a_head_just_below_the_limit_is_served(ask):
+    answer = ask(
+        b"GET /v1/health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Big: " + b"a" * 60_000 + b"\r\n\r\n"
+    )
+
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+def test_a_head_that_does_not_come_ends_the_connection(service, sent):
+    with socket.create_connection(("127.0.0.1", service.port), 20) as connection:
+        connection.sendall(sent)
+        begin = time.monotonic()
+
+        assert connection.recv(1000) == b""
+        assert 5 < time.monotonic() - begin < 15
 
 
 def test_tracing_is_refused(ask):
