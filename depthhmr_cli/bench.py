@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from bodykit.errors import UserError
 from depthhmr_cli.bench_clients import SENDERS, TIMEOUT_S, Sender
-from depthhmr_cli.running import DEMO_IMAGE, running_service
+from depthhmr_cli.running import DEMO_IMAGE, plain_environment, running_service
 from depthhmr_cli.serve import add_model_arguments
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Service:
 
 @contextmanager
 def service_of(settings: "Settings", server: "LocalTriton | None" = None) -> Iterator[Service]:
-    with running_service(*flags_of(settings)) as started:
+    with running_service(*flags_of(settings), environment=plain_environment()) as started:
         behind = (server.pid, *server.stubs()) if server else ()
         yield Service(started.port, started.grpc_port, started.start_s, (started.pid, *behind))
 

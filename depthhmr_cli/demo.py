@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bodykit.errors import UserError
-from depthhmr_cli.running import DEMO_IMAGE, running_service
+from depthhmr_cli.running import DEMO_IMAGE, plain_environment, running_service
 
 HELP = "start the service, send it one image, write people.json, scene.glb and overlay.jpg, stop"
 
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
 
     print("demo: starting the service")
-    with running_service() as service:
+    with running_service(environment=plain_environment()) as service:
         print(f"demo: ready at {service.address} after {service.start_s:.1f} s")
         print(f"demo: sending {args.image} ({len(image) / 1000:.0f} kB) to POST /v1/reconstruct")
         for name, accept in RESULTS.items():

@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,18 +32,22 @@ class RunningService:
 
 
 def plain_environment() -> dict[str, str]:
-    """Ours, without what would lock out a client on this machine; and no line per request between a command's own lines."""
+    """For a command that starts a service for itself: ours, without what would lock out a client on this machine, and with
+    no line per request between the command's own.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(LOCKS)}
     return environment | {"DEPTHHMR_ACCESS_LOG": "false"}
 
 
 @contextmanager
-def running_service(*arguments: str) -> Iterator[RunningService]:
-    """`depthhmr serve ARGUMENTS` on a free port of this machine, ready; stopped when the block is left."""
+def running_service(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[RunningService]:
+    """`depthhmr serve ARGUMENTS` on free ports of this machine, ready; stopped when the block is left. It gets our own
+    environment unless another is given.
+    """
     command = [sys.executable, "-m", "depthhmr_cli", "serve", "--host", "127.0.0.1", "--port", "0", "--grpc-port", "0"]
     command += arguments
     begin = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=plain_environment())
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     try:
         assert process.stdout
         first_line = process.stdout.readline()

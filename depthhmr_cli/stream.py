@@ -192,14 +192,14 @@ def open_recordings(args: argparse.Namespace) -> "list[Recording]":
 @contextmanager
 def connected(args: argparse.Namespace) -> "Iterator[Client]":
     """A client of the service at --to, or of one that is started here and stopped again."""
-    from depthhmr_cli.running import running_service
+    from depthhmr_cli.running import plain_environment, running_service
     from service.client import Client, InvalidUse, Tls
 
     with ExitStack() as stack:
         if args.to is None:
             if args.ca_file or args.api_key_file:
                 raise UserError("--ca-file and --api-key-file are for a service at --to")
-            service = stack.enter_context(running_service(*_model_flags(args)))
+            service = stack.enter_context(running_service(*_model_flags(args), environment=plain_environment()))
             address = f"grpc://127.0.0.1:{service.grpc_port}"
         else:
             address = args.to if "://" in args.to else f"grpc://{args.to}"
