@@ -4,10 +4,15 @@ Only what no CI machine has may be skipped: the tests marked `gpu`.
 """
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+# A shell starts what it puts into the background with Ctrl-C switched off, and children inherit that; some tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MAY_SKIP = ("gpu",)
 

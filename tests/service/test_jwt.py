@@ -76,7 +76,7 @@ NOW = int(time.time())
     ("changes", "message"),
     [
         ({"exp": NOW - 60}, "has expired"),
-        ({"nbf": NOW + 600}, "not valid yet"),
+        ({"nbf": NOW + 86_400}, "not valid yet"),
         ({"aud": "another"}, "not meant for this service"),
         ({"iss": "https://evil.example"}, "not trusted here"),
         ({"exp": None}, "lacks one of"),
