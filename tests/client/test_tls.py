@@ -76,17 +76,17 @@ def test_who_trusts_the_authority_and_shows_a_certificate_gets_an_answer(secure,
 def test_a_server_of_another_authority_is_not_trusted(secure, files):
     tls = Tls(files.other_ca, files.certificate, files.key)
 
-    with Client(secure, tls=tls, timeout_s=1) as client, pytest.raises(ConnectionFailed, match="(?i)certificate"):
+    with Client(secure, tls=tls, timeout_s=5) as client, pytest.raises(ConnectionFailed, match="(?i)certificate"):
         client.info()
 
 
 def test_the_machines_own_authorities_are_not_enough(secure):
-    with Client(secure, timeout_s=1) as client, pytest.raises(ConnectionFailed, match="(?i)certificate"):
+    with Client(secure, timeout_s=5) as client, pytest.raises(ConnectionFailed, match="(?i)certificate"):
         client.info()
 
 
 def test_who_shows_no_certificate_gets_no_answer(secure, files):
-    with Client(secure, tls=Tls(files.ca), timeout_s=1) as client, pytest.raises(ConnectionFailed):
+    with Client(secure, tls=Tls(files.ca), timeout_s=5) as client, pytest.raises(ConnectionFailed):
         client.info()
 
 
@@ -133,5 +133,5 @@ def test_the_service_and_the_client_agree_on_tls(real, files, people_jpeg, schem
         assert len(client.reconstruct(people_jpeg).people) == 2
         if scheme == "grpcs":
             assert len(list(client.stream([people_jpeg] * 3))) == 5
-    with Client(real[scheme], tls=Tls(files.ca), timeout_s=1) as client, pytest.raises(ConnectionFailed):
+    with Client(real[scheme], tls=Tls(files.ca), timeout_s=5) as client, pytest.raises(ConnectionFailed):
         client.reconstruct(people_jpeg)
