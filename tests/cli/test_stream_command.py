@@ -9,6 +9,8 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -319,9 +321,15 @@ def endless(folder: Path, people_jpeg: bytes) -> None:
         os.link(folder / "0.jpg", folder / f"{number}.jpg")
 
 
-def begun(*arguments: str) -> subprocess.Popen:
+@contextmanager
+def begun(*arguments: str) -> Iterator[subprocess.Popen]:
+    """Ended with the block, whatever it is doing."""
     command = [sys.executable, "-m", "depthhmr_cli", "stream", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
 
 
 def wait_for_lines(path: Path, count: int) -> None:

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import aclosing, closing
+from collections.abc import Iterator
+from contextlib import aclosing, closing, contextmanager
 
 import grpc
 import pytest
@@ -420,9 +421,15 @@ def test_a_call_that_the_service_cancels_is_no_cancellation_here(fake_grpc):
         list(client.stream([b"x"]))
 
 
-def program(source: str, *arguments: str) -> subprocess.Popen:
+@contextmanager
+def program(source: str, *arguments: str) -> Iterator[subprocess.Popen]:
+    """Ended with the block, whatever it is doing."""
     command = [sys.executable, "-W", "error", "-c", source, *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
 
 
 ENDLESS = (
