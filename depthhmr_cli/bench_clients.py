@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 
 from bodykit.errors import UserError
 
-# port, photo, number of images, what to call when the connection stands -> latencies in seconds
-Sender = Callable[[int, bytes, int, Callable[[], object]], list[float]]
+Span = tuple[float, float]  # begin and end, seconds of time.perf_counter
+# port, photo, number of images, what to call when the connection stands -> when each image was sent and answered
+Sender = Callable[[int, bytes, int, Callable[[], object]], list[Span]]
 HEADERS = {"Content-Type": "image/jpeg"}
 TIMEOUT_S = 60.0
 IN_FLIGHT = 8  # frames of a stream
 
 
-def send_rest(port: int, photo: bytes, count: int, connected: Callable[[], object]) -> list[float]:
+def send_rest(port: int, photo: bytes, count: int, connected: Callable[[], object]) -> list[Span]:
     """One request after another."""
     latencies = []
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
@@ -26,7 +27,7 @@ def send_rest(port: int, photo: bytes, count: int, connected: Callable[[], objec
             connection.request("POST", "/v1/reconstruct", photo, HEADERS)
             response = connection.getresponse()
             body = response.read()
-            latencies.append(time.perf_counter() - start)
+            latencies.append((start, time.perf_counter()))
             if response.status != 200:
                 raise UserError(f"the service answered {response.status}: {body[:300].decode(errors='replace')}")
     finally:
@@ -34,7 +35,7 @@ def send_rest(port: int, photo: bytes, count: int, connected: Callable[[], objec
     return latencies
 
 
-def send_unary(port: int, photo: bytes, count: int, connected: Callable[[], object]) -> list[float]:
+def send_unary(port: int, photo: bytes, count: int, connected: Callable[[], object]) -> list[Span]:
     """One gRPC call after another."""
     import grpc
 
@@ -49,11 +50,11 @@ def send_unary(port: int, photo: bytes, count: int, connected: Callable[[], obje
         for _ in range(count):
             start = time.perf_counter()
             stub.Reconstruct(request, timeout=TIMEOUT_S)
-            latencies.append(time.perf_counter() - start)
+            latencies.append((start, time.perf_counter()))
     return latencies
 
 
-def send_stream(port: int, photo: bytes, count: int, connected: Callable[[], object]) -> list[float]:
+def send_stream(port: int, photo: bytes, count: int, connected: Callable[[], object]) -> list[Span]:
     """Frames of one stream, written as fast as the service takes them; a frame's latency is from there to its answer."""
     import grpc
 
@@ -74,7 +75,7 @@ def send_stream(port: int, photo: bytes, count: int, connected: Callable[[], obj
         connected()
         for answer in ReconstructionServiceStub(channel).ReconstructStream(messages(), timeout=TIMEOUT_S):
             if answer.WhichOneof("message") == "result":
-                latencies.append(time.perf_counter() - begun.popleft())
+                latencies.append((begun.popleft(), time.perf_counter()))
     if len(latencies) != count:
         raise UserError(f"the service answered {len(latencies)} of {count} frames")
     return latencies
