@@ -167,8 +167,11 @@ async def test_a_client_that_leaves_takes_its_queued_work_along(manifest, people
     engine = StallingEngine(manifest)
     core = recovery_over(engine, manifest)
     core.warm = True
-    first, second = (asyncio.create_task(recover(core, people_jpeg)) for _ in range(2))
-    await asyncio.sleep(0.05)
+    first = asyncio.create_task(recover(core, people_jpeg))
+    while engine.calls == 0:  # which of two is decoded first is anybody's guess
+        await asyncio.sleep(0.01)
+    second = asyncio.create_task(recover(core, people_jpeg))
+    await asyncio.sleep(0.1)
 
     second.cancel()
     engine.go.set()
