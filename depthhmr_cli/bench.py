@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     )
     print(f"photo {args.photo.name}, {len(photo) / 1000:.0f} kB; model {settings.model_dir}")
     with ExitStack() as stack:
-        contestants = []
+        contestants = [Contestant("decoding alone", repeated(decoding(settings, photo)), time.process_time)]
         if settings.engine != "fake":  # the loop runs the network, so it would be no comparison
             contestants.append(Contestant("plain loop", repeated(plain_loop(settings, photo)), time.process_time))
         services = {"": stack.enter_context(service_of(settings))}
@@ -255,6 +255,15 @@ def cpu_of(*pids: int) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks * TICK_S
+
+
+def decoding(settings: "Settings", photo: bytes) -> Callable[[], object]:
+    """The part of the work that no service can save: the file to the network's square."""
+    from bodykit.manifest import Manifest
+    from service.images import ImageLimits, decode
+
+    size, limits = Manifest.read(settings.model_dir).input_size, ImageLimits()
+    return lambda: decode(photo, size=size, limits=limits)
 
 
 def plain_loop(settings: "Settings", photo: bytes) -> Callable[[], bytes]:

@@ -22,7 +22,7 @@ def test_every_way_of_doing_the_work_has_its_row(model_dir, tmp_path, capsys):
     rows = re.findall(row, capsys.readouterr().out, re.MULTILINE)
     ways = ["REST, 1 client", "REST, 2 clients", "gRPC, 1 client", "gRPC, 2 clients", "gRPC stream"]
     services = [f"{engine} {way}" for engine in ("embedded", "triton") for way in ways]
-    assert rows == ["plain loop", "engine in process", "engine through Triton", *services]
+    assert rows == ["decoding alone", "plain loop", "engine in process", "engine through Triton", *services]
 
 
 @pytest.mark.parametrize("arguments", [["--requests", "1"], ["--clients", "0"]])
