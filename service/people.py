@@ -1,6 +1,7 @@
 """Raw tensors of one image -> people. Pure numpy; knows nothing of engines, files or protocols."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -46,27 +47,35 @@ def select_people(
             raise EngineBadOutput(f"the engine's {name} are not finite")
     if translation[0, 2] <= 0:
         raise EngineBadOutput("the engine placed somebody behind the camera")
+    posed = by_parameters(body, camera, rotations=rotations, betas=betas, translation=translation)
+    boxes = box.to_image(boxes.reshape(-1, 2, 2)).reshape(-1, 4)
+    return tuple(
+        Person(id=i, score=float(scores[query]), box=boxes[i], **fields)
+        for i, (query, fields) in enumerate(zip(chosen, posed, strict=True))
+    )
+
+
+def by_parameters(
+    body: Body, camera: Intrinsics, *, rotations: np.ndarray, betas: np.ndarray, translation: np.ndarray
+) -> list[dict[str, Any]]:
+    """The fields of `Person` that are parameters [P, ...] or follow from them: joints, their pixels, stature."""
     joints = pose_joints(body, betas, rotations, translation)
     in_front = np.concatenate([joints[..., :2], np.maximum(joints[..., 2:], NEAREST_M)], axis=-1)
     joints_2d = camera.project(in_front)
     axis_angle = matrix_to_axis_angle(rotations)
-    boxes = box.to_image(boxes.reshape(-1, 2, 2)).reshape(-1, 4)
     heights = statures(body, betas)
-    return tuple(
-        Person(
-            id=i,
-            score=float(scores[query]),
-            box=boxes[i],
-            translation=translation[i],
-            rotations=rotations[i],
-            axis_angle=axis_angle[i],
-            betas=betas[i],
-            joints_3d=joints[i],
-            joints_2d=joints_2d[i],
-            height_m=float(heights[i]),
-        )
-        for i, query in enumerate(chosen)
-    )
+    return [
+        {
+            "translation": translation[i],
+            "rotations": rotations[i],
+            "axis_angle": axis_angle[i],
+            "betas": betas[i],
+            "joints_3d": joints[i],
+            "joints_2d": joints_2d[i],
+            "height_m": float(heights[i]),
+        }
+        for i in range(len(betas))
+    ]
 
 
 def statures(body: Body, betas: np.ndarray) -> np.ndarray:

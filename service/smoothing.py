@@ -16,11 +16,9 @@ import numpy as np
 
 from bodykit.body import Body
 from bodykit.camera import Intrinsics
-from bodykit.rotations import matrix_to_axis_angle
-from bodykit.skinning import pose_joints
 from service.errors import InvalidParameter
 from service.one_euro import OneEuro, filter_rotations, filter_vectors
-from service.people import NEAREST_M, statures
+from service.people import by_parameters
 from service.results import Person
 
 TURNED_ROUND = math.cos(math.radians(100))
@@ -220,24 +218,8 @@ def repose(
     rotations, betas, translation = (
         np.ascontiguousarray(values, np.float32) for values in (rotations, betas, translation)
     )
-    joints = pose_joints(body, betas, rotations, translation)
-    in_front = np.concatenate([joints[..., :2], np.maximum(joints[..., 2:], NEAREST_M)], axis=-1)
-    joints_2d = camera.project(in_front)
-    axis_angle = matrix_to_axis_angle(rotations)
-    heights = statures(body, betas)
-    return tuple(
-        replace(
-            person,
-            rotations=rotations[i],
-            betas=betas[i],
-            translation=translation[i],
-            axis_angle=axis_angle[i],
-            joints_3d=joints[i],
-            joints_2d=joints_2d[i],
-            height_m=float(heights[i]),
-        )
-        for i, person in enumerate(people)
-    )
+    posed = by_parameters(body, camera, rotations=rotations, betas=betas, translation=translation)
+    return tuple(replace(person, **fields) for person, fields in zip(people, posed, strict=True))
 
 
 def _place(person: Person) -> np.ndarray:
