@@ -1,5 +1,6 @@
 """POST /v1/reconstruct/batch: several images in, for each its people or its error, in the same order."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from service.errors import ServiceError
+from service.errors import Overloaded, ServiceError
 from service.formats import Job, write_json
 from service.recovery import MeshRecovery
 from service.rest.disconnect import unless_gone
@@ -21,17 +22,22 @@ from service.results import Recovery
 
 BATCH_PATH = "/v1/reconstruct/batch"
 BODY_TIMES = 4  # a batch may take so many times as long to arrive as one image
+UPLOADS = 4  # batches that may arrive at once: their bytes are held before they are admitted
 NAME_LENGTH = 200  # of a file name in the reply
 
 
 def batch_router(core: MeshRecovery, *, max_images: int, body_timeout_s: float) -> APIRouter:
     router = APIRouter(tags=["reconstruct"])
+    arriving = asyncio.Semaphore(UPLOADS)
 
     async def reconstruct_batch(request: Request) -> Response:
         """Recover the people of several images. They share the options, and give way to single images."""
         choose(",".join(request.headers.getlist("accept")), ["application/json"])
         core.check_room(max_images)  # a full service says so before it reads megabytes
-        upload = await read_batch(request, max_images=max_images, timeout_s=BODY_TIMES * body_timeout_s)
+        if arriving.locked():
+            raise Overloaded(f"{UPLOADS} batches are arriving already; ask again in a moment")
+        async with arriving:
+            upload = await read_batch(request, max_images=max_images, timeout_s=BODY_TIMES * body_timeout_s)
         options = parse_options([*request.query_params.multi_items(), *upload.fields]).core
         request_id = request_id_of(request.scope)
 

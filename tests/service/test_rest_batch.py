@@ -1,11 +1,13 @@
 """POST /v1/reconstruct/batch, in process: every image has its own answer, in the order of the request."""
 
+import asyncio
 import json
 
 import httpx
 import pytest
 
 from service.rest.app import create_app
+from service.rest.batch import UPLOADS
 from service.rest.schemas import BatchReply, Problem
 
 pytestmark = pytest.mark.anyio
@@ -147,3 +149,21 @@ async def test_a_full_service_refuses_a_batch_before_it_reads_it(client, core, m
     monkeypatch.setattr(core, "_in_work", 32)
 
     assert_problem(await client.post(URL, files=parts(b"x")), 503, "overloaded")
+
+
+async def test_only_so_many_batches_may_arrive_at_once(client, people_jpeg):
+    go = asyncio.Event()
+
+    async def slow():
+        yield b"--x\r\n"
+        await go.wait()
+        yield b"--x--\r\n"
+
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    arriving = [asyncio.create_task(client.post(URL, content=slow(), headers=headers)) for _ in range(UPLOADS)]
+    await asyncio.sleep(0.1)
+
+    assert_problem(await client.post(URL, files=parts(people_jpeg)), 503, "overloaded")
+    go.set()
+    await asyncio.gather(*arriving)
+    assert (await client.post(URL, files=parts(people_jpeg))).status_code == 200
