@@ -23,13 +23,14 @@ FAILED = 1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address that the service would listen on")
     parser.add_argument("--port", type=int, help="port that the service would listen on")
+    parser.add_argument("--grpc-port", type=int, help="port that it would listen on for gRPC")
     add_model_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     from service.settings import load_settings
 
-    names = ("host", "port", "engine", "triton_url", "model_dir", "body", "threads")
+    names = ("host", "port", "grpc_port", "engine", "triton_url", "model_dir", "body", "threads")
     settings = load_settings({name: getattr(args, name) for name in names})
     failures = 0
     for title, examine in CHECKS.items():
@@ -98,8 +99,8 @@ def check_engine(settings: "Settings") -> str:
 def check_port(settings: "Settings") -> str:
     from service.serve import listen
 
-    with listen(settings.host, settings.port):
-        return f"{settings.host}:{settings.port} is free"
+    with listen(settings.host, settings.port), listen(settings.host, settings.grpc_port, flag="--grpc-port"):
+        return f"{settings.host}:{settings.port} is free, and {settings.grpc_port} for gRPC"
 
 
 def check_gpu(settings: "Settings") -> str:

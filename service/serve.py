@@ -76,7 +76,7 @@ def serve(settings: Settings) -> int:
     return 0
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, flag: str = "--port") -> socket.socket:
     """A listening TCP socket, before anything slow is loaded. Raises UserError when the port cannot be had."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
@@ -84,7 +84,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         # asyncio and socket add to strerror; resolver errors have numbers of their own, below 0.
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-        raise UserError(f"cannot listen on {host} port {port}: {reason}; choose another with --port") from error
+        raise UserError(f"cannot listen on {host} port {port}: {reason}; choose another with {flag}") from error
 
 
 def _is_no_departure(record: logging.LogRecord) -> bool:

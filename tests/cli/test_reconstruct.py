@@ -1,6 +1,7 @@
 """`depthhmr reconstruct` and `depthhmr check`, in this process, over the tiny network."""
 
 import json
+import socket
 import zipfile
 from pathlib import Path
 
@@ -107,7 +108,7 @@ def test_photos_of_the_same_name_do_not_overwrite_each_other(tmp_path):
 
 
 def test_check_says_that_everything_works(capsys):
-    assert main(["check", "--port", "0"]) == 0
+    assert main(["check", "--port", "0", "--grpc-port", "0"]) == 0
 
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "everything works"
@@ -115,8 +116,16 @@ def test_check_says_that_everything_works(capsys):
 
 
 def test_check_says_what_does_not_work(capsys):
-    assert main(["check", "--port", "0", "--model-dir", "nowhere"]) == 1
+    assert main(["check", "--port", "0", "--grpc-port", "0", "--model-dir", "nowhere"]) == 1
 
     out = capsys.readouterr().out
     assert "FAIL  model     there is no model in nowhere: manifest.json is missing" in out
     assert "2 of 6 checks failed" in out
+
+
+def test_check_finds_that_the_grpc_port_is_taken(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["check", "--port", "0", "--grpc-port", port]) == 1
+
+    assert f"cannot listen on 127.0.0.1 port {port}" in (out := capsys.readouterr().out) and "--grpc-port" in out

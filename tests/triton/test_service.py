@@ -156,6 +156,8 @@ def test_check_says_that_the_server_answers_or_not(own_triton, tiny_folder, caps
         str(tiny_folder),
         "--port",
         "0",
+        "--grpc-port",
+        "0",
     ]
 
     assert main(arguments) == 0
