@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bodykit.errors import UserError
 from depthhmr_cli.footage import Footage, at_its_own_speed, open_footage
+from depthhmr_cli.interrupts import Interrupts
 from depthhmr_cli.serve import add_model_arguments
 
 if TYPE_CHECKING:
@@ -97,12 +98,13 @@ def follow(
             count.sent = number + 1
             yield Frame(picture.content, number, picture.time_s)
 
-    with closing(client.stream(frames(), **options)) as events:
+    with Interrupts() as interrupts, closing(client.stream(frames(), **options)) as events:
         for event in events:
-            time_s = times.pop(getattr(event, "frame_id", -1), None)
-            count.take(event)
-            for recording in recordings:
-                recording.take(event, time_s)
+            with interrupts.held():  # all recordings have an answer, or none
+                time_s = times.pop(getattr(event, "frame_id", -1), None)
+                count.take(event)
+                for recording in recordings:
+                    recording.take(event, time_s)
 
 
 class Count:
