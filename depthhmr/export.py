@@ -9,6 +9,7 @@ import copy
 import hashlib
 import json
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,17 +50,8 @@ class ExportModel(nn.Module):
 def export_onnx(network: DepthHMR, config: ModelConfig, path: Path) -> None:
     """Writes the graph and proves it: PyTorch against ONNX Runtime at batch 1 and 3. RuntimeError when they differ."""
     model = ExportModel(rounded(network)).eval()  # the exporter puts modules back into the mode it found
-    example = _example(config.size, 2, seed=0)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter(
-            "ignore"
-        )  # the tracer warns about every Python-side size, all of which are constants here
-        torch.onnx.export(
-            model, example, str(path), opset_version=OPSET, dynamo=False,
-            input_names=["image", "intrinsics"], output_names=list(OUTPUTS),
-            dynamic_axes={name: {0: "batch"} for name in ("image", "intrinsics", *OUTPUTS)},
-        )  # fmt: skip
+    trace(model, config.size, path)
     _refuse_operators(path)
     _store_halves(path)
     worst = max(parity(model, path, config.size, batch) for batch in (1, 3))
@@ -67,13 +59,38 @@ def export_onnx(network: DepthHMR, config: ModelConfig, path: Path) -> None:
         raise RuntimeError(f"expected PyTorch and ONNX Runtime to agree within {TOLERANCE}, they differ by {worst:.2e}")
 
 
-def rounded(network: DepthHMR) -> DepthHMR:
-    """A copy for inference: batch norms folded into their convolutions, weights rounded to half precision, float32 still."""
-    copied = copy.deepcopy(network).eval().to(memory_format=torch.contiguous_format)
-    for module in copied.modules():
+def trace(model: ExportModel, size: int, path: Path) -> None:
+    """The graph of a network as it is, with its weights in float32."""
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter(
+            "ignore"
+        )  # the tracer warns about every Python-side size, all of which are constants here
+        torch.onnx.export(
+            model, _example(size, 2, seed=0), str(path), opset_version=OPSET, dynamo=False,
+            input_names=["image", "intrinsics"], output_names=list(OUTPUTS),
+            dynamic_axes={name: {0: "batch"} for name in ("image", "intrinsics", *OUTPUTS)},
+        )  # fmt: skip
+
+
+def foldable(network: nn.Module) -> Iterator[nn.Sequential]:
+    """The blocks whose batch norm can be folded into the convolution before it."""
+    for module in network.modules():
         if isinstance(module, nn.Sequential) and len(module) > 1 and isinstance(module[1], nn.BatchNorm2d):
-            module[0] = fuse_conv_bn_eval(module[0], module[1])
-            module[1] = nn.Identity()
+            yield module
+
+
+def folded(network: DepthHMR) -> DepthHMR:
+    """A copy for inference: batch norms folded into their convolutions."""
+    copied = copy.deepcopy(network).eval().to(memory_format=torch.contiguous_format)
+    for block in foldable(copied):
+        block[0] = fuse_conv_bn_eval(block[0], block[1])
+        block[1] = nn.Identity()
+    return copied
+
+
+def rounded(network: DepthHMR) -> DepthHMR:
+    """A folded copy, its weights rounded to half precision, float32 still."""
+    copied = folded(network)
     with torch.no_grad():
         for parameter in copied.parameters():
             if parameter.ndim > 1:

@@ -172,6 +172,8 @@ def train_lifter(
     start, watch = 0, Stopwatch()
     if out.exists():
         state = torch.load(out, weights_only=True)
+        if "optimiser" not in state:
+            return  # it came trained, out of a model folder
         lifter.load_state_dict(state["training"])
         average.network.load_state_dict(state["lifter"])
         optimiser.load_state_dict(state["optimiser"])

@@ -1,12 +1,14 @@
 """`depthhmr train`: the lifter first (no images), then the network on rendered people. Start it again to resume."""
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 HELP = "train a network on synthetic people; resumes where it was cut"
 EXAMPLE = """example:
   depthhmr train --preset tiny --run runs/state/tiny --images 400000 --workers 2
   depthhmr export --run runs/state/tiny        (turns its best weights into the served model)
+  depthhmr train --run runs/state/more --init model_repository/depthhmr     (trains the served model on)
 """
 
 
@@ -46,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--adapt-lifter", type=int, default=0, metavar="IMAGES",
         help="after training, train the lifter on with what the network reports on so many images (5000 do)",
     )  # fmt: skip
-    parser.add_argument("--init", type=Path, help="checkpoint whose weights a fresh run starts from")
+    parser.add_argument("--init", type=Path, help="checkpoint or model folder whose weights a fresh run starts from")
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True, help="bfloat16 where it is safe")
     parser.add_argument("--seed", type=int, default=0)
 
@@ -57,13 +59,14 @@ def run(args: argparse.Namespace) -> int:
     from bodykit.errors import UserError
     from depthhmr.adapt_lifter import adapt_run
     from depthhmr.config import PRESETS, TrainConfig, preset
+    from depthhmr.restore import restored
     from depthhmr.train import Run, train, write_settings
     from depthhmr.train_lifter import train_lifter
 
     if args.preset not in PRESETS:
         raise UserError(f"expected --preset out of {', '.join(PRESETS)}, got {args.preset!r}")
-    if args.init is not None and not args.init.is_file():
-        raise UserError(f"expected a checkpoint at {args.init}, found none")
+    if args.init is not None and not args.init.exists():
+        raise UserError(f"expected a checkpoint or a model folder at {args.init}, found none")
     model = preset(args.preset, **({"size": args.size} if args.size else {}))
     settings = TrainConfig(
         images=args.images, batch=args.batch, learning_rate=args.learning_rate, decay_from=args.decay_from, bf16=args.bf16,
@@ -75,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
     )  # fmt: skip
     write_settings(plan)
     torch.set_num_threads(1)
+    if plan.init is not None and plan.init.is_dir():
+        plan = dataclasses.replace(plan, init=restored(plan.init, args.run))
     train_lifter(model, args.run / "lifter.pt", steps=args.lifter_steps, seed=args.seed)
     train(plan)
     if args.adapt_lifter:
