@@ -23,6 +23,7 @@ COMMANDS = {
     "bench": "depthhmr_cli.bench",
     "body": "depthhmr_cli.body",
     "synth": "depthhmr_cli.synth",
+    "data": "depthhmr_cli.data",
     "train": "depthhmr_cli.train",
     "evaluate": "depthhmr_cli.evaluate",
     "tracking": "depthhmr_cli.tracking",

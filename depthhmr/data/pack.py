@@ -1,0 +1,164 @@
+"""Pictures of any reader into shards of the form of depthhmr/shards.py, with the arrays that say what is labelled.
+
+Beside the arrays of a rendered shard, with P = MOST_PEOPLE: joints_2d float32 [N, P, 24, 2] pixels of rgb, known_2d bool
+[N, P, 24], known_3d bool [N, P] (rotations, betas and joints_3d are true), layer int16 [N, P] (-1 unknown), everyone,
+metric and known_depth bool [N]. A joint that is labelled nearby, as LSP's hips are, has its pixel in joints_2d and is not
+known; one without a label has 0, 0.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from bodykit.body import BETAS, JOINTS
+from bodykit.camera import Intrinsics
+from bodykit.errors import UserError
+from bodykit.letterbox import Letterbox, letterbox
+from depthhmr.data.picture import NO_LAYER, Person, Picture
+from depthhmr.shards import MOST_PEOPLE, SHARD
+
+ARRAYS: dict[str, tuple[type, tuple[int, ...]]] = {  # name -> type and shape of a sample, where that is not square
+    "intrinsics": (np.float32, (4,)),
+    "count": (np.int16, ()),
+    "visible": (np.float32, (MOST_PEOPLE,)),
+    "rotations": (np.float32, (MOST_PEOPLE, JOINTS, 3, 3)),
+    "betas": (np.float32, (MOST_PEOPLE, BETAS)),
+    "joints_3d": (np.float32, (MOST_PEOPLE, JOINTS, 3)),
+    "joints_2d": (np.float32, (MOST_PEOPLE, JOINTS, 2)),
+    "known_2d": (np.bool_, (MOST_PEOPLE, JOINTS)),
+    "known_3d": (np.bool_, (MOST_PEOPLE,)),
+    "layer": (np.int16, (MOST_PEOPLE,)),
+    "everyone": (np.bool_, ()),
+    "metric": (np.bool_, ()),
+    "known_depth": (np.bool_, ()),
+}
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What was written."""
+
+    pictures: int
+    people: int
+    left_out: int  # people beyond MOST_PEOPLE in a picture
+    shards: int
+
+
+def pack(pictures: Sequence[Picture], folder: Path, *, size: int, seed: int = 0, progress: bool = False) -> Packed:
+    """Write all pictures, shuffled by `seed`, as shards of nearly equal length into a new or empty folder.
+
+    Raises UserError when there is no picture, one cannot be read, or the folder holds something.
+    """
+    if not pictures:
+        raise UserError("there is no picture to pack; expected at least 1")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} is no empty folder; expected a new one, so that two data sets are never mixed up")
+    folder.mkdir(parents=True, exist_ok=True)
+    order = np.random.default_rng(seed).permutation(len(pictures))
+    parts = np.array_split(order, -(-len(pictures) // SHARD))
+    people = left_out = 0
+    with tqdm(total=len(pictures), unit="picture", disable=not progress, dynamic_ncols=True) as bar:
+        first = 0
+        for rows in parts:
+            with ShardWriter(folder, first, len(rows), size) as writer:
+                for index in rows:
+                    kept = writer.add(pictures[index])
+                    people, left_out = people + kept, left_out + len(pictures[index].people) - kept
+                    bar.update()
+            first += len(rows)
+    return Packed(len(pictures), people, left_out, len(parts))
+
+
+class ShardWriter:
+    """One shard, filled picture by picture and put into place at the end; nothing is left behind after an error.
+
+    The arrays are files from the start: a shard of any size takes no memory, and zeros take no room on most disks.
+    """
+
+    def __init__(self, root: Path, first: int, count: int, size: int) -> None:
+        self.count, self.size, self.row = count, size, 0
+        self._final = root / f"{first:010d}"
+        self._partial = root / f".{first:010d}.{os.getpid()}"
+        self._partial.mkdir(parents=True)
+        self._first = first
+        shapes = {"rgb": (np.uint8, (size, size, 3)), "depth": (np.float16, (size, size)), **ARRAYS}
+        self.arrays = {
+            name: np.lib.format.open_memmap(self._partial / f"{name}.npy", "w+", kind, (count, *shape))
+            for name, (kind, shape) in shapes.items()
+        }
+        self.arrays["rotations"][:] = np.eye(3, dtype=np.float32)
+        self.arrays["joints_3d"][:] = 1
+        self.arrays["layer"][:] = NO_LAYER
+
+    def __enter__(self) -> "ShardWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            shutil.rmtree(self._partial, ignore_errors=True)
+            return
+        assert self.row == self.count, f"expected {self.count} pictures, got {self.row}"
+        for values in self.arrays.values():
+            values.flush()
+        facts = {"first_seed": self._first, "count": self.count, "size": self.size}
+        (self._partial / "shard.json").write_text(json.dumps(facts))
+        self._partial.rename(self._final)
+
+    def add(self, picture: Picture) -> int:
+        """Letterbox a picture into the next row, with all that is known about it. -> how many people were kept."""
+        row, arrays = self.row, self.arrays
+        pixels = picture.pixels()
+        square, box = letterbox(pixels, self.size)
+        arrays["rgb"][row] = square
+        camera = picture.intrinsics or Intrinsics.from_fov(box.width, box.height)
+        arrays["intrinsics"][row] = box.intrinsics(camera).array()
+        people = nearest_the_eye(picture.people)
+        arrays["count"][row] = len(people)
+        arrays["everyone"][row] = picture.everyone and len(people) == len(picture.people)
+        arrays["metric"][row] = picture.metric
+        if picture.depth is not None:
+            arrays["depth"][row], arrays["known_depth"][row] = fit_depth(picture.depth, box, picture.path), True
+        for i, person in enumerate(people):
+            self._add_person(row, i, person, box)
+        self.row += 1
+        return len(people)
+
+    def _add_person(self, row: int, i: int, person: Person, box: Letterbox) -> None:
+        arrays = self.arrays
+        given = np.isfinite(person.joints_2d).all(axis=1)
+        arrays["joints_2d"][row, i] = np.where(given[:, None], box.from_image(person.joints_2d), 0)
+        arrays["known_2d"][row, i] = person.known_2d
+        arrays["visible"][row, i], arrays["layer"][row, i] = person.visible, person.layer
+        if person.pose is not None:
+            arrays["known_3d"][row, i] = True
+            arrays["rotations"][row, i] = person.pose.rotations
+            arrays["betas"][row, i] = person.pose.betas
+            arrays["joints_3d"][row, i] = person.pose.joints_3d
+
+
+def nearest_the_eye(people: Sequence[Person]) -> list[Person]:
+    """At most MOST_PEOPLE of them, in their order: those that cover the most of the picture."""
+    if len(people) <= MOST_PEOPLE:
+        return list(people)
+    extents = [np.nan_to_num(np.nanmax(p.joints_2d, 0) - np.nanmin(p.joints_2d, 0)).max() for p in people]
+    kept = sorted(np.argsort(-np.array(extents), kind="stable")[:MOST_PEOPLE])
+    return [people[i] for i in kept]
+
+
+def fit_depth(depth: np.ndarray, box: Letterbox, path: Path) -> np.ndarray:
+    """A depth map of the picture in the letterboxed square, float32 [S, S]. Nearest neighbour: people and gaps never mix."""
+    if depth.shape != (box.height, box.width):
+        wanted = f"[{box.height}, {box.width}] as of {path}"
+        raise UserError(f"a depth map has shape {list(depth.shape)}, expected {wanted}")
+    content = Image.fromarray(depth.astype(np.float32)).resize(box.content, Image.Resampling.NEAREST)
+    square = np.zeros((box.size, box.size), np.float32)
+    (width, height), (left, top) = box.content, box.offset
+    square[top : top + height, left : left + width] = np.asarray(content)
+    return square

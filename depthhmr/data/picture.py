@@ -1,0 +1,68 @@
+"""What every reader gives back: a picture, its camera, the people in it, and what of all that is labelled.
+
+Camera frame: x right, y down, z forward, metres. Pixels are those of the picture turned upright, pixel centres at +0.5.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from bodykit.body import JOINTS
+from bodykit.camera import Intrinsics
+from bodykit.errors import UserError
+
+NO_LAYER = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Pose:
+    """A person in terms of the body in use; true in all of it, or not given at all."""
+
+    rotations: np.ndarray  # [24, 3, 3], joint 0 into the camera frame, the others relative to their parent
+    betas: np.ndarray  # [10]
+    joints_3d: np.ndarray  # [24, 3] metres
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """One labelled person."""
+
+    joints_2d: np.ndarray  # [24, 2] pixels, NaN where there is no label
+    known_2d: np.ndarray  # bool [24]: the label is this very joint, and not a neighbouring point
+    pose: Pose | None = None
+    visible: float = 1.0  # share of the person that can be seen
+    layer: int = NO_LAYER  # ordinal depth layer, 0 nearest
+
+    def __post_init__(self) -> None:
+        if self.joints_2d.shape != (JOINTS, 2) or self.known_2d.shape != (JOINTS,):
+            shapes = f"{list(self.joints_2d.shape)} and {list(self.known_2d.shape)}"
+            raise ValueError(f"expected joints_2d [{JOINTS}, 2] and known_2d [{JOINTS}], got {shapes}")
+        if (self.known_2d & ~np.isfinite(self.joints_2d).all(axis=1)).any():
+            raise ValueError("known_2d marks a joint that has no finite pixel")
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One picture and what is known about it."""
+
+    path: Path
+    people: tuple[Person, ...] = ()
+    intrinsics: Intrinsics | None = None  # None: unknown, the default camera stands in
+    everyone: bool = False  # nobody in the picture is unlabelled
+    metric: bool = False  # joints_3d and depth are true in metres, seen from the camera
+    depth: np.ndarray | None = field(default=None, repr=False)  # [H, W] metres, people only, 0 elsewhere
+
+    def pixels(self) -> np.ndarray:
+        """uint8 [H, W, 3], turned upright. Raises UserError when the file is no readable picture."""
+        return read_pixels(self.path)
+
+
+def read_pixels(path: Path) -> np.ndarray:
+    """uint8 [H, W, 3] of a picture file, turned upright. Raises UserError when it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
+        raise UserError(f"cannot read the picture {path}: {error}") from error
