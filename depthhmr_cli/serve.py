@@ -48,7 +48,10 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from service.serve import serve
-    from service.settings import load_settings
+    from service.departure import Departure
 
-    return serve(load_settings({name: getattr(args, name) for name in SETTINGS}))
+    with Departure() as departure:  # before the imports, which take a second
+        from service.serve import serve
+        from service.settings import load_settings
+
+        return serve(load_settings({name: getattr(args, name) for name in SETTINGS}), departure)

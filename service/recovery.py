@@ -65,7 +65,7 @@ class MeshRecovery:
         self.metrics = metrics or Metrics()
         self.metrics.watch(engine)
         self.tracer: Tracer = tracer or NullTracer()
-        self.warm = False
+        self.warm, self.leaving = False, False  # who is leaving answers, and asks to be sent nothing more
         self._max_people, self._max_concurrency, self._timeout_s = max_people, max_concurrency, timeout_s
         self._in_work = 0
         self._stream_places = asyncio.Semaphore(max_concurrency)
@@ -140,8 +140,8 @@ class MeshRecovery:
 
     @property
     def ready(self) -> bool:
-        """Whether a real inference has succeeded and the engine could answer now."""
-        return self.warm and self.engine.ready
+        """Whether a real inference has succeeded, the engine could answer now, and the service means to stay."""
+        return self.warm and not self.leaving and self.engine.ready
 
     async def aclose(self) -> None:
         self.warm = False

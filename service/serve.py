@@ -3,13 +3,12 @@
 import asyncio
 import logging
 import os
-import signal
 import socket
 import ssl
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from types import FrameType
 
 import uvicorn
 
@@ -18,6 +17,7 @@ from bodykit.errors import UserError
 from bodykit.manifest import Manifest
 from service import __version__
 from service.cpus import usable_cpus
+from service.departure import Departure, leave_after
 from service.engines import open_engine
 from service.gate import Gate, open_gate, open_limiter
 from service.images import ImageLimits
@@ -37,6 +37,8 @@ log = logging.getLogger("service")
 WARM_UP_RETRY_S = 1.0
 # Connections beyond the images that may wait: health probes and refusals must still get through.
 BACKLOG = 512
+HARD_STOP_S = 5.0  # beyond the time that running requests get: for closing what they leave behind
+ENGINE_LOST = 70  # exit status; EX_SOFTWARE of sysexits.h
 MIN_WORKERS = 2  # one image is decoded while another is written, even on one processor
 
 
@@ -58,8 +60,8 @@ def open_core(settings: Settings) -> MeshRecovery:
     )
 
 
-def serve(settings: Settings) -> int:
-    """Run the service until SIGTERM or SIGINT. Returns the exit status; raises UserError when it cannot start."""
+def serve(settings: Settings, departure: Departure) -> int:
+    """Run the service until `departure`. Returns the exit status; raises UserError when it cannot start."""
     begin = time.perf_counter()
     keep_standard_streams()
     start_logging(settings.log_level, settings.log_format, access=settings.access_log)
@@ -68,12 +70,13 @@ def serve(settings: Settings) -> int:
     gate = open_gate(settings)
     limiter = open_limiter(settings.rate_limit)  # one for both protocols
     with listen(settings.host, settings.port) as listener:
-        core = open_core(settings)
+        with ThreadPoolExecutor(1) as loader:  # a signal is heard at once, whatever library's code is loading
+            core = loader.submit(open_core, settings).result()
         server = _Server(_uvicorn_config(core, settings, gate, limiter, tls))
         rpc = _rpc_server(core, settings, gate, limiter, tls)
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-            runner.run(_run(server, rpc, core, gate, listener, settings, begin))
-    return 0
+            runner.run(_run(server, rpc, core, gate, listener, settings, departure, begin))
+    return departure.status
 
 
 def listen(host: str, port: int, *, flag: str = "--port") -> socket.socket:
@@ -93,21 +96,10 @@ def _is_no_departure(record: logging.LogRecord) -> bool:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that ends by returning. The original raises the signal again, which would skip what comes after it."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.leaving = asyncio.Event()
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        super().handle_exit(sig, frame)
-        self.leaving.set()
+    """Uvicorn that leaves the signals to `Departure`."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
         yield
 
 
@@ -167,34 +159,54 @@ async def _run(
     gate: Gate | None,
     listener: socket.socket,
     settings: Settings,
+    departure: Departure,
     begin: float,
 ) -> None:
-    warming: asyncio.Task[None] | None = None
-    watching = [asyncio.create_task(watch_loop(core.metrics))]
+    departure.open()
+    beside = [watch_loop(core.metrics), _leave_without_engine(core, departure)]
     if gate is not None:
-        watching.append(asyncio.create_task(gate.watch()))
+        beside.append(gate.watch())
+    tasks = [asyncio.create_task(work) for work in beside]
     try:
         await rpc.start()
-        stopping = asyncio.create_task(_stop_together(server, rpc, settings.shutdown_timeout_s))
+        going = asyncio.create_task(_go_down(departure, core, server, rpc, settings))
+        tasks.append(going)
         scheme = "https" if server.config.is_ssl else "http"
         where = f"{scheme}://{_address(listener)}, gRPC {_shown(settings.host)}:{rpc.port}"
-        warming = asyncio.create_task(_warm_up(core, where, begin))
+        tasks.append(asyncio.create_task(_warm_up(core, where, begin)))
         await server.serve(sockets=[listener])
-        server.leaving.set()
-        await stopping
+        await going
     finally:
-        for task in watching:
+        for task in tasks:
             task.cancel()
-        if warming is not None:
-            warming.cancel()
         await core.aclose()
     say("depthhmr stopped")
 
 
-async def _stop_together(server: _Server, rpc: RpcServer, grace_s: float) -> None:
-    """The signal that ends the one protocol ends the other, at the same moment."""
-    await server.leaving.wait()
+async def _go_down(
+    departure: Departure, core: MeshRecovery, server: _Server, rpc: RpcServer, settings: Settings
+) -> None:
+    """Say "not ready"; serve on until whoever routes to us has heard; take nothing new, finish what is here.
+
+    Both protocols go the same way at the same moments.
+    """
+    await departure.asked()
+    delay_s = settings.drain_delay_s if core.ready else 0.0  # who was not ready is sent nothing
+    grace_s = settings.shutdown_timeout_s
+    line = f"depthhmr ends: something was still in work {grace_s} s after the last request was taken"
+    leave_after(delay_s + grace_s + HARD_STOP_S, departure.status, line)
+    core.leaving = True
+    await rpc.announce()
+    await asyncio.sleep(delay_s)
+    server.should_exit = True
     await rpc.stop(grace_s)
+
+
+async def _leave_without_engine(core: MeshRecovery, departure: Departure) -> None:
+    """A process whose engine only a new process can mend makes room for one: whoever supervises it starts it again."""
+    reason = await core.engine.lost()
+    log.critical("the engine %s is lost, and so the service ends: %s", core.engine.name, reason)
+    departure.ask(ENGINE_LOST)
 
 
 async def _warm_up(core: MeshRecovery, where: str, begin: float) -> None:

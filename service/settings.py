@@ -73,6 +73,9 @@ class Settings(BaseSettings):
         60.0, ge=1, description="silence after which a connection is asked whether it lives"
     )
     grpc_max_connection_age_s: float = Field(0.0, ge=0, description="after that clients connect anew; 0 means never")
+    drain_delay_s: float = Field(
+        0.0, ge=0, le=300, description="time after SIGTERM in which requests are still taken, with readiness gone"
+    )
     shutdown_timeout_s: int = Field(10, ge=1, description="time that running requests get after SIGTERM")
     log_format: str = Field("text", pattern="^(text|json)$", description="lines for people, or a JSON object each")
     access_log: bool = Field(True, description="a line in the log for every request, call and stream")

@@ -1,5 +1,6 @@
 """The engine port: tensors in, tensors out. Knows nothing of images, people or protocols."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -62,6 +63,11 @@ class Engine(Protocol):
 
     @property
     def stats(self) -> EngineStats: ...
+
+    async def lost(self) -> str:
+        """Returns, with the reason, when only a new process can mend this engine; never where it mends itself."""
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets that event")
 
     async def aclose(self) -> None: ...
 

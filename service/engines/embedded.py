@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,23 @@ import onnxruntime as ort
 from bodykit.errors import UserError
 from bodykit.manifest import Manifest, TensorSpec
 from service.cpus import usable_cpus
-from service.engines.base import Call, Engine, EngineStats, Tensors, check_outputs, describe, output_names
-from service.errors import EngineFailed
+from service.engines.base import Call, Engine, EngineStats, Tensors, blank_inputs, check_outputs, describe, output_names
+from service.errors import EngineFailed, EngineUnavailable
 from service.settings import Settings
 
 ONNX_DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 
 
+LOOK_EVERY_S = 1.0
+STUCK_LOOKS = 120  # so many looks at one and the same run: the slowest honest one takes seconds
+
+
 class EmbeddedEngine(Engine):
-    """One session, one call at a time: a single inference already keeps all threads of the quota busy."""
+    """One session, one call at a time: a single inference already keeps all threads of the quota busy.
+
+    After an image on which the network failed it must answer a blank one; when it cannot, or when a run does not end, it
+    is lost: what is broken inside of this process is not trusted again.
+    """
 
     name = "embedded"
     concurrency = 1
@@ -34,6 +43,9 @@ class EmbeddedEngine(Engine):
         self._session = open_session(content, threads or usable_cpus())
         check_graph(self._session, manifest)
         self._batches: Counter[int] = Counter()
+        self._runs, self._running = 0, False
+        self._lost = asyncio.Event()
+        self._reason = ""
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="infer")
 
     @classmethod
@@ -41,26 +53,60 @@ class EmbeddedEngine(Engine):
         return cls(manifest.verified_onnx(model_dir), manifest, threads=settings.threads)
 
     async def infer(self, tensors: Tensors, call: Call) -> Tensors:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, self.run, tensors, call.outputs)
+        if self._lost.is_set():
+            raise EngineUnavailable("the engine is broken; the service starts again")
+        submit = asyncio.get_running_loop().run_in_executor
+        try:
+            return await submit(self._worker, self.run, tensors, call.outputs)
+        except EngineFailed:
+            await self._prove()
+            raise
 
     @property
     def ready(self) -> bool:
-        return True
+        return not self._lost.is_set()
 
     @property
     def stats(self) -> EngineStats:
         return EngineStats(batches=dict(self._batches))
 
+    async def lost(self) -> str:
+        seen, looks = 0, 0
+        while not self._lost.is_set() and looks < STUCK_LOOKS:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._lost.wait(), LOOK_EVERY_S)
+            # Looks are counted and not seconds: a process that was stopped and goes on has not hung.
+            looks = looks + 1 if self._running and self._runs == seen else 0
+            seen = self._runs
+        if not self._lost.is_set():
+            self._lose(f"a run of the network has not ended after {STUCK_LOOKS * LOOK_EVERY_S:g} s")
+        return self._reason
+
     async def aclose(self) -> None:
-        self._worker.shutdown(wait=True, cancel_futures=True)
+        await asyncio.to_thread(self._worker.shutdown, wait=True, cancel_futures=True)
+
+    async def _prove(self) -> None:
+        """Find out whether it was the image or the engine."""
+        try:
+            blank = blank_inputs(self._manifest)
+            await asyncio.get_running_loop().run_in_executor(self._worker, self.run, blank)
+        except EngineFailed as error:
+            self._lose(f"it fails at a blank image, too: {error.__cause__ or error}")
+
+    def _lose(self, reason: str) -> None:
+        self._reason = self._reason or reason
+        self._lost.set()
 
     def run(self, tensors: Tensors, outputs: tuple[str, ...] = ()) -> Tensors:
         """The same on the calling thread; no names stand for all outputs."""
         names, batch = outputs or output_names(self._manifest), len(tensors["image"])
+        self._runs, self._running = self._runs + 1, True
         try:
             values = self._session.run(names, dict(tensors))
         except Exception as error:  # onnxruntime raises a family of its own, and plain RuntimeError
             raise EngineFailed("the network failed on this image") from error
+        finally:
+            self._running = False
         self._batches[batch] += 1
         return check_outputs(self._manifest, dict(zip(names, values, strict=True)), batch=batch, wanted=names)
 

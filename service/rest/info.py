@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from bodykit.body import JOINT_NAMES
 from service import __version__
-from service.errors import EngineUnavailable, InvalidParameter, NotFound, Starting
+from service.errors import Draining, EngineUnavailable, InvalidParameter, NotFound, Starting
 from service.formats import model_json
 from service.metrics import CONTENT_TYPE
 from service.recovery import MeshRecovery
@@ -40,6 +40,8 @@ def health_router(core: MeshRecovery) -> APIRouter:
         """A real inference succeeded, and the engine can be reached."""
         if not core.warm:
             raise Starting("the network has not answered yet")
+        if core.leaving:
+            raise Draining("the service is going down")
         if not core.ready:
             raise EngineUnavailable("the engine cannot be reached")
         return {"status": "ready"}

@@ -86,12 +86,16 @@ class RpcServer:
         await self._server.start()
         self._watching = asyncio.create_task(self._watch_health())
 
-    async def drain(self) -> None:
-        """Say that this service is going down, and let streams end after what they have in work."""
+    async def announce(self) -> None:
+        """Say that this service is going down. It goes on answering."""
         self._watching.cancel()
         with suppress(asyncio.CancelledError):
             await self._watching
         await self._health.enter_graceful_shutdown()
+
+    async def drain(self) -> None:
+        """Say so, and let streams end after what they have in work."""
+        await self.announce()
         self._servicer.draining.set()
 
     async def stop(self, grace_s: float) -> None:
