@@ -1,4 +1,4 @@
-"""How this process is told to go: by SIGTERM or SIGINT, from its first line on. Knows nothing of servers.
+"""How this process is told to go: by SIGTERM, SIGINT or SIGHUP, from its first line on. Knows nothing of servers.
 
 The first signal ends a process that is still starting, on the spot: nobody has been promised anything yet. Once somebody
 awaits it, it begins the way down instead, and a second one ends the process at once, whatever is in work.
@@ -13,7 +13,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 STANDARD_OUTPUT = 1
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GIVEN_UP = 1  # exit status of a process whose work was cut off because somebody insisted
 
 
@@ -29,7 +29,7 @@ class Departure:
 
     def __enter__(self) -> "Departure":
         if threading.current_thread() is threading.main_thread():  # no other thread may, and none is ever told
-            self._before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+            self._before = {number: signal.signal(number, self._on_signal) for number in SIGNALS if _counts(number)}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -60,6 +60,11 @@ class Departure:
         else:
             self._asked = True
             self._loop.call_soon_threadsafe(self._told.set)
+
+
+def _counts(number: int) -> bool:
+    """`nohup` has a process ignore that its terminal was closed, and means it."""
+    return number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
 
 
 def leave(status: int, line: str) -> None:

@@ -53,12 +53,21 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def model_dir(tmp_path_factory) -> Path:
     """A model folder whose network finds one person in each bright quadrant but the last. See `tiny_network`."""
-    folder = tmp_path_factory.mktemp("model") / "tiny"
-    content = tiny_network()
-    (folder / ONNX_PATH).parent.mkdir(parents=True)
-    (folder / ONNX_PATH).write_bytes(content)
-    tiny_manifest(sha256_of(content)).write(folder)
-    return folder
+    return write_model(tmp_path_factory.mktemp("model") / "tiny", tiny_network())
+
+
+@pytest.fixture(scope="session", name="changed_model")
+def changed_model_writer() -> Callable[..., Path]:
+    """Writes a model folder whose network is the tiny one after a change: `changed_model(folder, change)`."""
+
+    def write(folder: Path, change: Callable) -> Path:
+        import onnx
+
+        model = onnx.load_from_string(tiny_network())
+        change(model.graph)
+        return write_model(folder, model.SerializeToString())
+
+    return write
 
 
 @pytest.fixture
@@ -132,6 +141,13 @@ def encoded(picture: Image.Image, format_name: str = "JPEG", **options) -> bytes
     buffer = io.BytesIO()
     picture.save(buffer, format_name, **options)
     return buffer.getvalue()
+
+
+def write_model(folder: Path, network: bytes) -> Path:
+    (folder / ONNX_PATH).parent.mkdir(parents=True)
+    (folder / ONNX_PATH).write_bytes(network)
+    tiny_manifest(sha256_of(network)).write(folder)
+    return folder
 
 
 def tiny_manifest(sha256: str) -> Manifest:

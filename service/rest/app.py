@@ -13,6 +13,7 @@ from service.ratelimit import RateLimiter
 from service.recovery import MeshRecovery
 from service.rest.batch import BATCH_PATH, batch_router
 from service.rest.bodylimit import BodyLimit
+from service.rest.cutoff import CutOff
 from service.rest.info import health_router, info_router
 from service.rest.keycheck import KeyCheck
 from service.rest.observed import Observed
@@ -70,6 +71,7 @@ def create_app(
     if cors_origins:
         # Outside the key check, because a browser asks beforehand without a key. Cookies are never asked for.
         app.add_middleware(CORSMiddleware, allow_origins=cors_origins, **CORS)
+    app.add_middleware(CutOff, core=core)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestId)
     paths = [route.path for router in routers for route in router.routes if isinstance(route, Route)]
