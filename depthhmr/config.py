@@ -3,6 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+BIN_SPACINGS = ("lid", "uniform")
+DEPTH_TARGETS = ("human", "scene", "none")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
@@ -34,6 +37,19 @@ class ModelConfig:
     yaw_bins: int = 24
     lifter_width: int = 448
     lifter_blocks: int = 2
+    # what the paper claims, so that each part can be taken away (docs/ablation.md); a network has all of it
+    depth_stream: bool = True  # False: one visual stream, and no depth map
+    guided_queries: bool = True  # False: queries are pixels; their depth starts from one constant, the decoder finds it
+    depth_attention: bool = True  # False: queries read the visual tokens alone, and no depth map in their windows
+    bin_spacing: str = "lid"  # or "uniform"
+
+    def __post_init__(self) -> None:
+        if self.bin_spacing not in BIN_SPACINGS:
+            raise ValueError(f"expected bin_spacing out of {', '.join(BIN_SPACINGS)}, got {self.bin_spacing!r}")
+        if not self.depth_stream and (self.guided_queries or self.depth_attention):
+            raise ValueError(
+                "expected a network without a depth stream to have guided_queries and depth_attention off: both read it"
+            )
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "ModelConfig":
@@ -74,8 +90,13 @@ class TrainConfig:
     clip: float = 3.0
     ema: float = 0.998
     min_visible: float = 0.15  # people of whom less is visible are neither learned nor punished
+    depth_target: str = "human"  # DAH; "scene": every pixel of the picture; "none": the depth stream is not taught
     bf16: bool = True
     validate_every: int = 20_000  # images
     validate_on: int = 256  # images of the validation split
     checkpoint_seconds: float = 60.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.depth_target not in DEPTH_TARGETS:
+            raise ValueError(f"expected depth_target out of {', '.join(DEPTH_TARGETS)}, got {self.depth_target!r}")

@@ -22,21 +22,27 @@ class DepthBins(nn.Module):
 
     Edges e_i = d_min + delta i (i + 1) / 2 with delta = 2 (d_max - d_min) / (n (n + 1)). The centre of bin i is
     d_min + delta (i + 1)^2 / 2; the widely copied (i + 1/2)^2 delta / 2 - delta / 8 + d_min is the lower edge.
+    Bins of spacing "uniform" are all (d_max - d_min) / n wide.
     """
 
-    def __init__(self, count: int, minimum: float, maximum: float) -> None:
+    def __init__(self, count: int, minimum: float, maximum: float, spacing: str = "lid") -> None:
         super().__init__()
-        self.count, self.minimum, self.maximum = count, minimum, maximum
-        self.delta = 2 * (maximum - minimum) / (count * (count + 1))
+        self.count, self.minimum, self.maximum, self.spacing = count, minimum, maximum, spacing
         index = torch.arange(count, dtype=torch.float32)
-        self.register_buffer("centres", minimum + self.delta * (index + 1) ** 2 / 2, persistent=False)
         edges = torch.arange(count + 1, dtype=torch.float32)
-        self.register_buffer("edges", minimum + self.delta * edges * (edges + 1) / 2, persistent=False)
+        if spacing == "lid":
+            self.delta = 2 * (maximum - minimum) / (count * (count + 1))
+            centres, edges = minimum + self.delta * (index + 1) ** 2 / 2, minimum + self.delta * edges * (edges + 1) / 2
+        else:
+            self.delta = (maximum - minimum) / count
+            centres, edges = minimum + self.delta * (index + 0.5), minimum + self.delta * edges
+        self.register_buffer("centres", centres, persistent=False)
+        self.register_buffer("edges", edges, persistent=False)
 
     def index(self, depth: Tensor) -> Tensor:
         """Bin of canonical depths; what lies outside goes to the first or last bin. [...] -> int64 [...]."""
-        inside = depth.clamp(self.minimum, self.maximum)
-        continuous = -0.5 + 0.5 * torch.sqrt(1 + 8 * (inside - self.minimum) / self.delta)
+        along = (depth.clamp(self.minimum, self.maximum) - self.minimum) / self.delta
+        continuous = -0.5 + 0.5 * torch.sqrt(1 + 8 * along) if self.spacing == "lid" else along
         return continuous.floor().long().clamp(0, self.count - 1)
 
     def soft_target(self, depth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -57,7 +63,7 @@ class DepthBranch(nn.Module):
         super().__init__()
         fine, middle, coarse = widths
         width = config.map_dim
-        self.bins = DepthBins(config.depth_bins, config.depth_min, config.depth_max)
+        self.bins = DepthBins(config.depth_bins, config.depth_min, config.depth_max, config.bin_spacing)
         self.from_fine = conv_block(fine, width, stride=2)
         self.from_middle = conv_block(middle, width, kernel=1)
         self.from_coarse = conv_block(coarse, width, kernel=1)

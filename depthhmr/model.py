@@ -60,7 +60,7 @@ class DepthHMR(nn.Module):
         scene = self.encode(image, intrinsics)
         score_logits, placements = self.query_head(scene.fused)
         cells = self.query_head.best_cells(score_logits.float())
-        proposed = self.query_head.at(cells, scene.fused, placements, scene.log_depth)
+        proposed = self.query_head.at(cells, scene.fused, placements, scene.first_log_depth)
         decoded = self.decode(proposed, scene)[-1]
         observation = self.person_head(scene, decoded.queries)
         return self.pose(observation, replace(decoded, logits=quieten_doubles(decoded, intrinsics)), scene)

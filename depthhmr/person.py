@@ -57,7 +57,8 @@ class PersonHead(nn.Module):
         width = config.window_dim
         self.window = PersonWindow(config)
         self.cells = config.window_cells
-        self.enter = nn.Conv2d(config.fine_dim + 5, width, 3, padding=1)
+        self.depth_aware = config.depth_attention
+        self.enter = nn.Conv2d(config.fine_dim + (5 if self.depth_aware else 3), width, 3, padding=1)
         self.enter_query = nn.Linear(config.dim, width)
         self.enter_norm = nn.BatchNorm2d(width, momentum=0.05)
         self.fine = conv_block(width, width)
@@ -138,16 +139,22 @@ class PersonHead(nn.Module):
         rows, columns = self.window.kernels(queries, scene.intrinsics, scene.fine.shape[-1])
         appearance = self.window.cut(scene.fine, rows, columns)
         inside = rows.flatten(0, 1).sum(-1)[:, None, :, None] * columns.flatten(0, 1).sum(-1)[:, None, None, :]
+        around = self._depth_around(scene, queries)
+        place = self.cell_grid + 0 * inside  # every window's own coordinates; a sum broadcasts in any exporter
+        entered = self.enter(torch.cat([appearance, *around, inside, place], 1))
+        entered = entered + self.enter_query(queries.content.flatten(0, 1))[..., None, None]
+        return self.fine(F.relu(self.enter_norm(entered)))
+
+    def _depth_around(self, scene: Scene, queries: Queries) -> list[Tensor]:
+        """Share of humans, and metres beyond the query weighted by that share, in each cell of the windows."""
+        if not self.depth_aware:
+            return []
         rows, columns = self.window.kernels(queries, scene.intrinsics, scene.human.shape[-1])
         depth_maps = torch.stack([scene.human, scene.human * scene.log_depth], 1)
         depth = self.window.cut(depth_maps, rows, columns)
         human, log_depth = depth[:, :1], depth[:, 1:]
         anchor = queries.log_depth.flatten().view(-1, 1, 1, 1)
-        beyond = ((log_depth - anchor * human) * anchor.exp()).clamp(-1.5, 1.5)  # metres, weighted by the human share
-        place = self.cell_grid + 0 * human  # every window's own coordinates; a sum broadcasts in any exporter
-        entered = self.enter(torch.cat([appearance, human, beyond, inside, place], 1))
-        entered = entered + self.enter_query(queries.content.flatten(0, 1))[..., None, None]
-        return self.fine(F.relu(self.enter_norm(entered)))
+        return [human, ((log_depth - anchor * human) * anchor.exp()).clamp(-1.5, 1.5)]
 
 
 def observed_points(offset: Tensor, depth: Tensor, queries: Queries, intrinsics: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from depthhmr.config import ModelConfig
 from depthhmr.layers import cell_centres, conv_block
+from depthhmr.streams import fused_width
 
 REFERENCE_JOINT = 9
 
@@ -30,14 +31,14 @@ class QueryHead(nn.Module):
 
     def __init__(self, config: ModelConfig, stride: int) -> None:
         super().__init__()
-        width = 2 * config.map_dim
+        width = fused_width(config)
         self.count, self.stride = config.queries, stride
         self.side = config.size // stride
         self.trunk = conv_block(width, config.map_dim)
         self.score = nn.Conv2d(config.map_dim, 1, 1)
-        self.place = nn.Conv2d(
-            config.map_dim, 3, 1
-        )  # offset of the chest from the cell's centre in cells, log-depth residual
+        self.guided = config.guided_queries
+        # offset of the chest from the cell's centre in cells; where a depth guides, what to add to its logarithm
+        self.place = nn.Conv2d(config.map_dim, 3 if self.guided else 2, 1)
         self.content = nn.Linear(width, config.dim)
         nn.init.constant_(self.score.bias, -4.6)  # prior of 0.01 (focal loss, Lin et al. 2017)
         nn.init.zeros_(self.place.weight)
@@ -45,7 +46,7 @@ class QueryHead(nn.Module):
         self.register_buffer("centres", cell_centres(self.side, stride), persistent=False)
 
     def forward(self, fused: Tensor) -> tuple[Tensor, Tensor]:
-        """fused [B, 2C, h, w] -> score logits [B, h*w], placements [B, h*w, 3]."""
+        """fused [B, 2C, h, w] -> score logits [B, h*w], placements [B, h*w, 3], or 2 when unguided."""
         trunk = self.trunk(fused)
         return self.score(trunk).flatten(1), self.place(trunk).flatten(2).transpose(1, 2)
 
@@ -57,9 +58,10 @@ class QueryHead(nn.Module):
         return ranked.flatten(1).topk(self.count, dim=1).indices
 
     def at(self, cells: Tensor, fused: Tensor, placements: Tensor, log_depth: Tensor) -> Queries:
-        """Queries at cells [B, K]; log_depth [B, h, w] is the depth stream's expectation there."""
+        """Queries at cells [B, K]; log_depth [B, h, w] is where their depth starts (`Scene.first_log_depth`)."""
         gather = lambda x: x.gather(1, cells[..., None].expand(-1, -1, x.shape[-1]))  # noqa: E731
         placed = gather(placements).float()
         uv = self.centres[cells] + placed[..., :2] * self.stride
-        depth = log_depth.flatten(1).gather(1, cells) + placed[..., 2]
+        residual = placed[..., 2] if self.guided else 0 * placed[..., 0]  # a sum gives exporters the right batch axis
+        depth = log_depth.flatten(1).gather(1, cells) + residual
         return Queries(self.content(gather(fused.flatten(2).transpose(1, 2))).float(), uv, depth)
