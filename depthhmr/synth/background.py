@@ -17,6 +17,7 @@ PLACE = np.dtype(
 )  # fmt: skip
 FLOORS = np.array([PLAIN, CLOUDS, CLOUDS, CLOUDS, BLOBS, STRIPES, TILES, TILES, BRICKS, CHECKS])
 WALLS = np.array([PLAIN, PLAIN, PLAIN, CLOUDS, CLOUDS, STRIPES, BRICKS, TILES, BLOBS, DOTS, CHECKS, *[CLUTTER] * 4])
+FAR = 100.0  # metres: sky, trees, and floor beyond
 TREES = np.array([CLOUDS, BLOBS, BLOBS, TILES, CLUTTER, CLUTTER])
 
 
@@ -58,6 +59,58 @@ def _muted(rng: np.random.Generator, grey: float, strength: float = 1.0) -> np.n
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def level_ray(tilt, a, b):
+    """The camera's ray (a, b, 1) in the level frame: tilt is level to camera, so its transpose leads back."""
+    x = tilt[0, 0] * a + tilt[1, 0] * b + tilt[2, 0]
+    y = tilt[0, 1] * a + tilt[1, 1] * b + tilt[2, 1]
+    z = tilt[0, 2] * a + tilt[1, 2] * b + tilt[2, 2]
+    return x, y, z
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def floor_and_wall(place, wall_sine, wall_cosine, x, y, z, height):
+    """How far along a level ray the floor and the wall are, in units of the ray; 1e9 where it meets none.
+
+    A ray made of the camera's (a, b, 1) counts in metres of depth.
+    """
+    reach = 1e9
+    if y > 1e-4:
+        reach = height / y
+    toward = x * wall_sine + z * wall_cosine
+    wall = 1e9
+    if place.wall_distance > 0 and toward > 1e-3:
+        wall = place.wall_distance / toward
+    return reach, wall
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def measure(place, tilt, height, camera, box, inverse_depth, depth, whole):
+    """Fill whole [S, S] with the depth of all that is seen inside the content box: people, props, floor, wall.
+
+    `inverse_depth` [2S, 2S] is the raster of people and props, `depth` [S, S] that of people alone. Sky and trees, which
+    are painted without a distance, are FAR.
+    """
+    fx, fy, cx, cy = camera[0], camera[1], camera[2], camera[3]
+    wall_sine, wall_cosine = np.sin(place.wall_turn), np.cos(place.wall_turn)
+    for row in range(box[1], box[3]):
+        for column in range(box[0], box[2]):
+            count, near = 0, 0.0
+            for sample in range(4):
+                value = inverse_depth[2 * row + (sample >> 1), 2 * column + (sample & 1)]
+                if value > 0:
+                    count += 1
+                    near += value
+            if depth[row, column] > 0:
+                whole[row, column] = depth[row, column]
+            elif count >= 2:
+                whole[row, column] = count / near
+            else:
+                x, y, z = level_ray(tilt, (column + 0.5 - cx) / fx, (row + 0.5 - cy) / fy)
+                reach, wall = floor_and_wall(place, wall_sine, wall_cosine, x, y, z, height)
+                whole[row, column] = min(reach, wall, FAR)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def paint(place, tilt, height, camera, box, face, shade, tables, rgb):
     """Fill rgb [S, S, 3] (linear-ish 0..1) inside the content box; `shade` [S, S] 0..1 darkens the floor.
 
@@ -71,18 +124,8 @@ def paint(place, tilt, height, camera, box, face, shade, tables, rgb):
             i, j = 2 * row, 2 * column
             if face[i, j] >= 0 and face[i, j + 1] >= 0 and face[i + 1, j] >= 0 and face[i + 1, j + 1] >= 0:
                 continue
-            a, b = (column + 0.5 - cx) / fx, (row + 0.5 - cy) / fy
-            # the ray in the level frame: tilt is level to camera, so its transpose leads back
-            x = tilt[0, 0] * a + tilt[1, 0] * b + tilt[2, 0]
-            y = tilt[0, 1] * a + tilt[1, 1] * b + tilt[2, 1]
-            z = tilt[0, 2] * a + tilt[1, 2] * b + tilt[2, 2]
-            reach = 1e9
-            if y > 1e-4:
-                reach = height / y
-            toward = x * wall_sine + z * wall_cosine
-            wall = 1e9
-            if place.wall_distance > 0 and toward > 1e-3:
-                wall = place.wall_distance / toward
+            x, y, z = level_ray(tilt, (column + 0.5 - cx) / fx, (row + 0.5 - cy) / fy)
+            reach, wall = floor_and_wall(place, wall_sine, wall_cosine, x, y, z, height)
             if reach < wall and reach < 1e8:
                 u, v = x * reach, z * reach
                 s = (u * floor_cosine + v * floor_sine) / place.floor_size

@@ -14,7 +14,7 @@ from bodykit.camera import Intrinsics
 from bodykit.letterbox import PAD_GREY
 from bodykit.raster import draw, project, vertex_normals
 from bodykit.skinning import pose_vertices
-from depthhmr.synth.background import paint, sample_place
+from depthhmr.synth.background import measure, paint, sample_place
 from depthhmr.synth.clothing import part_of_vertex, wear
 from depthhmr.synth.crowd import FARTHEST, NEAREST, Crowd, sample_crowd
 from depthhmr.synth.degrade import degrade, grain_table
@@ -51,6 +51,7 @@ class Sample:
     boxes: np.ndarray  # float32 [P, 4]: x0, y0, x1, y1 of all that belongs to the person, not cut at the border
     visible: np.ndarray  # float32 [P]: share of the whole silhouette that is seen
     height_px: np.ndarray  # float32 [P]: height of the box
+    whole_depth: np.ndarray | None = None  # float32 [S, S], of all that is seen, 0 beyond the picture; if asked for
 
     @property
     def people(self) -> int:
@@ -58,7 +59,8 @@ class Sample:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All arrays by name."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}
+        arrays = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: array for name, array in arrays.items() if array is not None}
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,14 @@ class View:
 
 
 class Generator:
-    """Makes pictures of `size` x `size` pixels with people of one body model."""
+    """Makes pictures of `size` x `size` pixels with people of one body model, on demand with the depth of everything."""
 
-    def __init__(self, body: Body, size: int = 192) -> None:
+    def __init__(self, body: Body, size: int = 192, *, whole_depth: bool = False) -> None:
         if size < 32:
             raise ValueError(f"expected a picture side of at least 32 pixels, got {size}")
         self.body = body
         self.size = size
+        self.whole_depth = whole_depth
         self.wardrobe = dress(body)
         self.part_of_vertex = part_of_vertex(self.wardrobe)
         self.tables = noise_tables()
@@ -128,7 +131,7 @@ class Generator:
         place = sample_place(rng, float(pelvis[:, 2].max()) if people else 4.0)
         view = View(tilt, np.float32(ground), lens, box)
         shadow = self._shadow(rng, vertices, props, view, toward, float(light["sun"].mean()))
-        rgb, depth, person, covered = self._render(vertices, normals, props, view, looks, place, light, shadow)
+        rgb, depth, person, covered, whole = self._render(vertices, normals, props, view, looks, place, light, shadow)
         inside = (slice(box[1], box[3]), slice(box[0], box[2]))
         picture = np.full((size, size, 3), PAD_GREY, np.uint8)
         picture[inside] = degrade(rng, rgb[inside], self.grain, size)
@@ -147,13 +150,14 @@ class Generator:
             boxes=boxes,
             visible=(covered / SAMPLES**2 / np.maximum(areas, 1e-6)).clip(0, 1).astype(np.float32),
             height_px=boxes[:, 3] - boxes[:, 1],
+            whole_depth=whole,
         )
 
     def _render(
         self, vertices: np.ndarray, normals: np.ndarray, props: Props, view: View, looks: np.ndarray, place: np.void,
         light: np.void, shadow: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
-        """The float picture, depth, person ids and the number of visible samples per person."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:  # fmt: skip
+        """The float picture, depth, person ids, the number of visible samples per person, and the depth of everything."""
         size, wardrobe = self.size, self.wardrobe
         people, each, per_person = len(vertices), len(wardrobe.rest), len(wardrobe.faces)
         corners = np.concatenate([vertices.reshape(-1, 3), props.vertices @ view.tilt.T])
@@ -176,7 +180,11 @@ class Generator:
             wardrobe.part_of_face, wardrobe.rest, props.local, props.surface_of_vertex, props.surfaces, looks, light,
             self.tables, rgb, depth, person, covered,
         )  # fmt: skip
-        return rgb, depth, person, covered
+        whole = None
+        if self.whole_depth:
+            whole = np.zeros((size, size), np.float32)
+            measure(place, view.tilt, view.ground, view.lens, view.box, inverse_depth, depth, whole)
+        return rgb, depth, person, covered, whole
 
     def _faces(self, people: int) -> np.ndarray:
         """Faces of that many people with all their sheets, one after the other, int32."""

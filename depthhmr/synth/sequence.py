@@ -126,7 +126,7 @@ class SequenceGenerator(Generator):
         # every frame draws the same numbers: shadows, lens, file and developer are those of one camera
         same = np.random.Generator(np.random.PCG64(stage.seed))
         shadow = self._shadow(same, vertices, stage.props, view, stage.toward, float(stage.light["sun"].mean()))
-        rgb, depth, person, covered = self._render(
+        rgb, depth, person, covered, _ = self._render(
             vertices, normals, stage.props, view, looks, stage.place, stage.light, shadow
         )
         inside = (slice(view.box[1], view.box[3]), slice(view.box[0], view.box[2]))
