@@ -72,7 +72,7 @@ class Scores:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file; NaN becomes null."""
-        return _without_nan(asdict(self))
+        return without_nan(asdict(self))
 
 
 def evaluate(
@@ -147,10 +147,11 @@ def intervals(judgement: Judgement) -> dict[str, tuple[float, float]]:
     rng, count = np.random.default_rng(0), len(judgement.false)
     draws = [figures(judgement.pick(rng.integers(0, count, count))) for _ in range(DRAWS if count else 0)]
     names = draws[0] if draws else ()
-    return {name: _interval(np.array([draw[name] for draw in draws])) for name in names}
+    return {name: interval(np.array([draw[name] for draw in draws])) for name in names}
 
 
-def _interval(values: np.ndarray) -> tuple[float, float]:
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """95 % of these draws lie between the two; NaN when none is known."""
     known = values[~np.isnan(values)]
     if not len(known):
         return np.nan, np.nan
@@ -203,9 +204,10 @@ def _median(values: np.ndarray) -> float:
     return float(np.median(values)) if len(values) else np.nan
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """The same plain values with None for NaN, which JSON does not have."""
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
+        return [without_nan(item) for item in value]
     return None if isinstance(value, float) and np.isnan(value) else value

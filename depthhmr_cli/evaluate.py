@@ -5,6 +5,7 @@ examples:
   depthhmr evaluate --split test --page out/evaluation
   depthhmr evaluate --split val --sweep            the threshold to ship
   depthhmr evaluate --photos lspet_val             photographs with 2D labels, images/ and joints.json
+  depthhmr evaluate --people-free holiday/empty    false people on photographs without anybody
 """
 
 import argparse
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from bodykit.body import Body
     from bodykit.manifest import Manifest
     from depthhmr.evaluation import Scores
-    from depthhmr.photos import PhotoScores
+    from depthhmr.people_free import FalsePeople
+    from depthhmr.photo_scores import PhotoScores
+    from depthhmr.photos import PhotoAnswer, Picture
     from depthhmr.synth.scene import Generator, Sample
     from service.settings import Settings
 
@@ -39,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=SPLITS, default="test", help="which pictures (default: %(default)s)")
     parser.add_argument(
         "--photos", type=Path, metavar="DIR", help="photographs with labelled joints, instead of a split"
+    )
+    parser.add_argument(
+        "--people-free",
+        type=Path,
+        metavar="DIR",
+        help="pictures without anybody: count the false people there, beside those on the built-in rendered places",
     )
     parser.add_argument("--count", type=int, metavar="N", help="only the first N pictures")
     parser.add_argument("--model-dir", type=Path, metavar="DIR", help="model folder (default: as for serve)")
@@ -64,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     threshold = manifest.threshold if args.threshold is None else args.threshold
     begin = time.perf_counter()
     with Network(settings, manifest) as network:
-        evaluate = evaluate_photos if args.photos else evaluate_split
+        evaluate = evaluate_photos if args.photos or args.people_free else evaluate_split
         report, draw = evaluate(args, network, body, manifest.input_size, threshold)
     report |= {
         "model": {"name": manifest.name, "version": manifest.version, "sha256": manifest.sha256},
@@ -111,20 +120,37 @@ def evaluate_split(
 def evaluate_photos(
     args: argparse.Namespace, network: "Network", body: "Body", size: int, threshold: float
 ) -> tuple[dict[str, Any], Draw]:
-    """The same for photographs with 2D labels."""
-    from depthhmr.photos import ask, read_photos, score_photos
+    """The same for photographs: the labelled people of --photos, and false people where nobody is."""
+    from depthhmr.evaluation import without_nan
+    from depthhmr.people_free import count_false, empty_places, read_people_free
+    from depthhmr.photo_scores import score_photos
+    from depthhmr.photos import ask, read_photos
+    from depthhmr.synth.scene import Generator
 
-    photos = read_photos(args.photos)[: args.count]
-    answers = list(ask(network, photos, body, size, batch=BATCH, progress=sys.stderr.isatty()))
-    scores = score_photos(answers, threshold)
-    print(photo_table(scores))
+    def answer(pictures: Sequence["Picture"]) -> list["PhotoAnswer"]:
+        progress = sys.stderr.isatty()
+        return list(ask(network, pictures[: args.count], body, size, batch=BATCH, progress=progress))
+
+    labelled = read_photos(args.photos) if args.photos else []
+    empty: dict[str, Sequence[Picture]] = {"folder": read_people_free(args.people_free)} if args.people_free else {}
+    empty["rendered"] = empty_places(Generator(body, size))
+    answers, nobody = answer(labelled), {name: answer(pictures) for name, pictures in empty.items()}
+    false = {name: count_false(found, threshold) for name, found in nobody.items()}
+    report: dict[str, Any] = {"threshold": threshold}
+    if answers:
+        scores = score_photos(answers, threshold)
+        report |= asdict(scores)
+        print(photo_table(scores))
+        print()
+    print(false_table(false))
+    report["people_free"] = {name: asdict(count) for name, count in false.items()}
 
     def draw(folder: Path, report: Mapping[str, Any]) -> Path:
         from depthhmr_cli.photo_page import write_photo_page
 
-        return write_photo_page(folder, report, answers, body)
+        return write_photo_page(folder, report, answers, nobody, body)
 
-    return asdict(scores), draw
+    return without_nan(report), draw
 
 
 def check(args: argparse.Namespace) -> None:
@@ -132,8 +158,9 @@ def check(args: argparse.Namespace) -> None:
         raise UserError(f"--count must be at least 1, got {args.count}")
     if args.threshold is not None and not 0 < args.threshold <= 1:
         raise UserError(f"--threshold must lie in (0, 1], got {args.threshold}")
-    if args.sweep and args.photos:
-        raise UserError("--sweep chooses a threshold, which only --split val may do, not --photos")
+    for name, folder in (("--photos", args.photos), ("--people-free", args.people_free)):
+        if args.sweep and folder:
+            raise UserError(f"--sweep chooses a threshold, which only --split val may do, not {name}")
     if args.sweep and args.split != "val":
         raise UserError(f"--sweep chooses a threshold, which only --split val may do, got --split {args.split}")
     if args.sweep and args.threshold is not None:
@@ -226,15 +253,38 @@ def table(scores: "Scores") -> str:
 
 def photo_table(scores: "PhotoScores") -> str:
     """The scores on photographs as lines of text."""
+
+    def interval(name: str) -> str:
+        low, high = scores.intervals[name]
+        return f"{low:.3f} to {high:.3f}"
+
+    from depthhmr.photo_scores import JOINT_SHARE
+
     lines = [
         f"{scores.photos} photos, one labelled person in each, threshold {scores.threshold:g}: "
         f"{scores.people_per_photo:.2f} people reported per photo",
         "",
-        f"  found      {scores.recall:6.3f}",
-        *(f"  PCK {100 * float(share):3.0f} %  {value:6.3f}" for share, value in scores.pck.items()),
-        "",
-        "  by joint, at 10 %",
-        *(f"  {name:<15}{value:6.3f}" for name, value in scores.pck_by_joint.items()),
+        f"  {'':<24} 95 % interval",
+        f"  {'recall':<16}{scores.recall:6.3f}  {interval('recall')}",
+    ]
+    for share, value in scores.pck.items():
+        rest = interval("pck") if float(share) == JOINT_SHARE else ""
+        lines.append(f"  {f'PCK@{share} torso':<16}{value:6.3f}  {rest}".rstrip())
+    lines += [f"  {f'PCK@{share} box':<16}{value:6.3f}" for share, value in scores.pck_box.items()]
+    lines += ["", f"  the torso is known of {scores.with_torso} photos; by joint, at {JOINT_SHARE} of it"]
+    lines += [f"  {name:<15}{value:7.3f}" for name, value in scores.pck_by_joint.items()]
+    for name, rows in scores.splits.items():
+        lines += ["", f"  {'by ' + name:<15} photos  recall  PCK@{JOINT_SHARE} torso"]
+        lines += [f"  {row.name:<15}{row.photos:7d}{row.recall:8.3f}{row.pck:8.3f}" for row in rows]
+    return "\n".join(lines)
+
+
+def false_table(false: Mapping[str, "FalsePeople"]) -> str:
+    """The false people of every set as lines of text."""
+    lines = ["  without people  pictures  false people  per 100  pictures with any"]
+    lines += [
+        f"  {name:<14}{row.pictures:10d}{row.false:14d}{row.per_100:9.1f}{row.pictures_with_false:19d}"
+        for name, row in false.items()
     ]
     return "\n".join(lines)
 

@@ -73,11 +73,11 @@ def write_page(
     return page
 
 
-def choose(errors: np.ndarray) -> dict[str, list[int]]:
+def choose(errors: np.ndarray, each: int = EACH) -> dict[str, list[int]]:
     """The indices of the best, the median and the worst pictures; those with nothing to judge (NaN) are left out."""
     order = np.argsort(errors, kind="stable")[: int((~np.isnan(errors)).sum())]
-    middle = max((len(order) - EACH) // 2, 0)
-    groups = {"best": order[:EACH], "median": order[middle : middle + EACH], "worst": order[::-1][:EACH]}
+    middle = max((len(order) - each) // 2, 0)
+    groups = {"best": order[:each], "median": order[middle : middle + each], "worst": order[::-1][:each]}
     return {title: indices.tolist() for title, indices in groups.items()}
 
 
@@ -185,7 +185,8 @@ def _page(report: Mapping[str, Any], sections: Sequence[str]) -> str:
     model, run = report["model"], report["run"]
     title = f"{model['name']} {model['version']} on {report['split']}"
     figures = "".join(
-        f"<tr><td>{label}</td><td>{_number(report[key], digits)} {unit}</td></tr>"
+        f"<tr><td>{label}</td><td>{number(report[key], digits)} {unit}</td>"
+        f"<td>{between(report['intervals'].get(key), digits)}</td></tr>"
         for key, label, digits, unit in FIGURES
     )
     counts = "".join(f"<tr><td>{name}</td><td>{count}</td></tr>" for name, count in report["counts"].items())
@@ -206,17 +207,19 @@ def _split(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     head = "".join(f"<th>{title or f'by {name}'}</th>" for title in COLUMNS.values())
     digits = {"recall": 3, "root_median": 2}
     body = "".join(
-        "<tr>" + "".join(f"<td>{_number(row[column], digits.get(column, 0))}</td>" for column in COLUMNS) + "</tr>"
+        "<tr>" + "".join(f"<td>{number(row[column], digits.get(column, 0))}</td>" for column in COLUMNS) + "</tr>"
         for row in rows
     )
     return f"<table><tr>{head}</tr>{body}</table>"
 
 
-def _interval(bounds: Sequence[Any] | None, digits: int) -> str:
-    return " &ndash; ".join(_number(bound, digits) for bound in bounds) if bounds else ""
+def between(bounds: Sequence[Any] | None, digits: int) -> str:
+    """An interval as HTML; nothing where there is none."""
+    return " &ndash; ".join(number(bound, digits) for bound in bounds) if bounds else ""
 
 
-def _number(value: Any, digits: int) -> str:
+def number(value: Any, digits: int) -> str:
+    """A figure of a report as HTML; a dash for what is not known."""
     if value is None:
         return "&ndash;"
     return html.escape(value) if isinstance(value, str) else f"{value:.{digits}f}"

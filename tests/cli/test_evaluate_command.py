@@ -42,18 +42,41 @@ def test_scores_and_page_of_photographs(model_dir, people_jpeg, tmp_path, capsys
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.jpg").write_bytes(people_jpeg)  # 96 x 64 pixels, the tiny network finds two people
     joints = [[5.0 * i, 4.0 * i, 1] for i in range(12)]
-    labels = {"joint_names": list(JOINT_NAMES[:12]), "images": [{"file": "a.jpg", "joints": joints}]}
+    names = [*JOINT_NAMES[:9], "neck", "left_shoulder", "right_shoulder"]
+    labels = {"joint_names": names, "images": [{"file": "a.jpg", "joints": joints}]}
     (tmp_path / "joints.json").write_text(json.dumps(labels))
     scores, page = tmp_path / "scores.json", tmp_path / "page"
 
     files = ["--model-dir", str(model_dir), "--json", str(scores), "--page", str(page)]
-    status = main(["evaluate", "--photos", str(tmp_path), *files])
+    status = main(["evaluate", "--photos", str(tmp_path), "--count", "1", *files])
 
     assert status == 0
     report = json.loads(scores.read_text())
-    assert report["photos"] == 1 and report["people_per_photo"] == 2 and set(report["pck"]) == {"0.05", "0.1", "0.2"}
-    assert "1 photos" in capsys.readouterr().out
-    assert 'src="a.jpg"' in (page / "index.html").read_text() and (page / "a.jpg").is_file()
+    assert report["photos"] == 1 and report["people_per_photo"] == 2
+    assert set(report["pck"]) == set(report["pck_box"]) == {"0.05", "0.1", "0.2"}
+    assert report["people_free"]["rendered"]["pictures"] == 1 and "folder" not in report["people_free"]
+    printed = capsys.readouterr().out
+    assert "1 photos" in printed and "PCK@0.2 torso" in printed and "without people" in printed
+    html = (page / "index.html").read_text()
+    pictures = sorted(page.glob("*.jpg"))
+    assert pictures and all(f'src="{picture.name}"' in html for picture in pictures)
+    assert "missed" in html and "worst" in html and "false people, rendered" in html
+
+
+def test_false_people_in_a_folder_without_labels(model_dir, people_jpeg, empty_jpeg, tmp_path, capsys):
+    (tmp_path / "bright.jpg").write_bytes(people_jpeg)  # the tiny network finds two people in its bright half
+    (tmp_path / "dark.jpg").write_bytes(empty_jpeg)
+    scores, page = tmp_path / "scores.json", tmp_path / "page"
+
+    files = ["--model-dir", str(model_dir), "--json", str(scores), "--page", str(page)]
+    status = main(["evaluate", "--people-free", str(tmp_path), "--count", "2", *files])
+
+    assert status == 0
+    report = json.loads(scores.read_text())
+    assert report["people_free"]["folder"] == {"pictures": 2, "false": 2, "per_100": 100.0, "pictures_with_false": 1}
+    assert "photos" not in report and report["threshold"] == Manifest.read(model_dir).threshold
+    assert "bright: 2 false" in (page / "index.html").read_text()
+    assert "PCK" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -64,6 +87,8 @@ def test_scores_and_page_of_photographs(model_dir, people_jpeg, tmp_path, capsys
         (["--split", "test", "--sweep"], "only --split val may do, got --split test"),
         (["--split", "val", "--sweep", "--threshold", "0.5"], "leave out --threshold"),
         (["--photos", "x", "--sweep"], "not --photos"),
+        (["--people-free", "x", "--sweep"], "not --people-free"),
+        (["--photos", "nowhere/x"], "cannot read the labels nowhere/x/joints.json"),
         (["--model-dir", "nowhere"], "there is no model in nowhere"),
     ],
 )
