@@ -1,17 +1,21 @@
 """Samples of any source to tensors of one size: what the criterion reads."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from depthhmr.geometry import project
 from depthhmr.person import MIRRORED
 
 # ImageNet statistics: what DINOv2 was trained with; the small backbone does not mind
 MEAN = torch.tensor([123.675, 116.28, 103.53]).view(1, 3, 1, 1)
 STD = torch.tensor([58.395, 57.12, 57.375]).view(1, 3, 1, 1)
+
+OF_PEOPLE = ("valid", "visible", "rotations", "betas", "joints", "pixels", "known_2d", "near_2d", "known_3d", "layer")
 
 
 def normalise(image: Tensor) -> Tensor:
@@ -21,7 +25,10 @@ def normalise(image: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Batch:
-    """B images of side S with up to P people each; `valid` marks real ones. Camera frame, metres, letterboxed pixels."""
+    """B images of side S with up to P people each; `valid` marks real ones. Camera frame, metres, letterboxed pixels.
+
+    What is not labelled holds anything: the flags say what may be learned from.
+    """
 
     image: Tensor  # [B, 3, S, S], normalised
     intrinsics: Tensor  # [B, 4]
@@ -31,6 +38,14 @@ class Batch:
     rotations: Tensor  # [B, P, J, 3, 3]
     betas: Tensor  # [B, P, 10]
     joints: Tensor  # [B, P, J, 3]
+    pixels: Tensor  # [B, P, J, 2], where joints appear
+    known_2d: Tensor  # [B, P, J] bool: pixels are labelled
+    near_2d: Tensor  # [B, P, J] bool: labelled, or a point nearby is, as the hips of LSP are
+    known_3d: Tensor  # [B, P] bool: rotations, betas and joints are labelled
+    layer: Tensor  # [B, P] int64, ordinal depth layer, nearest 0 (Relative Human); -1 unknown
+    everyone: Tensor  # [B] bool: nobody in the picture is missing from the list
+    metric: Tensor  # [B] bool: depths of joints are true metres
+    known_depth: Tensor  # [B] bool: the depth map is labelled
 
     def __len__(self) -> int:
         return len(self.image)
@@ -41,17 +56,53 @@ def make_batch(arrays: dict[str, np.ndarray], size: int) -> Batch:
     image = torch.from_numpy(arrays["rgb"]).permute(0, 3, 1, 2).float()
     depth = torch.from_numpy(arrays["depth"]).float()
     intrinsics = torch.from_numpy(arrays["intrinsics"]).float()
-    rendered = image.shape[-1]
-    if rendered != size:
+    scale = size / image.shape[-1]
+    if scale != 1:
         image = F.interpolate(image, size=(size, size), mode="bilinear", antialias=True)
         depth = F.interpolate(depth[:, None], size=(size, size), mode="nearest")[:, 0]
-        intrinsics = intrinsics * (size / rendered)
+        intrinsics = intrinsics * scale
     people = max(1, int(arrays["count"].max()))
-    take = lambda name: torch.from_numpy(arrays[name][:, :people]).float()  # noqa: E731
-    valid = torch.arange(people) < torch.from_numpy(arrays["count"].astype(np.int64))[:, None]
+    of_people = lambda name: torch.from_numpy(arrays[name][:, :people])  # noqa: E731
+    joints = of_people("joints_3d").float()
+    count, known = len(image), torch.ones(len(image), people, dtype=torch.bool)
+    if "joints_2d" in arrays:
+        pixels, known_2d = of_people("joints_2d").float() * scale, of_people("known_2d")
+        near_2d = (pixels != 0).any(-1)
+    else:
+        pixels, known_2d = project(joints, intrinsics[:, None, None]), known[..., None].expand(joints.shape[:3])
+        near_2d = known_2d
+    of_images = lambda name: torch.from_numpy(arrays[name]) if name in arrays else known.new_ones(count)  # noqa: E731
     return Batch(
-        normalise(image), intrinsics, depth, valid, take("visible"), take("rotations"), take("betas"), take("joints_3d")
+        image=normalise(image),
+        intrinsics=intrinsics,
+        depth=depth,
+        valid=torch.arange(people) < torch.from_numpy(arrays["count"].astype(np.int64))[:, None],
+        visible=of_people("visible").float(),
+        rotations=of_people("rotations").float(),
+        betas=of_people("betas").float(),
+        joints=joints,
+        pixels=pixels,
+        known_2d=known_2d,
+        near_2d=near_2d,
+        known_3d=of_people("known_3d") if "known_3d" in arrays else known,
+        layer=of_people("layer").long() if "layer" in arrays else torch.full((count, people), -1),
+        everyone=of_images("everyone"),
+        metric=of_images("metric"),
+        known_depth=of_images("known_depth"),
     )
+
+
+def join(batches: Sequence[Batch]) -> Batch:
+    """One batch out of several of the same side; the list of people is as long as the longest."""
+    most = max(batch.valid.shape[1] for batch in batches)
+
+    def column(name: str) -> Tensor:
+        parts = [getattr(batch, name) for batch in batches]
+        if name in OF_PEOPLE:
+            parts = [torch.cat([p, p.new_zeros(len(p), most - p.shape[1], *p.shape[2:])], 1) for p in parts]
+        return torch.cat(parts)
+
+    return Batch(**{field.name: column(field.name) for field in fields(Batch)})
 
 
 def mirror(batch: Batch, which: Tensor) -> Batch:
@@ -65,13 +116,16 @@ def mirror(batch: Batch, which: Tensor) -> Batch:
     intrinsics = batch.intrinsics.clone()
     intrinsics[:, 2] = size - intrinsics[:, 2]
     rotations = batch.rotations[:, :, list(MIRRORED)] * flip[:, None] * flip
-    return Batch(
+    pixels = batch.pixels[:, :, list(MIRRORED)].clone()
+    pixels[..., 0] = size - pixels[..., 0]
+    return replace(
+        batch,
         image=choose(batch.image.flip(-1), batch.image),
         intrinsics=choose(intrinsics, batch.intrinsics),
         depth=choose(batch.depth.flip(-1), batch.depth),
-        valid=batch.valid,
-        visible=batch.visible,
         rotations=choose(rotations, batch.rotations),
-        betas=batch.betas,
         joints=choose(batch.joints[:, :, list(MIRRORED)] * flip, batch.joints),
+        pixels=choose(pixels, batch.pixels),
+        known_2d=choose(batch.known_2d[:, :, list(MIRRORED)], batch.known_2d),
+        near_2d=choose(batch.near_2d[:, :, list(MIRRORED)], batch.near_2d),
     )

@@ -17,14 +17,18 @@ from depthhmr.config import TrainConfig
 from depthhmr.decoder import Decoded
 from depthhmr.depth import canonical_log_shift
 from depthhmr.geometry import focal, project, rays
+from depthhmr.lifter import place
 from depthhmr.matcher import match
 from depthhmr.model import DepthHMR
-from depthhmr.person import MIRRORED, Observation
+from depthhmr.person import MIRRORED, Observation, observed_points
 from depthhmr.queries import REFERENCE_JOINT, Queries
+from depthhmr.rough_place import rough_place
 from depthhmr.streams import Scene
 from depthhmr.train_lifter import heading, ray_depths
 
 HEIGHT_METRES = 1.7  # of a usual person: how large a peak is
+ROUGH_LOG_DEPTH = 0.1  # an estimated depth may be wrong by 10 % before it pulls
+LAYER_MARGIN = 0.1  # of depth: people of one layer may be so far apart, those of different ones are at least so far
 LAX_SURE = 0.12  # metres of left-right extent in the picture above which the facing bit is well defined
 
 
@@ -46,6 +50,8 @@ class Weights:
     swap: float = 1.0
     yaw: float = 0.4
     betas: float = 0.2
+    order: float = 1.0
+    reprojected: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -57,16 +63,31 @@ class Truth:
     pixels_per_metre: Tensor  # [B, P]
     learned: Tensor  # [B, P] bool: people to find
     ignored: Tensor  # [B, P] bool: people there, but too hidden: neither learned nor punished
+    rough: Tensor  # [B, P] bool: chest and depth are estimates out of joints in the picture (rough_place.py)
+    extent: Tensor  # [B, P, 4], x0 y0 x1 y1 around the labelled joints, in pixels
+
+    def depth_error(self, log_depth: Tensor, which: tuple[Tensor, ...] | tuple[()] = ()) -> Tensor:
+        """|log depth - truth| of the people `which`, less what an estimate may be wrong by; at most 1.5."""
+        error = (log_depth - self.log_depth[which]).abs() - ROUGH_LOG_DEPTH * self.rough[which]
+        return error.clamp(0, 1.5)
 
 
 def truth_of(batch: Batch, min_visible: float) -> Truth:
     chest = batch.joints[:, :, REFERENCE_JOINT]
     z = chest[..., 2].clamp(min=0.3)
-    uv = project(chest, batch.intrinsics[:, None])
+    placed = batch.known_3d & batch.metric[:, None]
+    rough_chest, rough_log_depth, enough = rough_place(batch.pixels, batch.near_2d, batch.intrinsics)
+    uv = torch.where(placed[..., None], project(chest, batch.intrinsics[:, None]), rough_chest)
+    log_depth = torch.where(placed, z.log(), rough_log_depth)
     size = batch.image.shape[-1]
-    near = ((uv > -0.12 * size) & (uv < 1.12 * size)).all(-1) & (chest[..., 2] > 0.4)
+    near = ((uv > -0.12 * size) & (uv < 1.12 * size)).all(-1) & torch.where(placed, chest[..., 2] > 0.4, enough)
     learned = batch.valid & near & (batch.visible >= min_visible)
-    return Truth(uv, z.log(), focal(batch.intrinsics)[:, None] / z, learned, batch.valid & ~learned)
+    known = batch.near_2d[..., None]
+    extent = torch.cat(
+        [batch.pixels.where(known, torch.inf).amin(2), batch.pixels.where(known, -torch.inf).amax(2)], -1
+    )  # fmt: skip
+    pixels_per_metre = focal(batch.intrinsics)[:, None] / log_depth.exp()
+    return Truth(uv, log_depth, pixels_per_metre, learned, batch.valid & ~learned, batch.valid & ~placed, extent)
 
 
 class Criterion:
@@ -84,7 +105,7 @@ class Criterion:
 
         cells, fractions = self._cells(truth.chest)
         terms = {
-            "score": weights.score * self.loss_score(score_logits, truth, cells),
+            "score": weights.score * self.loss_score(score_logits, truth, cells, batch.everyone),
             "place": weights.place * self.loss_place(placements, scene, truth, cells, fractions),
             **self.loss_depth(scene, batch),
         }
@@ -104,7 +125,7 @@ class Criterion:
             truth.pixels_per_metre,
             truth.learned,
         )
-        terms |= self.loss_layers(from_anchored, from_proposed, person, truth)
+        terms |= self.loss_layers(from_anchored, from_proposed, person, truth, batch)
         rows = self._rows(from_anchored[-1], last, person, truth, self._legible(batch, truth), anchored_share)
         figures: dict[str, float] = {"recall": (person >= 0).sum().item() / max(1, int(truth.learned.sum()))}
         if rows is not None:
@@ -123,8 +144,9 @@ class Criterion:
         index = (column_row[..., 1] * head.side + column_row[..., 0]).long()
         return index, grid - column_row - 0.5
 
-    def loss_score(self, logits: Tensor, truth: Truth, cells: Tensor) -> Tensor:
-        """CenterNet focal loss: one at a person's cell, less punishment near it, none on hidden people."""
+    def loss_score(self, logits: Tensor, truth: Truth, cells: Tensor, everyone: Tensor) -> Tensor:
+        """CenterNet focal loss: one at a person's cell, less punishment near it, none on people who are hidden or may
+        not be labelled."""
         head = self.model.query_head
         centres = head.centres[None, :, None]  # [1, N, 1, 2]
         squared = (centres - truth.chest[:, None]).square().sum(-1)  # [B, N, P]
@@ -132,6 +154,9 @@ class Criterion:
         bell = torch.exp(-squared / (2 * radius.square()))
         heat = (bell * truth.learned[:, None]).amax(-1)
         hidden = ((bell > 0.3) & truth.ignored[:, None]).any(-1)
+        hidden = hidden | ~(
+            everyone[:, None] | self._labelled_place(centres[:, :, 0].expand(len(logits), -1, -1), truth)
+        )
         positive = torch.zeros_like(logits, dtype=torch.bool)
         image, who = truth.learned.nonzero(as_tuple=True)
         positive[image, cells[image, who]] = True
@@ -148,7 +173,7 @@ class Criterion:
         placed = placements[image, cells[image, who]]
         depth = scene.log_depth.flatten(1)[image, cells[image, who]] + placed[:, 2]
         offset = (placed[:, :2] - fractions[image, who].clamp(-3, 3)).abs().mean()
-        return offset + 2 * (depth - truth.log_depth[image, who]).abs().clamp(max=1.5).mean()
+        return offset + 2 * truth.depth_error(depth, (image, who)).mean()
 
     # -- depth around humans --------------------------------------------------------------------------------------
 
@@ -172,10 +197,12 @@ class Criterion:
         pick = lambda index: log_p.gather(1, index[:, None])[:, 0]  # noqa: E731
         foreground = -(pick(lower) * (1 - weight) + pick(upper) * weight)
         entropy = torch.where(human, 4 * foreground, -log_p[:, -1] * (share < 0.05))
-        error = (scene.log_depth - log_depth).abs().clamp(max=1.5) * human * share
+        known = batch.known_depth[:, None, None]
+        weight = human * share * known
+        error = (scene.log_depth - log_depth).abs().clamp(max=1.5) * weight
         return {
-            "depth_bins": self.weights.depth_bins * entropy.mean(),
-            "depth_map": self.weights.depth_map * error.sum() / (human * share).sum().clamp(min=1),
+            "depth_bins": self.weights.depth_bins * weighted_mean(entropy, known.float()),
+            "depth_map": self.weights.depth_map * error.sum() / weight.sum().clamp(min=1),
         }
 
     # -- queries --------------------------------------------------------------------------------------------------
@@ -196,13 +223,13 @@ class Criterion:
         return replace(queries, uv=uv, log_depth=torch.where(poor, noisy_depth, queries.log_depth))
 
     def loss_layers(
-        self, anchored: list[Decoded], proposed: list[Decoded], person: Tensor, truth: Truth
+        self, anchored: list[Decoded], proposed: list[Decoded], person: Tensor, truth: Truth, batch: Batch
     ) -> dict[str, Tensor]:
-        """Place, depth and score after every decoder layer."""
+        """Place, depth and score after every decoder layer, and the order of people whose depth layers are labelled."""
         image, query = (person >= 0).nonzero(as_tuple=True)
         who = person[image, query]
         own_image, own = truth.learned.nonzero(as_tuple=True)
-        spare = self._unpunished(proposed[-1], person, truth)
+        spare = self._unpunished(proposed[-1], person, truth, batch.everyone)
         uv, depth, score = [], [], []
         for layer_anchored, layer_proposed in zip(anchored, proposed, strict=True):
             for layer, rows, people in (
@@ -213,7 +240,7 @@ class Criterion:
                     continue
                 apart = (layer.queries.uv[rows] - truth.chest[people]).abs() / truth.pixels_per_metre[people][:, None]
                 uv.append(apart.clamp(max=1.5).mean())
-                depth.append((layer.queries.log_depth[rows] - truth.log_depth[people]).abs().clamp(max=1.5).mean())
+                depth.append(truth.depth_error(layer.queries.log_depth[rows], people).mean())
             score.append(focal_loss(layer_proposed.logits, person >= 0, ~spare))
         zero = proposed[-1].logits.sum() * 0
         layers = len(proposed)
@@ -221,13 +248,34 @@ class Criterion:
             "layer_uv": self.weights.layer_uv * (sum(uv, zero) / max(1, len(uv))),
             "layer_depth": self.weights.layer_depth * (sum(depth, zero) / max(1, len(depth))),
             "person": self.weights.person * sum(score, zero) / layers,
+            "order": self.weights.order * self._order(anchored[-1].queries.log_depth, truth, batch.layer),
         }
 
     @staticmethod
-    def _unpunished(decoded: Decoded, person: Tensor, truth: Truth) -> Tensor:
-        """Unmatched queries that sit on a hidden person. -> bool [B, K]."""
-        apart = (decoded.queries.uv[:, :, None] - truth.chest[:, None]).norm(dim=-1) / truth.pixels_per_metre[:, None]
-        return ((apart < 0.5) & truth.ignored[:, None]).any(-1) & (person < 0)
+    def _order(log_depth: Tensor, truth: Truth, layer: Tensor) -> Tensor:
+        """Hinge on the depths of labelled pairs [B, P]: near within a layer, apart across (BEV, Sun et al. 2022, sec. 3.4)."""
+        known = truth.learned & (layer >= 0)
+        pairs = (known[:, :, None] & known[:, None]).triu(1)
+        farther = (log_depth[:, :, None] - log_depth[:, None]) * (layer[:, :, None] - layer[:, None]).sign()
+        within = (log_depth[:, :, None] - log_depth[:, None]).abs() - LAYER_MARGIN
+        same = layer[:, :, None] == layer[:, None]
+        miss = torch.where(same, within, LAYER_MARGIN - farther).clamp(0, 1.5)
+        return (miss * pairs).sum() / pairs.sum().clamp(min=1)
+
+    @staticmethod
+    def _labelled_place(uv: Tensor, truth: Truth) -> Tensor:
+        """Whether pixels [B, K, 2] lie on a labelled person's joints: who is nobody there is nobody. -> bool [B, K]."""
+        box = truth.extent[:, None]
+        inside = (uv[:, :, None] >= box[..., :2]).all(-1) & (uv[:, :, None] <= box[..., 2:]).all(-1)
+        return (inside & truth.learned[:, None]).any(-1)
+
+    def _unpunished(self, decoded: Decoded, person: Tensor, truth: Truth, everyone: Tensor) -> Tensor:
+        """Unmatched queries on a hidden person, or where a person may lack a label. -> bool [B, K]."""
+        uv = decoded.queries.uv.detach()
+        apart = (uv[:, :, None] - truth.chest[:, None]).norm(dim=-1) / truth.pixels_per_metre[:, None]
+        hidden = ((apart < 0.5) & truth.ignored[:, None]).any(-1)
+        unlabelled = ~everyone[:, None] & ~self._labelled_place(uv, truth)
+        return (hidden | unlabelled) & (person < 0)
 
     @staticmethod
     def _legible(batch: Batch, truth: Truth) -> Tensor:
@@ -274,21 +322,20 @@ class Criterion:
         alone = Queries(queries.content[:, None], queries.uv[:, None], queries.log_depth[:, None])
         observed: Observation = config(seen, alone)
 
-        joints = batch.joints[image, who]
-        intrinsics = batch.intrinsics[image]
+        joints, intrinsics = batch.joints[image, who], batch.intrinsics[image]
+        labelled, solid = batch.known_2d[image, who], batch.known_3d[image, who]
         scale = queries.log_depth.exp() / focal(intrinsics)
-        offset = (project(joints, intrinsics[:, None]) - queries.uv[:, None]) * scale[:, None, None]
-        left_right = (
-            offset[:, 1] - offset[:, 2] + offset[:, 16] - offset[:, 17] + offset[:, 13] - offset[:, 14]
-        )[:, 0] / 3  # fmt: skip
+        pixels = batch.pixels[image, who]
+        offset = (pixels - queries.uv[:, None]) * scale[:, None, None]
+        left_right = _left_right(offset[..., 0], batch.near_2d[image, who])
         swap = left_right < 0
         mirrored = list(MIRRORED)
         to_slots = lambda x: torch.where(swap.view(-1, *[1] * (x.ndim - 1)), x[:, mirrored], x)  # noqa: E731
-        offset = to_slots(offset).clamp(-3, 3)
+        anatomical, anatomically_labelled = offset, labelled
+        offset, labelled = to_slots(offset).clamp(-3, 3), to_slots(labelled)
         depth = to_slots(ray_depths(joints)).clamp(-1.5, 1.5)
         size = batch.image.shape[-1]
-        pixels = to_slots(project(joints, intrinsics[:, None]))
-        pictured = ((pixels > 0) & (pixels < size)).all(-1)
+        pictured = ((to_slots(pixels) > 0) & (to_slots(pixels) < size)).all(-1) & labelled
 
         sure = (left_right.abs() / LAX_SURE).clamp(max=1)
         swap_loss = F.binary_cross_entropy_with_logits(observed.swap_logit, swap.float(), reduction="none")
@@ -296,27 +343,65 @@ class Criterion:
         error_across = (observed.offset - offset).abs().mean(-1)
         error_along = (observed.depth - depth).abs()
         across, along = observed.log_sigma.unbind(-1)
-        nll = error_across.detach() * (-across).exp() + across + error_along.detach() * (-along).exp() + along
+        nll_across = error_across.detach() * (-across).exp() + across
+        nll_along = error_along.detach() * (-along).exp() + along
+        of_joints, of_people = labelled.float(), solid.float()
+        of_solid = of_people[:, None]
+        nll = weighted_mean(nll_across, of_joints) + weighted_mean(nll_along, of_solid)
+        error_betas = (observed.betas - batch.betas[image, who]).abs().mean(-1)
         terms = {
             "joint_map": weights.joint_map * self._joint_map(observed.joint_logits, offset, pictured),
             "attended": weights.attended * weighted_mean((observed.attended - offset).abs().mean(-1), pictured),
-            "offset": weights.offset * error_across.clamp(max=1.0).mean(),
-            "joint_depth_bins": weights.joint_depth_bins * self._joint_depth(observed.depth_logits, depth).mean(),
-            "joint_depth": weights.joint_depth * error_along.mean(),
-            "sigma": weights.sigma * nll.mean(),
+            "offset": weights.offset * weighted_mean(error_across.clamp(max=1.0), of_joints),
+            "joint_depth_bins": weights.joint_depth_bins
+            * weighted_mean(self._joint_depth(observed.depth_logits, depth), of_solid),
+            "joint_depth": weights.joint_depth * weighted_mean(error_along, of_solid),
+            "sigma": weights.sigma * nll,
             "swap": weights.swap * weighted_mean(swap_loss, sure),
-            "yaw": weights.yaw * weighted_mean(self._yaw(observed.yaw_logits, toward), length),
-            "betas": weights.betas * (observed.betas - batch.betas[image, who]).abs().mean(),
+            "yaw": weights.yaw * weighted_mean(self._yaw(observed.yaw_logits, toward), length * of_people),
+            "betas": weights.betas * weighted_mean(error_betas, of_people),
+            "reprojected": weights.reprojected
+            * self._reprojected(
+                observed, queries, intrinsics, swap, anatomical, anatomically_labelled & ~solid[:, None]
+            ),
         }
         certain = sure >= 1
         right = ((observed.swap_logit > 0) == swap) & certain
+        depth_ratio = (queries.log_depth - joints[:, REFERENCE_JOINT, 2].clamp(min=0.3).log()).abs()
         figures = {
-            "joint_cm": 100 * error_across.mean().item(),
-            "joint_depth_cm": 100 * error_along.mean().item(),
+            "joint_cm": 100 * weighted_mean(error_across, of_joints).item(),
+            "joint_depth_cm": 100 * weighted_mean(error_along, of_solid).item(),
             "facing_right": right.sum().item() / max(1, int(certain.sum())),
-            "depth_ratio": (queries.log_depth - joints[:, REFERENCE_JOINT, 2].clamp(min=0.3).log()).abs().mean().item(),
+            "depth_ratio": weighted_mean(depth_ratio, of_people).item(),
         }
         return terms, figures
+
+    def _reprojected(
+        self,
+        observed: Observation,
+        queries: Queries,
+        intrinsics: Tensor,
+        swap: Tensor,
+        offset: Tensor,
+        labelled: Tensor,
+    ) -> Tensor:
+        """How far the posed body's joints appear from labelled ones [N, J], in metres at the query's depth.
+
+        Only a body whose depths are right looks right, so labels in the picture teach depth, too. The lifter is fixed.
+        """
+        rows = labelled.any(-1)
+        if not rows.any():
+            return observed.depth.sum() * 0
+        queries = Queries(queries.content[rows], queries.uv[rows], queries.log_depth[rows])
+        intrinsics, offset, labelled = intrinsics[rows], offset[rows], labelled[rows]
+        with torch.autocast(offset.device.type, enabled=False):
+            across, depth, log_sigma = (x[rows] for x in observed.anatomical(swap))
+            points = observed_points(across, depth, queries, intrinsics)
+            lifted = self.model.lifter(points, log_sigma.detach(), observed.yaw[rows], observed.betas[rows])[-1]
+            joints = lifted.joints + place(lifted.joints, points, log_sigma.detach())[:, None]
+            scale = queries.log_depth.exp() / focal(intrinsics)
+            seen = (project(joints, intrinsics[:, None]) - queries.uv[:, None]) * scale[:, None, None]
+        return weighted_mean((seen - offset).abs().mean(-1).clamp(max=0.5), labelled.float())
 
     def _joint_map(self, logits: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
         """Cross-entropy of each joint's attention against the four cells around it; weight [N, J]."""
@@ -358,12 +443,26 @@ class Criterion:
         return -(pick(lower) * (1 - weight) + pick(lower + 1) * weight)
 
 
+def _left_right(right: Tensor, labelled: Tensor) -> Tensor:
+    """How far anatomical left lies right of anatomical right in the picture: mean over hips, shoulders and collars.
+
+    right [N, J] metres to the right, labelled [N, J] bool -> [N], 0 where no pair is labelled.
+    """
+    left, other = [1, 16, 13], [2, 17, 14]
+    return weighted_mean_of_rows(right[:, left] - right[:, other], (labelled[:, left] & labelled[:, other]).float())
+
+
 def focal_loss(logits: Tensor, positive: Tensor, counted: Tensor) -> Tensor:
     """Sigmoid focal loss, gamma 2, both sides weighted alike (Lin et al. 2017), per positive. All [B, K]."""
     p = logits.sigmoid()
     gain = -0.5 * (1 - p).square() * F.logsigmoid(logits)
     cost = -0.5 * p.square() * F.logsigmoid(-logits)
     return (torch.where(positive, gain, cost) * counted).sum() / positive.sum().clamp(min=1)
+
+
+def weighted_mean_of_rows(values: Tensor, weight: Tensor) -> Tensor:
+    """As weighted_mean, over the last axis alone."""
+    return (values * weight).sum(-1) / weight.sum(-1).clamp(min=1e-3)
 
 
 def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:

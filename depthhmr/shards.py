@@ -1,13 +1,15 @@
 """Rendered training samples on disk: written by background processes, read by the trainer while more are written.
 
 A shard is a folder of plain arrays with a fixed number of samples of consecutive seeds. Shard i of a split always holds
-the same bytes, so a lost cache is only lost time.
+the same bytes, so a lost cache is only lost time. Shards of other sources (depthhmr.data) have arrays more that say what is
+labelled; without them everything is.
 """
 
 import json
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -122,3 +124,16 @@ class ShardPool:
             rows = np.sort(rng.choice(len(arrays["count"]), len(share), replace=False))
             parts.append({name: values[rows] for name, values in arrays.items()})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+class Mixture:
+    """Random samples out of several pools, each with its share."""
+
+    def __init__(self, pools: Sequence[tuple[ShardPool, float]]) -> None:
+        self._pools = [pool for pool, _ in pools]
+        self._shares = [share for _, share in pools]
+
+    def draw(self, rng: np.random.Generator, count: int) -> list[dict[str, np.ndarray]]:
+        """`count` samples, a dict of arrays for every pool that gave any."""
+        counts = rng.multinomial(count, self._shares)
+        return [pool.draw(rng, int(n)) for pool, n in zip(self._pools, counts, strict=True) if n]

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from bodykit.errors import UserError
-from depthhmr.batch import Batch, make_batch, mirror
+from depthhmr.batch import Batch, join, make_batch, mirror
 from depthhmr.config import ModelConfig, TrainConfig
 from depthhmr.criterion import Criterion
 from depthhmr.curves import draw_curves
 from depthhmr.loop import Log, Stopwatch, WeightAverage, learning_rate, save
 from depthhmr.model import DepthHMR, build_model
-from depthhmr.shards import ShardPool, keep_rendering
+from depthhmr.shards import Mixture, ShardPool, keep_rendering
 from depthhmr.validate import Validation
 
 
@@ -44,6 +44,20 @@ class Run:
     render_share: float = 0.15  # of a renderer's time, once the cache is full
     workers: int = 1
     init: Path | None = None  # checkpoint, of a network that may differ, that a fresh run goes on from
+    mix: tuple[tuple[Path, float], ...] = ()  # folders of other shards, and their shares of all samples
+
+    def __post_init__(self) -> None:
+        if any(share <= 0 for _, share in self.mix) or self.rendered_share < 0:
+            raise UserError(
+                f"expected shares above 0 that leave some for rendered people, got {[share for _, share in self.mix]}"
+            )
+        for folder, _ in self.mix:
+            if not any(folder.glob("*/shard.json")):
+                raise UserError(f"expected shards in {folder}, found none; `depthhmr data pack` makes them")
+
+    @property
+    def rendered_share(self) -> float:
+        return 1 - sum(share for _, share in self.mix)
 
 
 def train(run: Run) -> None:
@@ -111,6 +125,7 @@ def work(run: Run, rank: int, port: int) -> None:
     criterion = Criterion(model, config)
     pool = ShardPool(run.folder / "shards")
     pool.wait_for(min(run.first_shards, run.shards))
+    mixture = Mixture([(pool, run.rendered_share), *((ShardPool(folder), share) for folder, share in run.mix)])
     held_out = Validation.render(run.model.size, config.validate_on) if rank == 0 else None
     log = Log(run.folder / "log.jsonl", resume_at=images) if rank == 0 else None
 
@@ -128,7 +143,7 @@ def work(run: Run, rank: int, port: int) -> None:
         )
         for group in optimiser.param_groups:
             group["lr"] = rate
-        batch = make_batch(pool.draw(rng, config.batch), run.model.size)
+        batch = join([make_batch(arrays, run.model.size) for arrays in mixture.draw(rng, config.batch)])
         batch = _vary_colour(mirror(batch, torch.rand(len(batch)) < 0.5))
         model.train()
         model.lifter.eval()
@@ -236,11 +251,12 @@ def write_settings(run: Run) -> None:
         "render_size": run.render_size,
     }
     if path.exists():
-        old = json.loads(path.read_text())["model"]
-        new = json.loads(json.dumps(settings["model"]))
+        # through ModelConfig: a run that is older than a field has its default
+        old = dataclasses.asdict(ModelConfig.from_dict(json.loads(path.read_text())["model"]))
+        new = settings["model"]
         # weights of the convolutional network do not depend on the size: a run may start small and end large
         free = {"size"} if run.model.backbone == "conv" else set()
-        changed = [name for name in new if name not in free and old.get(name) != new[name]]
+        changed = [name for name in new if name not in free and old[name] != new[name]]
         if changed:
             raise UserError(
                 f"{run.folder} holds a run of another network: {', '.join(changed)} differ; choose another folder"

@@ -4,6 +4,8 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from bodykit.errors import UserError
+
 HELP = "train a network on synthetic people; resumes where it was cut"
 EXAMPLE = """example:
   depthhmr train --preset tiny --run runs/state/tiny --images 400000 --workers 2
@@ -48,6 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--adapt-lifter", type=int, default=0, metavar="IMAGES",
         help="after training, train the lifter on with what the network reports on so many images (5000 do)",
     )  # fmt: skip
+    parser.add_argument(
+        "--mix", action="append", default=[], metavar="FOLDER=SHARE",
+        help="so much of all samples out of a folder of other shards, of `depthhmr data pack`; may be repeated",
+    )  # fmt: skip
     parser.add_argument("--init", type=Path, help="checkpoint or model folder whose weights a fresh run starts from")
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True, help="bfloat16 where it is safe")
     parser.add_argument("--seed", type=int, default=0)
@@ -56,7 +62,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import torch
 
-    from bodykit.errors import UserError
     from depthhmr.adapt_lifter import adapt_run
     from depthhmr.config import PRESETS, TrainConfig, preset
     from depthhmr.restore import restored
@@ -75,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
     plan = Run(
         folder=args.run, model=model, train=settings, render_size=args.render_size, shards=args.shards,
         first_shards=args.first_shards, renderers=args.renderers, workers=args.workers, init=args.init,
+        mix=tuple(_share(text) for text in args.mix),
     )  # fmt: skip
     write_settings(plan)
     torch.set_num_threads(1)
@@ -85,3 +91,11 @@ def run(args: argparse.Namespace) -> int:
     if args.adapt_lifter:
         print(adapt_run(args.run, images=args.adapt_lifter, steps=600, min_visible=settings.min_visible))
     return 0
+
+
+def _share(text: str) -> tuple[Path, float]:
+    folder, _, share = text.rpartition("=")
+    try:
+        return Path(folder), float(share)
+    except ValueError:
+        raise UserError(f"expected --mix FOLDER=SHARE with a share like 0.25, got {text!r}") from None
