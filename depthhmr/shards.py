@@ -9,7 +9,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -126,14 +127,27 @@ class ShardPool:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-class Mixture:
-    """Random samples out of several pools, each with its share."""
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A pool, its share of all samples, and how its samples are varied."""
 
-    def __init__(self, pools: Sequence[tuple[ShardPool, float]]) -> None:
-        self._pools = [pool for pool, _ in pools]
-        self._shares = [share for _, share in pools]
+    pool: ShardPool
+    share: float
+    vary: Callable[[dict[str, np.ndarray], np.random.Generator], dict[str, np.ndarray]] | None = None
+
+
+class Mixture:
+    """Random samples out of several sources, each with its share."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = sources
 
     def draw(self, rng: np.random.Generator, count: int) -> list[dict[str, np.ndarray]]:
-        """`count` samples, a dict of arrays for every pool that gave any."""
-        counts = rng.multinomial(count, self._shares)
-        return [pool.draw(rng, int(n)) for pool, n in zip(self._pools, counts, strict=True) if n]
+        """`count` samples, a dict of arrays for every source that gave any."""
+        counts = rng.multinomial(count, [source.share for source in self._sources])
+        parts = []
+        for source, n in zip(self._sources, counts, strict=True):
+            if n:
+                arrays = source.pool.draw(rng, int(n))
+                parts.append(source.vary(arrays, rng) if source.vary else arrays)
+        return parts

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,10 @@ from depthhmr.batch import Batch, join, make_batch, mirror
 from depthhmr.config import ModelConfig, TrainConfig
 from depthhmr.criterion import Criterion
 from depthhmr.curves import draw_curves
+from depthhmr.data.augment import Augment, augment
 from depthhmr.loop import Log, Stopwatch, WeightAverage, learning_rate, save
 from depthhmr.model import DepthHMR, build_model
-from depthhmr.shards import Mixture, ShardPool, keep_rendering
+from depthhmr.shards import Mixture, ShardPool, Source, keep_rendering
 from depthhmr.validate import Validation
 
 
@@ -125,7 +127,11 @@ def work(run: Run, rank: int, port: int) -> None:
     criterion = Criterion(model, config)
     pool = ShardPool(run.folder / "shards")
     pool.wait_for(min(run.first_shards, run.shards))
-    mixture = Mixture([(pool, run.rendered_share), *((ShardPool(folder), share) for folder, share in run.mix)])
+    # rendered people come in every size, light and place already; photographs are few, and seen many times
+    vary = partial(augment, config=Augment())
+    mixture = Mixture(
+        [Source(pool, run.rendered_share), *(Source(ShardPool(folder), share, vary) for folder, share in run.mix)]
+    )
     held_out = Validation.render(run.model.size, config.validate_on) if rank == 0 else None
     log = Log(run.folder / "log.jsonl", resume_at=images) if rank == 0 else None
 

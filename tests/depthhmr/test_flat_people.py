@@ -14,7 +14,7 @@ from depthhmr.criterion import Criterion, truth_of
 from depthhmr.geometry import project
 from depthhmr.model import build_model
 from depthhmr.rough_place import rough_place
-from depthhmr.shards import Mixture, ShardPool
+from depthhmr.shards import Mixture, ShardPool, Source
 from depthhmr.train import Run
 from depthhmr.train_lifter import draw
 
@@ -160,11 +160,13 @@ def test_a_mixture_keeps_its_shares(tmp_path: Path) -> None:
         pools.append(ShardPool(tmp_path / str(value)))
     rng = np.random.default_rng(0)
 
-    mixture = Mixture([(pools[0], 0.75), (pools[1], 0.25)])
+    mixture = Mixture(
+        [Source(pools[0], 0.75), Source(pools[1], 0.25, lambda arrays, _: {"count": arrays["count"] + 1})]
+    )
     drawn = [np.concatenate([part["count"] for part in mixture.draw(rng, 16)]) for _ in range(100)]
 
     assert all(len(counts) == 16 for counts in drawn)
-    assert np.mean(drawn) == pytest.approx(0.25, abs=0.03)
+    assert np.mean(drawn) == pytest.approx(0.5, abs=0.06)
 
 
 @pytest.mark.parametrize("shares", [(0.7, 0.7), (-0.1,), (0.0,)])
