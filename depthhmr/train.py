@@ -135,6 +135,7 @@ def work(run: Run, rank: int, port: int) -> None:
     held_out = Validation.render(run.model.size, config.validate_on) if rank == 0 else None
     log = Log(run.folder / "log.jsonl", resume_at=images) if rank == 0 else None
 
+    halves = config.bf16 and _has_bfloat16()
     per_step = config.batch * run.workers
     rng = np.random.default_rng([config.seed, rank, step])
     torch.manual_seed(config.seed * 10**6 + step * 10 + rank)
@@ -153,7 +154,7 @@ def work(run: Run, rank: int, port: int) -> None:
         batch = _vary_colour(mirror(batch, torch.rand(len(batch)) < 0.5))
         model.train()
         model.lifter.eval()
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.bf16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=halves):
             terms, figures = criterion(batch, anchored_share=max(0.3, 1.0 - 2 * progress))
         loss = torch.stack([term.float() for term in terms.values()]).sum()
         optimiser.zero_grad(set_to_none=True)
@@ -196,6 +197,11 @@ def work(run: Run, rank: int, port: int) -> None:
     bar.close()
     if run.workers > 1:
         dist.destroy_process_group()
+
+
+def _has_bfloat16() -> bool:
+    """Whether this processor computes in bfloat16. Where oneDNN only imitates it, a step takes eight times as long."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _mean_gradients(parameters: list[nn.Parameter], workers: int) -> None:
