@@ -1,0 +1,173 @@
+"""AGORA's figures on people placed by hand."""
+
+from dataclasses import astuple
+
+import numpy as np
+import pytest
+
+from bodykit.errors import UserError
+from depthhmr.benchmarks.agora import AgoraFigures, AgoraTruth, score_agora
+from depthhmr.benchmarks.people import People
+
+NOBODY = np.zeros(0)
+
+
+def people(*places: float, pixels: float = 0.0) -> People:
+    """One person for each place (x in pixels), boxes of 100 x 100; joints and 30 vertices about the origin."""
+    count = len(places)
+    corners = np.repeat([[0, 0], [100, 100]], 12, axis=0)
+    joints_2d = np.array([corners + [x + pixels, 0] for x in places], float).reshape(count, 24, 2)
+    rng = np.random.default_rng(0)
+    joints, vertices = rng.normal(size=(24, 3)), rng.normal(size=(30, 3))
+    return People(joints_2d, np.tile(joints, (count, 1, 1)), np.tile(vertices, (count, 1, 1)))
+
+
+def truth(*places: float, occlusion=None, kid=None) -> AgoraTruth:
+    count = len(places)
+    return AgoraTruth(
+        people(*places),
+        np.zeros(count) if occlusion is None else np.array(occlusion, float),
+        np.zeros(count, bool) if kid is None else np.array(kid, bool),
+    )
+
+
+def moved(who: People, *, joints: dict[int, tuple] | None = None, vertices: dict[int, tuple] | None = None) -> People:
+    """The same people with some joints and vertices of everybody shifted, metres."""
+    joints_3d, mesh = who.joints_3d.copy(), who.vertices.copy()
+    for array, shifts in ((joints_3d, joints or {}), (mesh, vertices or {})):
+        for index, shift in shifts.items():
+            array[:, index] += shift
+    return People(who.joints_2d, joints_3d, mesh)
+
+
+def test_the_truth_scores_perfectly():
+    scores = score_agora([(people(0, 300), truth(0, 300))])
+
+    assert astuple(scores.published) == (1, 1, 1, 0, 0, 0, 0)
+    assert scores.counts == {
+        "images": 1, "people": 2, "ignored": 0, "found": 2, "missed": 0, "false": 0, "kids": 0,
+    }  # fmt: skip
+
+
+def test_the_body_is_aligned_by_the_middle_of_its_hips_not_by_its_pelvis_joint():
+    pelvis_off = moved(people(0), joints={0: (0.024, 0, 0)})  # one joint of 24 by 24 mm
+    hip_off = moved(people(0), joints={1: (0.024, 0, 0)})  # the middle of the hips by 12 mm: 23 joints and all vertices
+
+    one = score_agora([(pelvis_off, truth(0))]).published
+    other = score_agora([(hip_off, truth(0))]).exact
+
+    assert (one.mpjpe, one.mve) == pytest.approx((1.0, 0.0))
+    assert (other.mpjpe, other.mve) == pytest.approx((12.0, 12.0))  # the moved hip is then 12 mm off, too
+
+
+def test_vertices_may_be_restricted_to_those_of_the_body():
+    off = moved(people(0), vertices={3: (0, 0.030, 0), 4: (0, 0, 0.060)})
+
+    assert score_agora([(off, truth(0))]).published.mve == pytest.approx(3.0)  # 90 mm over 30 vertices
+    assert score_agora([(off, truth(0))], body_vertices=np.array([3, 5, 7])).published.mve == pytest.approx(10.0)
+
+
+def test_a_translation_costs_nothing():
+    who = people(0)
+    away = People(who.joints_2d, who.joints_3d + 5, who.vertices + 5)
+
+    assert score_agora([(away, truth(0))]).exact.mve == pytest.approx(0, abs=1e-9)
+
+
+def test_normalised_errors_come_from_rounded_errors_and_a_rounded_f1():
+    off = moved(people(0), joints={0: (1.44144, 0, 0)}, vertices={0: (1.8018, 0, 0)})  # 60.06 mm each on average
+
+    scores = score_agora([(off, truth(0, 300))])  # one found, one missed: F1 = 1 / 1.5
+
+    assert scores.exact.f1 == pytest.approx(2 / 3) and scores.exact.nmje == pytest.approx(60.06 / (2 / 3))
+    assert scores.published.f1 == 0.67 and scores.published.mpjpe == 60.1
+    assert scores.published.nmje == scores.published.nmve == 89.7  # 60.1 / 0.67, where the exact value is 90.1
+
+
+def test_errors_are_means_over_people_not_over_pictures():
+    off = moved(people(0), joints={0: (0.24, 0, 0)})  # 10 mm
+
+    scores = score_agora([(off, truth(0)), (people(0, 300), truth(0, 300))])
+
+    assert scores.exact.mpjpe == pytest.approx(10 / 3)
+
+
+def test_precision_recall_and_f1_count_over_all_pictures():
+    pictures = [(people(0, 300), truth(0)), (people(0), truth(0, 300)), (people(), truth(0))]
+
+    scores = score_agora(pictures)  # found 2, false 1, missed 2
+
+    assert astuple(scores.published)[:3] == (0.67, 0.5, 0.57)
+    assert scores.exact.f1 == pytest.approx(2 / 3.5)
+
+
+def test_everybody_missed_leaves_no_error_and_no_normalised_error():
+    nothing = score_agora([(people(), truth(0, 300))])
+    elsewhere = score_agora([(people(2000), truth(0))])
+
+    for scores in (nothing, elsewhere):
+        assert astuple(scores.published)[:3] == (0, 0, 0)
+        assert np.isnan(astuple(scores.published)[3:]).all()
+    assert elsewhere.counts["false"] == 1 and nothing.counts["false"] == 0
+
+
+def test_nobody_at_all_scores_zero():
+    assert astuple(score_agora([]).published)[:3] == (0, 0, 0)
+    assert astuple(score_agora([(people(0), truth())]).published)[:3] == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("occlusion", "counted"), [(0, True), (90, True), (90.1, False), (100, False), (-1, False)])
+def test_who_is_hidden_by_more_than_90_percent_does_not_count(occlusion, counted):
+    scores = score_agora([(people(), truth(0, occlusion=[occlusion]))])
+
+    assert (scores.counts["people"], scores.counts["ignored"]) == (int(counted), int(not counted))
+
+
+def test_who_is_predicted_on_a_hidden_person_is_false():
+    scores = score_agora([(people(0, 300), truth(0, 300, occlusion=[0, 95]))])
+
+    assert (scores.counts["found"], scores.counts["missed"], scores.counts["false"]) == (1, 0, 1)
+    assert scores.published.f1 == 0.67
+
+
+def test_children_count_like_everybody_and_have_figures_of_their_own():
+    off = moved(people(0, 600), joints={0: (0.24, 0, 0)})  # 10 mm, both
+
+    scores = score_agora([(off, truth(0, 300, kid=[True, False]))])  # the child found, the adult missed, one false
+
+    assert scores.counts["people"] == 2 and scores.published.f1 == 0.5
+    assert scores.kids == AgoraFigures(0.5, 1.0, 0.67, 10.0, 0.0, 14.9, 0.0)  # all false people count against them
+    assert score_agora([(people(0), truth(0))]).kids is None
+
+
+def test_the_table_by_occlusion_has_closed_upper_ends():
+    scores = score_agora([(people(0, 300), truth(0, 300, 600, occlusion=[10, 10.5, 90]))])
+
+    assert [(row.name, row.people) for row in scores.by_occlusion if row.people] == [
+        ("0 to 10 %", 1), ("10 to 20 %", 1), ("80 to 90 %", 1),
+    ]  # fmt: skip
+    assert [row.recall for row in scores.by_occlusion if row.people] == [1, 1, 0]
+    assert np.isnan(scores.by_occlusion[4].recall) and np.isnan(scores.by_occlusion[8].mpjpe)
+
+
+def test_meshes_of_another_body_are_refused():
+    who = people(0)
+
+    with pytest.raises(UserError, match="expected 30 vertices as in the truth, got 29"):
+        score_agora([(People(who.joints_2d, who.joints_3d, who.vertices[:, 1:]), truth(0))])
+
+
+def test_values_that_are_not_finite_are_refused():
+    who = people(0, 300)
+    joints = who.joints_2d.copy()
+    joints[1, 5] = np.nan
+
+    with pytest.raises(UserError, match="joints_2d must be finite, 1 are not"):
+        People(joints, who.joints_3d, who.vertices)
+    with pytest.raises(UserError, match=r"joints_3d must have shape \[2, N, 3\], got \[1, 24, 3\]"):
+        People(who.joints_2d, who.joints_3d[:1], who.vertices)
+
+
+def test_flags_for_everybody_are_asked_for():
+    with pytest.raises(UserError, match="for each of 1 people, got 2 and 1"):
+        AgoraTruth(people(0), np.zeros(2), np.zeros(1, bool))

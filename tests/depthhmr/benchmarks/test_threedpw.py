@@ -1,0 +1,105 @@
+"""3DPW's figures with a body whose 17 vertices are its 17 joints."""
+
+import numpy as np
+import pytest
+
+from bodykit.errors import UserError
+from depthhmr.benchmarks.people import People
+from depthhmr.benchmarks.threedpw import H36M, LSP, LSP_OF_H36M, score_3dpw
+
+EYE = np.eye(17)
+BODY = np.random.default_rng(0).normal(size=(17, 3))
+
+
+def people(*bodies: np.ndarray, at: tuple[float, ...] = ()) -> People:
+    """People 300 pixels apart, boxes of 100 x 100, unless `at` places them."""
+    places = at or tuple(300.0 * i for i in range(len(bodies)))
+    corners = np.repeat([[0, 0], [100, 100]], 12, axis=0)
+    joints_2d = np.array([corners + [x, 0] for x in places], float).reshape(len(bodies), 24, 2)
+    return People(joints_2d, np.zeros((len(bodies), 24, 3)), np.array(bodies, float).reshape(len(bodies), 17, 3))
+
+
+def shifted(**joints: tuple) -> np.ndarray:
+    """The body with some joints moved, metres."""
+    body = BODY.copy()
+    for name, shift in joints.items():
+        body[H36M.index(name)] += shift
+    return body
+
+
+def test_the_fourteen_joints_are_those_of_leeds_sports_poses():
+    # the order that the regressor of SPIN is read in
+    assert LSP_OF_H36M == [6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10]
+    assert LSP[:3] == ("right_ankle", "right_knee", "right_hip") and len(LSP) == 14
+
+
+def test_the_truth_scores_perfectly_wherever_it_stands():
+    scores = score_3dpw([(people(BODY + 3, BODY), people(BODY, BODY))], EYE)
+
+    assert (scores.mpjpe, scores.mve) == pytest.approx((0, 0), abs=1e-9) and scores.pa_mpjpe == pytest.approx(
+        0, abs=1e-6
+    )
+    assert (scores.recall, scores.people, scores.found) == (1, 2, 2)
+
+
+def test_the_pelvis_is_that_of_the_regressor_or_the_middle_of_the_hips():
+    off = shifted(pelvis=(0.017, 0, 0))  # no joint of the fourteen moves, but all are aligned by it
+    pair = [(people(off), people(BODY))]
+
+    by_pelvis, by_hips = score_3dpw(pair, EYE), score_3dpw(pair, EYE, pelvis="mid_hip")
+
+    assert (by_pelvis.mpjpe, by_pelvis.mve) == pytest.approx((17, 16))  # 16 of 17 vertices are 17 mm off
+    assert (by_hips.mpjpe, by_hips.mve) == pytest.approx((0, 1))  # one of 17 vertices
+    assert by_pelvis.pa_mpjpe == pytest.approx(0, abs=1e-6) and by_hips.pelvis == "mid_hip"
+
+
+def test_one_joint_of_fourteen():
+    scores = score_3dpw([(people(shifted(left_wrist=(0, 0.14, 0))), people(BODY))], EYE)
+
+    assert scores.mpjpe == pytest.approx(10) and scores.mve == pytest.approx(140 / 17)
+
+
+def test_joints_outside_the_fourteen_count_for_vertices_alone():
+    scores = score_3dpw([(people(shifted(spine=(0, 0.17, 0))), people(BODY))], EYE)
+
+    assert scores.mpjpe == pytest.approx(0, abs=1e-9) and scores.mve == pytest.approx(10)
+
+
+def test_the_regressor_mixes_vertices():
+    regressor = np.zeros((17, 34))
+    regressor[:, :17] = regressor[:, 17:] = 0.5 * np.eye(17)
+    true = np.concatenate([BODY + 0.1, BODY - 0.1])
+    predicted = np.concatenate([BODY + 0.3, BODY - 0.3])  # other vertices, the same joints
+    meshes = [People(people(BODY).joints_2d, np.zeros((1, 24, 3)), mesh[None]) for mesh in (predicted, true)]
+
+    scores = score_3dpw([tuple(meshes)], regressor)
+
+    assert scores.mpjpe == pytest.approx(0, abs=1e-9) and scores.mve == pytest.approx(200 * np.sqrt(3))
+
+
+def test_missed_and_false_people_change_recall_and_no_error():
+    scores = score_3dpw([(people(BODY, BODY, at=(0, 5000)), people(BODY, BODY, at=(0, 900)))], EYE)
+
+    assert (scores.recall, scores.found, scores.mpjpe) == pytest.approx((0.5, 1, 0), abs=1e-9)
+
+
+def test_without_anybody_found_errors_are_unknown():
+    scores = score_3dpw([(people(), people(BODY)), (people(), people())], EYE)
+
+    assert scores.recall == 0 and np.isnan([scores.mpjpe, scores.pa_mpjpe, scores.mve]).all()
+    assert np.isnan(score_3dpw([], EYE).recall)
+
+
+def test_errors_are_means_over_people():
+    one, three = shifted(left_wrist=(0, 0.14, 0)), (BODY, BODY, BODY)
+
+    scores = score_3dpw([(people(one), people(BODY)), (people(*three), people(*three))], EYE)
+
+    assert scores.mpjpe == pytest.approx(10 / 4)
+
+
+def test_a_mesh_or_a_regressor_of_another_body_is_refused():
+    with pytest.raises(UserError, match=r"shape \[17, V\], got \[24, 6890\]"):
+        score_3dpw([], np.zeros((24, 6890)))
+    with pytest.raises(UserError, match="the regressor knows 20 vertices, the truth has 17, the prediction 17"):
+        score_3dpw([(people(BODY), people(BODY))], np.zeros((17, 20)))
