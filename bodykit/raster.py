@@ -6,9 +6,9 @@ Shading is left to the reader of a `Raster`: most pixels of a picture are empty,
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from bodykit.camera import Intrinsics
+from bodykit.kernels import kernel
 
 NEAR = 0.05  # metres; a triangle with a corner closer than this is left out rather than cut
 
@@ -55,7 +55,7 @@ def rasterise(
     return Raster(face, depth, bary)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(nogil=True, error_model="numpy")
 def project(vertices, fx, fy, cx, cy):
     """Camera points [N, 3] -> float64 [N, 3]: pixel x, pixel y and 1/z; all zero for points closer than `NEAR`."""
     points = np.zeros((vertices.shape[0], 3), np.float64)
@@ -68,7 +68,7 @@ def project(vertices, fx, fy, cx, cy):
     return points
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(nogil=True, error_model="numpy")
 def draw(points, faces, first, cull, face, inverse_depth):
     """Draw faces of projected points into buffers `face` [H, W] (as `first` + row) and `inverse_depth` [H, W].
 
@@ -109,7 +109,7 @@ def draw(points, faces, first, cull, face, inverse_depth):
                 share_c += step_c
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(nogil=True, error_model="numpy")
 def resolve(points, faces, face, inverse_depth):
     """Depth [H, W] and perspective-correct shares [H, W, 3] of what `draw` left in the buffers."""
     height, width = face.shape
@@ -127,7 +127,7 @@ def resolve(points, faces, face, inverse_depth):
     return depth, bary
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(nogil=True, error_model="numpy")
 def shares_at(points, a, b, c, x, y):
     """Perspective-correct shares of the corners a, b, c of a projected triangle at the pixel position x, y."""
     ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
@@ -139,7 +139,7 @@ def shares_at(points, a, b, c, x, y):
     return near_a / total, near_b / total, near_c / total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel(nogil=True, error_model="numpy")
 def vertex_normals(vertices, faces):
     """Unit normals [N, 3] of a mesh, each the mean of its faces' normals weighted by area; 0 for unused vertices."""
     normals = np.zeros_like(vertices)

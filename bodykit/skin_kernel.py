@@ -1,10 +1,11 @@
 """The inner loop of skinning, compiled by numba. Apart from `skinning`, so that joints can be had without numba."""
 
 import numpy as np
-from numba import njit
+
+from bodykit.kernels import kernel
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@kernel(fastmath=True, nogil=True)
 def skin(
     template: np.ndarray,
     shapedirs: np.ndarray,

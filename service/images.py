@@ -14,13 +14,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image
+from PIL import Image, MpoImagePlugin, WebPImagePlugin
 
 from bodykit.letterbox import Letterbox
 from service.decoding_headers import png_size, read_jpeg, webp_size
 from service.decoding_memory import DecodingMemory
-from service.errors import BodyTooLarge, ImageTooLarge, InvalidImage, UnsupportedMedia
+from service.errors import BodyTooLarge, ImageTooLarge, InvalidImage, Overloaded, UnsupportedMedia
 
+# All decoders are loaded now: at the first picture there may be no file left to open.
+Image.preinit()
+assert MpoImagePlugin and WebPImagePlugin
 FORMATS = ("JPEG", "PNG", "WEBP")  # a phone's MPO file is a JPEG with more pictures behind the first
 # Second line of defence behind `ImageLimits`: Pillow's warning from 89 megapixels on becomes an error.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -202,6 +205,12 @@ def _pillow_errors(found: str, content: bytes) -> Iterator[None]:
         yield
     except (InvalidImage, UnsupportedMedia, ImageTooLarge):
         raise
+    except MemoryError as error:  # of this moment, and not of the picture
+        raise Overloaded("there is not enough memory for this picture now; ask again in a moment") from error
+    except OSError as error:
+        if error.errno is None:  # the decoders' own
+            raise _damaged(found, content) from error
+        raise  # of this machine
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageTooLarge("the picture has more pixels than any decoder here accepts") from error
     except Exception as error:  # decoders of hostile bytes raise whatever they stumble over

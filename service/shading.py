@@ -1,7 +1,8 @@
 """Light and blending for the overlay: one pass over the pixels that a person covers. Compiled by numba."""
 
-import numba
 import numpy as np
+
+from bodykit.kernels import kernel
 
 # Towards the light, camera frame: from above, from the left and from behind the photographer, as most photos are lit.
 LIGHT = np.array([-0.40, -0.55, -0.73], dtype=np.float32)
@@ -9,7 +10,7 @@ SHADOW = 0.30  # brightness of a surface turned away from the light
 HIGHLIGHT = 0.16  # white added where the surface mirrors the light towards the camera
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@kernel(nogil=True, fastmath=True)
 def blend(
     image: np.ndarray,
     face: np.ndarray,

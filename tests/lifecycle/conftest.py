@@ -146,8 +146,13 @@ def endless_network(tmp_path_factory, changed_model) -> Path:
     return changed_model(tmp_path_factory.mktemp("endless") / "tiny", loop)
 
 
+@pytest.fixture(scope="session", name="private_mounts")
+def private_mounts_maker() -> Callable[[str], list[str]]:
+    return private_mounts
+
+
 def private_mounts(script: str) -> list[str]:
-    """A prefix for a command that is to see other mounts than everybody else; empty where this machine allows none."""
+    """A prefix for a command that is to see the mounts of `script`, as nobody else; empty where none are allowed."""
     prefix = ["unshare", "--mount", "sh", "-ec", f'{script}\nexec "$@"', "sh"]
     try:
         allowed = subprocess.run([*prefix, "true"], capture_output=True, timeout=WAIT_S).returncode == 0
