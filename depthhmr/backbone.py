@@ -33,7 +33,10 @@ class ConvPyramid(nn.Module):
 
 
 class VitPyramid(nn.Module):
-    """DINOv2 with maps at strides 7, 14 and 28 out of four of its layers (method: Depth Anything v2 takes the same layers)."""
+    """DINOv2 with maps at strides 7, 14 and 28 out of four of its layers (method: Depth Anything v2 takes the same layers).
+
+    Each layer's tokens go through a norm of their own; with public weights all of them start as DINOv2's last norm.
+    """
 
     strides = (7, 14, 28)
 
@@ -43,7 +46,7 @@ class VitPyramid(nn.Module):
         self.vit = VisionTransformer(VIT_SIZES[architecture], image_size=size)
         embed = self.vit.embed_dim
         count = len(self.vit.taps)
-        self.norms = nn.ModuleList(nn.LayerNorm(embed) for _ in range(count))
+        self.norms = nn.ModuleList(nn.LayerNorm(embed, eps=1e-6) for _ in range(count))
         self.merge = nn.Conv2d(count * embed, width, 1)
         self.finer = nn.ConvTranspose2d(width, width // 2, 2, stride=2)
         self.coarser = nn.Conv2d(width, width, 3, stride=2, padding=1)
