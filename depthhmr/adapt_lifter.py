@@ -60,7 +60,7 @@ def collect(network: DepthHMR, pool: ShardPool, size: int, images: int, min_visi
         scene = network.encode(batch.image, batch.intrinsics)
         score_logits, placements = network.query_head(scene.fused)
         cells = network.query_head.best_cells(score_logits)
-        last = network.decode(network.query_head.at(cells, scene.fused, placements, scene.log_depth), scene)[-1]
+        last = network.decode(network.query_head.at(cells, scene.fused, placements, scene.first_log_depth), scene)[-1]
         person = match(
             last.logits, last.queries.uv, last.queries.log_depth, truth.chest, truth.log_depth, truth.pixels_per_metre,
             truth.learned,

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bodykit.errors import UserError
 from depthhmr.geometry import project
 from depthhmr.person import MIRRORED
 
@@ -51,10 +52,15 @@ class Batch:
         return len(self.image)
 
 
-def make_batch(arrays: dict[str, np.ndarray], size: int) -> Batch:
-    """Arrays as a shard stores them (see shards.py), resized to `size` where they were rendered larger or smaller."""
+def make_batch(arrays: dict[str, np.ndarray], size: int, *, whole_depth: bool = False) -> Batch:
+    """Arrays as a shard stores them (see shards.py), resized to `size` where they were rendered larger or smaller.
+
+    `whole_depth` takes the depth of everything in the picture, which not every shard holds.
+    """
+    if whole_depth and "whole_depth" not in arrays:
+        raise UserError("expected shards with the depth of whole scenes, these hold that of people only")
     image = torch.from_numpy(arrays["rgb"]).permute(0, 3, 1, 2).float()
-    depth = torch.from_numpy(arrays["depth"]).float()
+    depth = torch.from_numpy(arrays["whole_depth" if whole_depth else "depth"]).float()
     intrinsics = torch.from_numpy(arrays["intrinsics"]).float()
     scale = size / image.shape[-1]
     if scale != 1:

@@ -92,6 +92,10 @@ def truth_of(batch: Batch, min_visible: float) -> Truth:
 
 class Criterion:
     def __init__(self, model: DepthHMR, config: TrainConfig, weights: Weights | None = None) -> None:
+        if config.depth_target != "none" and not model.streams.has_depth:
+            raise ValueError(
+                f"expected depth_target none for a network without depth stream, got {config.depth_target!r}"
+            )
         self.model, self.config, self.weights = model, config, weights or Weights()
 
     def __call__(self, batch: Batch, anchored_share: float) -> tuple[dict[str, Tensor], dict[str, float]]:
@@ -112,7 +116,7 @@ class Criterion:
         anchored = self._anchored(scene, placements, truth, cells)
         from_anchored = model.decode(anchored, scene, truth.learned)
         proposed = model.query_head.at(
-            model.query_head.best_cells(score_logits.detach()), scene.fused, placements, scene.log_depth
+            model.query_head.best_cells(score_logits.detach()), scene.fused, placements, scene.first_log_depth
         )
         from_proposed = model.decode(proposed, scene)
         last = from_proposed[-1]
@@ -171,8 +175,10 @@ class Criterion:
         if not len(image):
             return placements.sum() * 0
         placed = placements[image, cells[image, who]]
-        depth = scene.log_depth.flatten(1)[image, cells[image, who]] + placed[:, 2]
         offset = (placed[:, :2] - fractions[image, who].clamp(-3, 3)).abs().mean()
+        if not self.model.query_head.guided:
+            return offset
+        depth = scene.first_log_depth.flatten(1)[image, cells[image, who]] + placed[:, 2]
         return offset + 2 * truth.depth_error(depth, (image, who)).mean()
 
     # -- depth around humans --------------------------------------------------------------------------------------
@@ -180,8 +186,11 @@ class Criterion:
     def loss_depth(self, scene: Scene, batch: Batch) -> dict[str, Tensor]:
         """The depth matching loss: bins by cross-entropy (humans count more than background), and log depth on humans.
 
-        Human-only targets (DAH) pooled by the nearest person, never averaged across a boundary.
+        Human-only targets (DAH) pooled by the nearest person, never averaged across a boundary. With whole scenes as
+        targets there is no class for background, and every labelled cell counts alike.
         """
+        if self.config.depth_target == "none":
+            return {}
         side = scene.human.shape[-1]
         factor = batch.depth.shape[-1] // side
         far = torch.where(batch.depth > 0, batch.depth, batch.depth.new_tensor(1e4))
@@ -189,14 +198,20 @@ class Criterion:
         share = F.avg_pool2d((batch.depth > 0).float()[:, None], factor)[:, 0]
         human = share >= 0.25
         log_depth = nearest.clamp(0.3, 100.0).log()
-        canonical = log_depth + canonical_log_shift(batch.intrinsics, batch.image.shape[-1])[:, None, None]
-
+        shift = canonical_log_shift(batch.intrinsics, batch.image.shape[-1])[:, None, None]
         bins = self.model.streams.depth_branch.bins
+        if self.config.depth_target == "scene":  # the sky is as far as the bins go
+            log_depth = torch.minimum(log_depth, bins.centres[-1].log() - shift)
+        canonical = log_depth + shift
+
         lower, upper, weight = bins.soft_target(canonical.exp())
         log_p = scene.depth_logits.float().log_softmax(1)
         pick = lambda index: log_p.gather(1, index[:, None])[:, 0]  # noqa: E731
         foreground = -(pick(lower) * (1 - weight) + pick(upper) * weight)
-        entropy = torch.where(human, 4 * foreground, -log_p[:, -1] * (share < 0.05))
+        if self.config.depth_target == "scene":
+            entropy = foreground * human
+        else:
+            entropy = torch.where(human, 4 * foreground, -log_p[:, -1] * (share < 0.05))
         known = batch.known_depth[:, None, None]
         weight = human * share * known
         error = (scene.log_depth - log_depth).abs().clamp(max=1.5) * weight
@@ -214,13 +229,16 @@ class Criterion:
         shift = torch.randint(-1, 2, (*cells.shape, 2)) * (torch.rand(*cells.shape, 1) < 0.3)
         column = (cells % head.side + shift[..., 0]).clamp(0, head.side - 1)
         row = (cells // head.side + shift[..., 1]).clamp(0, head.side - 1)
-        queries = head.at(row * head.side + column, scene.fused, placements, scene.log_depth)
+        queries = head.at(row * head.side + column, scene.fused, placements, scene.first_log_depth)
         noisy_uv = truth.chest + torch.randn_like(truth.chest) * 0.08 * truth.pixels_per_metre[..., None]
         noisy_depth = truth.log_depth + 0.15 * torch.randn_like(truth.log_depth)
         apart = (queries.uv - truth.chest).norm(dim=-1) / truth.pixels_per_metre
-        poor = (apart > 0.3) | ((queries.log_depth - truth.log_depth).abs() > 0.3) | (torch.rand_like(apart) < 0.3)
-        uv = torch.where(poor[..., None], noisy_uv, queries.uv)
-        return replace(queries, uv=uv, log_depth=torch.where(poor, noisy_depth, queries.log_depth))
+        poor = (apart > 0.3) | (torch.rand_like(apart) < 0.3)
+        log_depth = queries.log_depth
+        if head.guided:  # else no query knows its depth before the decoder has found it
+            poor = poor | ((log_depth - truth.log_depth).abs() > 0.3)
+            log_depth = torch.where(poor, noisy_depth, log_depth)
+        return replace(queries, uv=torch.where(poor[..., None], noisy_uv, queries.uv), log_depth=log_depth)
 
     def loss_layers(
         self, anchored: list[Decoded], proposed: list[Decoded], person: Tensor, truth: Truth, batch: Batch

@@ -19,15 +19,18 @@ SHARD = 512  # samples
 MOST_PEOPLE = 12
 
 
-def render_shard(root: Path, first_seed: int, count: int, size: int) -> Path:
-    """Render seeds [first_seed, first_seed + count) and put them into place in one step."""
+def render_shard(root: Path, first_seed: int, count: int, size: int, *, whole_depth: bool = False) -> Path:
+    """Render seeds [first_seed, first_seed + count) and put them into place in one step.
+
+    `whole_depth` adds the depth of everything in the picture, for training without DAH.
+    """
     from bodykit.body import load_body
     from depthhmr.synth.scene import Generator
 
     final = root / f"{first_seed:010d}"
     if final.exists():
         return final
-    generator = Generator(load_body(), size)
+    generator = Generator(load_body(), size, whole_depth=whole_depth)
     arrays: dict[str, np.ndarray] = {
         "rgb": np.zeros((count, size, size, 3), np.uint8),
         "depth": np.zeros((count, size, size), np.float16),
@@ -38,11 +41,15 @@ def render_shard(root: Path, first_seed: int, count: int, size: int) -> Path:
         "betas": np.zeros((count, MOST_PEOPLE, 10), np.float32),
         "joints_3d": np.ones((count, MOST_PEOPLE, 24, 3), np.float32),
     }
+    if whole_depth:
+        arrays["whole_depth"] = np.zeros((count, size, size), np.float16)
     for row in range(count):
         sample = generator.sample(first_seed + row)
         people = min(MOST_PEOPLE, len(sample.betas))
         arrays["rgb"][row], arrays["depth"][row] = sample.rgb, sample.depth
         arrays["intrinsics"][row], arrays["count"][row] = sample.intrinsics, people
+        if sample.whole_depth is not None:
+            arrays["whole_depth"][row] = sample.whole_depth
         for name in ("visible", "rotations", "betas", "joints_3d"):
             arrays[name][row, :people] = getattr(sample, name)[:people]
     partial = root / f".{first_seed:010d}.{os.getpid()}"

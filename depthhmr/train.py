@@ -150,7 +150,9 @@ def work(run: Run, rank: int, port: int) -> None:
         )
         for group in optimiser.param_groups:
             group["lr"] = rate
-        batch = join([make_batch(arrays, run.model.size) for arrays in mixture.draw(rng, config.batch)])
+        drawn = mixture.draw(rng, config.batch)
+        whole = config.depth_target == "scene"
+        batch = join([make_batch(arrays, run.model.size, whole_depth=whole) for arrays in drawn])
         batch = _vary_colour(mirror(batch, torch.rand(len(batch)) < 0.5))
         model.train()
         model.lifter.eval()

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from bodykit.body import Body, load_body
-from depthhmr.answers import collect
+from depthhmr.answers import Answer, collect
 from depthhmr.evaluation import best_threshold, figures
 from depthhmr.export import OUTPUTS, ExportModel
 from depthhmr.judgement import judge
@@ -43,8 +43,8 @@ class Validation:
         first, available = SPLITS["val"]
         return cls([generator.sample(first + index) for index in range(min(count, available))], body)
 
-    def score(self, model: DepthHMR) -> dict[str, float]:
-        """`val.*` figures at the threshold of the best F1; the model must be in evaluation mode."""
+    def answers(self, model: DepthHMR) -> list[Answer]:
+        """What the model, in evaluation mode, says about every picture."""
         export = ExportModel(model)
 
         def predict(images: np.ndarray, intrinsics: np.ndarray) -> dict[str, np.ndarray]:
@@ -52,7 +52,11 @@ class Validation:
                 outputs = export(torch.from_numpy(images), torch.from_numpy(intrinsics))
             return {name: tensor.numpy() for name, tensor in zip(OUTPUTS, outputs, strict=True)}
 
-        answers = list(collect(predict, self.samples, self.body, batch=16))
+        return list(collect(predict, self.samples, self.body, batch=16))
+
+    def score(self, model: DepthHMR) -> dict[str, float]:
+        """`val.*` figures at the threshold of the best F1; the model must be in evaluation mode."""
+        answers = self.answers(model)
         threshold, _ = best_threshold(answers)
         measured = figures(judge(answers, self.body, threshold))
         return {"val.threshold": threshold, **{f"val.{name}": float(measured[name]) for name in REPORTED}}

@@ -1,6 +1,7 @@
 """A run that is killed goes on where it was, and its log has no gaps and no doubles."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,14 @@ def test_a_lifter_adapts_to_reports_and_does_not_forget_exact_joints(monkeypatch
     assert figures["after.mpjpe"] < figures["before.mpjpe"]
     assert {"exact.mpjpe", "exact.pa_mpjpe"} <= figures.keys()
     assert all(value.isfinite().all() for value in lifter.state_dict().values())
+
+
+def test_a_run_older_than_a_field_of_the_configuration_goes_on(tmp_path: Path) -> None:
+    write_settings(plan(tmp_path, 8))
+    settings = json.loads((tmp_path / "run.json").read_text())
+    del settings["model"]["bin_spacing"]
+    (tmp_path / "run.json").write_text(json.dumps(settings))
+    write_settings(plan(tmp_path, 16))
+    uniform = replace(TINY, bin_spacing="uniform")
+    with pytest.raises(UserError, match="bin_spacing"):
+        write_settings(replace(plan(tmp_path, 16), model=uniform))

@@ -3,12 +3,17 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from bodykit.errors import UserError
+from depthhmr.batch import make_batch
 from depthhmr.config import ModelConfig, TrainConfig, preset
+from depthhmr.criterion import Criterion
 from depthhmr.export import ExportModel, parity, rounded, write_model_folder
 from depthhmr.model import DepthHMR, build_model
+from depthhmr.shards import ShardPool, render_shard
 from depthhmr.streams import USUAL_DEPTH
 
 SMALL = preset(
@@ -22,6 +27,7 @@ CUTS = {
     "guided": {"depth_attention": False},
     "unguided": {"guided_queries": False},
     "uniform": {"bin_spacing": "uniform"},
+    "full": {},
 }
 
 EXPECTED = {
@@ -113,6 +119,59 @@ def test_attention_without_depth_does_not_depend_on_the_depth_of_a_query() -> No
         rays = torch.zeros(2, 5, 2)
         near, far = (layer.visual_bias(rays, torch.full((2, 5), depth), scene) for depth in (0.5, 2.0))
         assert torch.equal(near, far) == same
+
+
+@pytest.fixture(scope="module")
+def shard(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    root = tmp_path_factory.mktemp("shards")
+    render_shard(root, 2, 4, 96, whole_depth=True)
+    return ShardPool(root).draw(np.random.default_rng(0), 4, shards_per_batch=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [("rgb", "none"), ("stream", "none"), ("stream", "scene"), ("guided", "human"), ("full", "scene")],
+)
+def test_every_part_of_a_remainder_learns(name: str, target: str, shard: dict[str, np.ndarray]) -> None:
+    network = build_model(cut(name)).train()
+    network.lifter.requires_grad_(False)
+    batch = make_batch(shard, 96, whole_depth=target == "scene")
+    torch.manual_seed(0)
+    terms, _ = Criterion(network, TrainConfig(depth_target=target))(batch, anchored_share=0.5)
+    torch.stack(list(terms.values())).sum().backward()
+    learned = [(key, weight) for key, weight in network.named_parameters() if not key.startswith("lifter.")]
+    assert [key for key, weight in learned if weight.grad is None] == []
+    assert ("depth_bins" in terms) == (target != "none")
+
+
+def test_the_whole_scene_is_farther_than_its_people_and_ends_with_the_picture(shard: dict[str, np.ndarray]) -> None:
+    depth, whole = shard["depth"].astype(float), shard["whole_depth"].astype(float)
+    assert np.array_equal(whole[depth > 0], depth[depth > 0])
+    pictured = whole > 0
+    assert pictured.mean() > 1.5 * (depth > 0).mean() and whole.max() <= 100
+    assert (~pictured).any() and (whole[pictured] > 0.05).all()
+
+
+def test_whole_scenes_are_taught_where_nobody_is(shard: dict[str, np.ndarray]) -> None:
+    network = build_model(cut("full")).train()
+    nobody = shard | {"depth": np.zeros_like(shard["depth"])}
+    errors = {}
+    for target in ("human", "scene"):
+        batch = make_batch(nobody, 96, whole_depth=target == "scene")
+        criterion = Criterion(network, TrainConfig(depth_target=target))
+        errors[target] = criterion.loss_depth(network.encode(batch.image, batch.intrinsics), batch)["depth_map"].item()
+    assert errors["human"] == 0 < errors["scene"]
+
+
+def test_shards_of_people_do_not_teach_whole_scenes(shard: dict[str, np.ndarray]) -> None:
+    people = {name: array for name, array in shard.items() if name != "whole_depth"}
+    with pytest.raises(UserError, match="whole scenes"):
+        make_batch(people, 96, whole_depth=True)
+
+
+def test_a_network_without_depth_stream_is_not_taught_depth() -> None:
+    with pytest.raises(ValueError, match="'human'"):
+        Criterion(build_model(cut("rgb")), TrainConfig())
 
 
 def test_a_contradiction_is_refused_with_its_reason() -> None:
