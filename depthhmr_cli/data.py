@@ -2,6 +2,11 @@
 
 examples:
   depthhmr data pack lsp lspet_train --out shards/lspet --size 192
+  depthhmr data pack coco person_keypoints_train2017.json --images train2017 --out shards/coco
+  depthhmr data pack agora SMPL --images agora --fits agora --out shards/agora
+  depthhmr data pack bedlam all_npz_12_smpl_training --images bedlam --smpl smpl_neutral.npz --out shards/bedlam
+  depthhmr data pack 3dpw 3DPW/sequenceFiles/train --images 3DPW/imageFiles --every 5 --out shards/3dpw
+  depthhmr data pack own people.jsonl --out shards/own
 """
 
 import argparse
@@ -12,6 +17,8 @@ from typing import TYPE_CHECKING
 from bodykit.errors import UserError
 
 if TYPE_CHECKING:
+    from bodykit.body import Body
+    from depthhmr.data.carry import Carry
     from depthhmr.data.picture import Picture
 
 HELP = "turn labelled pictures of many formats into training shards"
@@ -26,11 +33,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pack.add_argument("--size", type=int, default=192, help="side of the pictures in pixels (default: %(default)s)")
     pack.add_argument("--seed", type=int, default=0, help="of the order of the pictures (default: %(default)s)")
     pack.add_argument("--limit", type=int, metavar="N", help="pack the first N pictures only")
-    pack.set_defaults(action=run_pack)
+    pack.add_argument("--images", type=Path, metavar="FOLDER", help="where the pictures lie (default: at the source)")
+    pack.add_argument("--every", type=int, default=1, metavar="N", help="3dpw, bedlam: every Nth frame only")
+    pack.add_argument("--fits", type=Path, metavar="FOLDER", help="agora: what gt_path_smpl starts from")
+    pack.add_argument("--body", type=Path, help="body file of the network (default: the free body of the package)")
+    pack.add_argument("--smpl", type=Path, metavar="FILE", help="agora, bedlam: your SMPL (depthhmr body import)")
+    pack.add_argument(
+        "--tolerance-mm", type=float, default=40, help="of limb joints, for SMPL on another body (default: %(default)g)"
+    )
+    pack.add_argument("--with-empty", action="store_true", help="coco: pictures without any annotation, too")
+    pack.add_argument("--everyone", action="store_true", help="own: everyone is listed, where a line does not say")
+    pack.add_argument("--metric", action="store_true", help="own: depths are true metres, where a line does not say")
+    pack.set_defaults(run_action=run_pack)
 
 
 def run(args: argparse.Namespace) -> int:
-    return args.action(args)
+    return args.run_action(args)
 
 
 def run_pack(args: argparse.Namespace) -> int:
@@ -40,14 +58,17 @@ def run_pack(args: argparse.Namespace) -> int:
 
     if not 32 <= args.size <= 2048:
         raise UserError(f"expected --size between 32 and 2048 pixels, got {args.size}")
-    if args.limit is not None and args.limit < 1:
-        raise UserError(f"expected --limit of at least 1 picture, got {args.limit}")
-    pictures = list(islice(READERS[args.format](args), args.limit))
+    for name in ("limit", "every"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise UserError(f"expected --{name} of at least 1, got {getattr(args, name)}")
+    if not args.source.exists():
+        raise UserError(f"there is no {args.source}; expected the data set's folder or file")
+    pictures = islice(READERS[args.format](args), args.limit)
     packed = pack(pictures, args.out, size=args.size, seed=args.seed, progress=True)
     left_out = f" ({packed.left_out} more left out: too many in one picture)" if packed.left_out else ""
     print(
         f"data: wrote {packed.pictures} pictures of {args.size} x {args.size} pixels with {packed.people} people"
-        f"{left_out} into {packed.shards} shards under {args.out}"
+        f"{left_out}, {packed.posed} of them in 3D, into {packed.shards} shards under {args.out}"
     )
     return 0
 
@@ -58,4 +79,75 @@ def read_lsp(args: argparse.Namespace) -> "Iterator[Picture]":
     return lsp.read(args.source)
 
 
-READERS: "dict[str, Callable[[argparse.Namespace], Iterator[Picture]]]" = {"lsp": read_lsp}
+def read_coco(args: argparse.Namespace) -> "Iterator[Picture]":
+    from depthhmr.data import coco
+
+    return coco.read(args.source, args.images or args.source.parent, with_empty=args.with_empty)
+
+
+def read_relative_human(args: argparse.Namespace) -> "Iterator[Picture]":
+    from depthhmr.data import relative_human
+
+    return relative_human.read(args.source, args.images or args.source.parent / "images")
+
+
+def read_agora(args: argparse.Namespace) -> "Iterator[Picture]":
+    from depthhmr.data import agora
+
+    folder = args.source if args.source.is_dir() else args.source.parent
+    return agora.read(args.source, args.images or folder, args.fits or folder, carry_of(args), smpl_of(args))
+
+
+def read_bedlam(args: argparse.Namespace) -> "Iterator[Picture]":
+    from depthhmr.data import bedlam
+
+    folder = args.source if args.source.is_dir() else args.source.parent
+    return bedlam.read(args.source, args.images or folder, carry_of(args), smpl_of(args), every=args.every)
+
+
+def read_3dpw(args: argparse.Namespace) -> "Iterator[Picture]":
+    from depthhmr.data import pw3d
+
+    if args.images is None:
+        raise UserError("expected --images with 3DPW's folder imageFiles")
+    return pw3d.read(args.source, args.images, carry_of(args), every=args.every)
+
+
+def read_own(args: argparse.Namespace) -> "Iterator[Picture]":
+    from bodykit.body import load_body
+    from depthhmr.data import own
+
+    return own.read(args.source, load_body(args.body), everyone=args.everyone, metric=args.metric)
+
+
+def read_nobody(args: argparse.Namespace) -> "Iterator[Picture]":
+    from depthhmr.data import nobody
+
+    return nobody.read(args.source)
+
+
+def carry_of(args: argparse.Namespace) -> "Carry":
+    from bodykit.body import load_body
+    from depthhmr.data.carry import Carry
+
+    if not args.tolerance_mm > 0:
+        raise UserError(f"expected --tolerance-mm above 0, got {args.tolerance_mm}")
+    return Carry(load_body(args.body), args.tolerance_mm / 1000)
+
+
+def smpl_of(args: argparse.Namespace) -> "Body | None":
+    from bodykit.body import load_body
+
+    return load_body(args.smpl) if args.smpl else None
+
+
+READERS: "dict[str, Callable[[argparse.Namespace], Iterator[Picture]]]" = {
+    "agora": read_agora,
+    "bedlam": read_bedlam,
+    "3dpw": read_3dpw,
+    "coco": read_coco,
+    "lsp": read_lsp,
+    "relative-human": read_relative_human,
+    "own": read_own,
+    "nobody": read_nobody,
+}

@@ -1,8 +1,8 @@
-"""Photographs with 14 joints of one person each, labelled as in Leeds Sports Pose (Johnson and Everingham 2010, 2011).
+"""Leeds Sports Pose and its extended training set (Johnson and Everingham, BMVC 2010, CVPR 2011): one person, 14 joints.
 
-Ankles, knees, wrists, elbows and shoulders are the joints of our body. The hips of LSP lie on the surface of the body,
-above and outside our hip joints, and its neck lies where the collar bones meet the neck: they are kept as pixels, but
-not marked as known. The top of the head is no joint of ours. Other people in a photo are not labelled.
+Either form is read: `joints.mat` beside `images/`, as published ([3, 14, N] with every joint given in LSP, [14, 3, N] with a
+flag of 0 for a joint without a label in the extended set; pixels count from 1), or `joints.json` (see depthhmr/photos.py).
+Other people in a photo are not labelled.
 """
 
 from collections.abc import Iterator
@@ -10,24 +10,39 @@ from pathlib import Path
 
 import numpy as np
 
-from bodykit.body import JOINT_NAMES
-from depthhmr.data.picture import Person, Picture
+from bodykit.errors import UserError
+from depthhmr.data.joints import FEWEST_JOINTS, in_our_order, labelled
+from depthhmr.data.picture import Picture
 from depthhmr.photos import read_photos
 
-SAME = ("ankle", "knee", "wrist", "elbow", "shoulder")
-NEAR = ("left_hip", "right_hip", "neck")
-SAME_JOINTS = np.array([name.partition("_")[2] in SAME for name in JOINT_NAMES])
-NEAR_JOINTS = np.array([name in NEAR for name in JOINT_NAMES])
+NAMES = ("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "right_wrist", "right_elbow",
+         "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "neck", "head_top")  # fmt: skip
 
 
 def read(folder: Path) -> Iterator[Picture]:
-    """The photos of a folder with `images/` and `joints.json` (see depthhmr/photos.py). Raises UserError."""
+    """The photos of a folder. Raises UserError for a folder of another form."""
+    if (folder / "joints.mat").exists():
+        yield from _read_mat(folder)
+        return
     for photo in read_photos(folder):
         yield Picture(photo.path, (labelled(photo.joints),))
 
 
-def labelled(joints: np.ndarray) -> Person:
-    """The person of one photo. joints [24, 2] pixels, NaN where not labelled; `visible` is the share of joints that are."""
-    given = np.isfinite(joints).all(axis=1)
-    named = SAME_JOINTS | NEAR_JOINTS
-    return Person(joints, given & SAME_JOINTS, visible=float(given[named].mean()))
+def _read_mat(folder: Path) -> Iterator[Picture]:
+    from scipy.io import loadmat
+
+    path = folder / "joints.mat"
+    try:
+        joints = np.asarray(loadmat(path)["joints"], float)
+    except Exception as error:  # scipy says what it likes of a damaged file
+        raise UserError(f"{path} is no MATLAB file with a matrix `joints`: {error!r}") from error
+    if joints.ndim == 3 and joints.shape[:2] == (3, 14):
+        points, given, digits = joints[:2].transpose(2, 1, 0), np.ones((joints.shape[2], 14), bool), 4
+    elif joints.ndim == 3 and joints.shape[:2] == (14, 3):
+        points, given, digits = joints[:, :2].transpose(2, 0, 1), joints[:, 2].T > 0, 5
+    else:
+        raise UserError(f"{path}: joints has shape {list(joints.shape)}, expected [3, 14, N] or [14, 3, N]")
+    for number, (xy, flags) in enumerate(zip(points, given, strict=True), 1):
+        person = labelled(in_our_order(NAMES, xy - 0.5, flags))  # pixel 1 is [0, 1) for us, its centre 0.5
+        if person.known_2d.sum() >= FEWEST_JOINTS:
+            yield Picture(folder / "images" / f"im{number:0{digits}d}.jpg", (person,))

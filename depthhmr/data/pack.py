@@ -9,7 +9,7 @@ known; one without a label has 0, 0.
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from bodykit.errors import UserError
 from bodykit.letterbox import Letterbox, letterbox
 from depthhmr.data.picture import NO_LAYER, Person, Picture
 from depthhmr.shards import MOST_PEOPLE, SHARD
+
+BLOCK = 16 * SHARD  # pictures that are shuffled together; labels of a large data set do not fit into memory
 
 ARRAYS: dict[str, tuple[type, tuple[int, ...]]] = {  # name -> type and shape of a sample, where that is not square
     "intrinsics": (np.float32, (4,)),
@@ -47,33 +49,47 @@ class Packed:
 
     pictures: int
     people: int
+    posed: int  # of them known in 3D
     left_out: int  # people beyond MOST_PEOPLE in a picture
     shards: int
 
 
-def pack(pictures: Sequence[Picture], folder: Path, *, size: int, seed: int = 0, progress: bool = False) -> Packed:
-    """Write all pictures, shuffled by `seed`, as shards of nearly equal length into a new or empty folder.
+def pack(pictures: Iterable[Picture], folder: Path, *, size: int, seed: int = 0, progress: bool = False) -> Packed:
+    """Write all pictures as shards of nearly equal length into a new or empty folder, shuffled by `seed` block by block.
 
     Raises UserError when there is no picture, one cannot be read, or the folder holds something.
     """
-    if not pictures:
-        raise UserError("there is no picture to pack; expected at least 1")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is no empty folder; expected a new one, so that two data sets are never mixed up")
     folder.mkdir(parents=True, exist_ok=True)
-    order = np.random.default_rng(seed).permutation(len(pictures))
-    parts = np.array_split(order, -(-len(pictures) // SHARD))
-    people = left_out = 0
-    with tqdm(total=len(pictures), unit="picture", disable=not progress, dynamic_ncols=True) as bar:
-        first = 0
-        for rows in parts:
-            with ShardWriter(folder, first, len(rows), size) as writer:
-                for index in rows:
-                    kept = writer.add(pictures[index])
-                    people, left_out = people + kept, left_out + len(pictures[index].people) - kept
-                    bar.update()
-            first += len(rows)
-    return Packed(len(pictures), people, left_out, len(parts))
+    rng = np.random.default_rng(seed)
+    written = people = posed = left_out = shards = 0
+    with tqdm(unit="picture", disable=not progress, dynamic_ncols=True) as bar:
+        for block in blocks(pictures, BLOCK):
+            for rows in np.array_split(rng.permutation(len(block)), -(-len(block) // SHARD)):
+                with ShardWriter(folder, written, len(rows), size) as writer:
+                    for index in rows:
+                        kept = writer.add(block[index])
+                        people += len(kept)
+                        posed += sum(person.pose is not None for person in kept)
+                        left_out += len(block[index].people) - len(kept)
+                        bar.update()
+                written, shards = written + len(rows), shards + 1
+    if not written:
+        raise UserError("there is no picture to pack; expected at least 1")
+    return Packed(written, people, posed, left_out, shards)
+
+
+def blocks(pictures: Iterable[Picture], length: int) -> Iterator[list[Picture]]:
+    """Lists of `length` pictures; the last is longer or, where all fit, shorter, so that no shard is tiny."""
+    held: list[Picture] = []
+    for picture in pictures:
+        held.append(picture)
+        if len(held) == 2 * length:
+            yield held[:length]
+            held = held[length:]
+    if held:
+        yield held
 
 
 class ShardWriter:
@@ -111,8 +127,8 @@ class ShardWriter:
         (self._partial / "shard.json").write_text(json.dumps(facts))
         self._partial.rename(self._final)
 
-    def add(self, picture: Picture) -> int:
-        """Letterbox a picture into the next row, with all that is known about it. -> how many people were kept."""
+    def add(self, picture: Picture) -> list[Person]:
+        """Letterbox a picture into the next row, with all that is known about it. -> the people that were kept."""
         row, arrays = self.row, self.arrays
         pixels = picture.pixels()
         square, box = letterbox(pixels, self.size)
@@ -124,11 +140,11 @@ class ShardWriter:
         arrays["everyone"][row] = picture.everyone and len(people) == len(picture.people)
         arrays["metric"][row] = picture.metric
         if picture.depth is not None:
-            arrays["depth"][row], arrays["known_depth"][row] = fit_depth(picture.depth, box, picture.path), True
+            arrays["depth"][row], arrays["known_depth"][row] = fit_depth(picture.depth(), box, picture.path), True
         for i, person in enumerate(people):
             self._add_person(row, i, person, box)
         self.row += 1
-        return len(people)
+        return people
 
     def _add_person(self, row: int, i: int, person: Person, box: Letterbox) -> None:
         arrays = self.arrays

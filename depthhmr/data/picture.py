@@ -3,7 +3,8 @@
 Camera frame: x right, y down, z forward, metres. Pixels are those of the picture turned upright, pixel centres at +0.5.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
 
 NO_LAYER = -1
+ORIENTATION = 0x0112  # EXIF: 5 to 8 are quarter turns
+UNREADABLE = (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError)  # Pillow's
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +55,22 @@ class Picture:
     intrinsics: Intrinsics | None = None  # None: unknown, the default camera stands in
     everyone: bool = False  # nobody in the picture is unlabelled
     metric: bool = False  # joints_3d and depth are true in metres, seen from the camera
-    depth: np.ndarray | None = field(default=None, repr=False)  # [H, W] metres, people only, 0 elsewhere
+    depth: Callable[[], np.ndarray] | None = None  # reads float32 [H, W] metres, people only, 0 elsewhere
+    quarter_turns: int = 0  # clockwise, from the file to the upright picture that the labels speak of
 
     def pixels(self) -> np.ndarray:
         """uint8 [H, W, 3], turned upright. Raises UserError when the file is no readable picture."""
-        return read_pixels(self.path)
+        return np.ascontiguousarray(np.rot90(read_pixels(self.path), -self.quarter_turns))
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height of a picture file turned upright, without decoding it. Raises UserError when it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(ORIENTATION, 1) >= 5
+            return image.size[::-1] if turned else image.size
+    except UNREADABLE as error:
+        raise UserError(f"cannot read the picture {path}: {error}") from error
 
 
 def read_pixels(path: Path) -> np.ndarray:
@@ -64,5 +78,5 @@ def read_pixels(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
+    except UNREADABLE as error:
         raise UserError(f"cannot read the picture {path}: {error}") from error

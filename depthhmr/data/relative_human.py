@@ -1,0 +1,59 @@
+"""Relative Human (Sun et al., CVPR 2022): 2D joints, and who is in front of whom as layers of depth.
+
+Layout (github.com/Arthur151/Relative_Human): `SPLIT_annots.npz` holds `annots`, from a picture's name to a list of people with
+`kp2d` (x, y, score of 14 or 19 points, or none), `depth_id` (0 nearest; -1 unknown), `age`, `gender` and boxes; pictures lie in
+`images/` beside it. Three orders of points occur: CrowdPose's 14, OCHuman's 19, and the set's own 19, which belongs to
+pictures whose names have seven characters.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bodykit.errors import UserError
+from depthhmr.data.joints import FEWEST_JOINTS, in_our_order, labelled
+from depthhmr.data.picture import NO_LAYER, Picture
+from depthhmr.data.unpickle import read_npz
+
+SIDES = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+CROWDPOSE = (*(f"{side}_{part}" for part in SIDES for side in ("left", "right")), "head_top", "neck")
+OWN = ("head_top", "nose", "neck", "left_eye", "right_eye", *CROWDPOSE[:12], "left_toe", "right_toe")
+OCHUMAN = (
+    *(f"{side}_{part}" for half in (SIDES[:3], SIDES[3:]) for side in ("right", "left") for part in half),
+    "head_top", "neck", "right_ear", "left_ear", "nose", "right_eye", "left_eye",
+)  # fmt: skip
+OWN_NAME = 7  # characters of a picture's name without .jpg
+
+
+def read(path: Path, images: Path) -> Iterator[Picture]:
+    """The pictures of an annotation file. Raises UserError for one of another form.
+
+    Not everyone is known: people in crowds are left out by the annotators, or have no joints.
+    """
+    annotations = read_npz(path, ("annots",))["annots"]
+    if not isinstance(annotations, dict):
+        raise UserError(f"{path}: annots is a {type(annotations).__name__}, expected a dictionary of pictures")
+    for name, items in annotations.items():
+        try:
+            people = tuple(person for item in items if (person := _person(str(name), item)) is not None)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{path}: {name} is not a list of people with kp2d of 14 or 19 points and depth_id: {error!r}"
+            ) from error
+        if people:
+            yield Picture(images / str(name), people)
+
+
+def _person(name: str, item: Mapping[str, Any]) -> Any:
+    if item.get("kp2d") is None:
+        return None
+    points = np.asarray(item["kp2d"], float).reshape(-1, 3)
+    if len(points) not in (len(CROWDPOSE), len(OWN)):
+        raise ValueError(f"{len(points)} points")
+    own = OWN if len(Path(name).name.replace(".jpg", "")) == OWN_NAME else OCHUMAN
+    order = CROWDPOSE if len(points) == len(CROWDPOSE) else own
+    layer = int(item["depth_id"])
+    person = labelled(in_our_order(order, points[:, :2], points[:, 2] > 0), layer=layer if layer >= 0 else NO_LAYER)
+    return person if person.known_2d.sum() >= FEWEST_JOINTS else None

@@ -1,0 +1,133 @@
+"""AGORA in its public layout: tables, fits, pictures; people land where its own projection puts them."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from bodykit.body import load_body
+from bodykit.errors import UserError
+from bodykit.rotations import axis_angle_to_matrix
+from depthhmr.data import agora
+from depthhmr.data.carry import Carry, smpl_joints
+from depthhmr_cli.main import main
+
+WIDTH, HEIGHT = 128, 72
+PICTURES = ("ag_trainset_hdri_50mm_00001.png", "ag_trainset_archviz_5_15_cam02_00002.png", "ag_trainset_bfh_00003.png")
+
+
+def expected(name: str, joints: np.ndarray, yaw: float, place: list[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Joints of a fit in the camera frame and in pixels, step by step as the evaluation code of AGORA describes them."""
+    focal, camera, camera_yaw, pitch, floor = 28, [120.0, -40.0, 30.0], 25.0, 0.0, -1.7
+    if "hdri" in name:
+        focal, camera, camera_yaw, floor = 50, [0, 0, 170], 0.0, 0.0
+    if "cam02" in name:
+        focal, camera, camera_yaw, pitch, floor = 18, [-490, 170, 265], -45.0, 30.0, 0.0
+    to_y_down = lambda v: np.array([v[1], -v[2], v[0]]) / 100  # noqa: E731
+    turn = Rotation.from_euler("y", yaw - 90, degrees=True)
+    world = turn.apply(joints * [1, -1, -1]) + to_y_down(place)
+    seen = Rotation.from_euler("y", -camera_yaw, degrees=True).apply(world - to_y_down(camera) - [0, floor, 0])
+    seen = Rotation.from_euler("x", pitch, degrees=True).apply(seen)
+    f = focal / 36 * WIDTH
+    return seen, seen[:, :2] / seen[:, 2:] * f + [WIDTH / 2, HEIGHT / 2]
+
+
+@pytest.fixture
+def data_set(tmp_path, picture, smpl_like, standing, write_table):
+    """Three pictures of two people each, who stand some metres before their camera."""
+    rng = np.random.default_rng(3)
+    columns = {name: [] for name in ("imgPath", "camX", "camY", "camZ", "camYaw", "X", "Y", "Z", "Yaw", "kid",
+                                     "occlusion", "isValid", "gt_path_smpl", "gt_joints_3d")}  # fmt: skip
+    pixels = []
+    for number, name in enumerate(PICTURES):
+        picture(tmp_path / "train_0" / name.replace(".png", "_1280x720.png"), WIDTH, HEIGHT)
+        fits, joints, shown, yaws, places = [], [], [], [], []
+        for who in range(2):
+            angles = standing(10 * number + who)
+            angles[0] = [0, 0, 0.1 * who]  # a fit stands upright, y up
+            betas, place = rng.normal(size=10), rng.normal(0, 0.1, 3)
+            own = smpl_joints(smpl_like, betas, axis_angle_to_matrix(angles), place)
+            fits.append(f"smpl_gt/part/{number}_{who}.obj")
+            fit = {"root_pose": angles[None, :1], "body_pose": angles[None, 1:]}
+            fit |= {"betas": betas[None], "translation": place[None]}
+            if who:
+                fit = {name: torch.nn.Parameter(torch.tensor(value)) for name, value in fit.items()}
+            path = tmp_path / fits[-1].replace(".obj", ".pkl")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(pickle.dumps(fit))
+            yaws.append(30.0 * who)
+            places.append({0: [500.0, 60.0 * who, 20.0], 1: [-100.0, -220.0, 10.0], 2: [600.0, 160.0, -20.0]}[number])
+            seen, pixel = expected(name, own, yaws[-1], places[-1])
+            joints.append(np.concatenate([seen, np.zeros((21, 3))]))  # 45 joints, as smplx gives
+            shown.append(pixel)
+        pixels.append(shown)
+        x, y, z = zip(*places, strict=True)
+        cells = (name, 120.0, -40.0, 30.0, 25.0, list(x), list(y), list(z), yaws, [False, False], [0.0, 40.0],
+                 [True, True], fits, joints)  # fmt: skip
+        for column, cell in zip(columns, cells, strict=True):
+            columns[column].append(cell)
+    write_table(tmp_path / "SMPL" / "train_0_withjv.pkl", columns)
+    bare = {name: values for name, values in columns.items() if name != "gt_joints_3d"}
+    write_table(tmp_path / "Cam" / "train_0.pkl", bare)
+    return tmp_path, pixels
+
+
+@pytest.mark.parametrize("with_joints", [True, False])
+def test_people_are_posed_where_agora_projects_them(data_set, smpl_like, with_joints):
+    folder, pixels = data_set
+    source, smpl = (folder / "SMPL", None) if with_joints else (folder / "Cam" / "train_0.pkl", smpl_like)
+
+    shown = list(agora.read(source, folder, folder, Carry(smpl_like), smpl))
+
+    assert [picture.path.name for picture in shown] == [name.replace(".png", "_1280x720.png") for name in PICTURES]
+    assert all(picture.everyone and picture.metric for picture in shown)
+    for picture, expected_pixels in zip(shown, pixels, strict=True):
+        for person, pixel in zip(picture.people, expected_pixels, strict=True):
+            assert person.pose is not None and person.known_2d.all()
+            assert person.joints_2d == pytest.approx(pixel, abs=0.02)
+    assert [person.visible for person in shown[0].people] == [1.0, pytest.approx(0.6)]
+
+
+def test_the_free_body_takes_their_poses_over(data_set):
+    folder, pixels = data_set
+
+    shown = list(agora.read(folder / "SMPL", folder, folder, Carry(load_body()), None))
+
+    people = [person for picture in shown for person in picture.people]
+    assert sum(person.pose is not None for person in people) >= 5
+    ankles = np.array([person.joints_2d[[7, 8]] for person in people if person.pose is not None])
+    theirs = np.array([p[[7, 8]] for shown in pixels for p in shown])[[p.pose is not None for p in people]]
+    assert np.linalg.norm(ankles - theirs, axis=-1).mean() < 1.5
+
+
+def test_the_command_packs_a_table(data_set, tmp_path, smpl_like, write_body, capsys):
+    folder, _ = data_set
+    body = write_body(smpl_like, tmp_path / "smpl.npz")
+    command = ["data", "pack", "agora", str(folder / "Cam"), "--images", str(folder), "--fits", str(folder), "--smpl",
+               str(body), "--body", str(body), "--size", "64", "--out", str(tmp_path / "shards")]  # fmt: skip
+
+    assert main(command) == 0
+
+    assert "3 pictures of 64 x 64 pixels with 6 people, 6 of them in 3D" in capsys.readouterr().out
+    assert np.load(tmp_path / "shards" / "0000000000" / "metric.npy").all()
+
+
+def test_what_is_missing_is_told(data_set, smpl_like, write_table):
+    folder, _ = data_set
+    carry = Carry(smpl_like)
+    with pytest.raises(UserError, match="no column gt_joints_3d; expected the tables with joints, or your SMPL"):
+        list(agora.read(folder / "Cam", folder, folder, carry, None))
+    with pytest.raises(UserError, match=r"cannot find ag_trainset_hdri_50mm_00001\.png or"):
+        list(agora.read(folder / "SMPL", folder / "Cam", folder, carry, None))
+    with pytest.raises(UserError, match=r"cannot read .*0_0\.pkl"):
+        list(agora.read(folder / "SMPL", folder, folder / "Cam", carry, None))
+    write_table(folder / "other" / "a.pkl", {"imgPath": ["a.png"], "X": [[1.0]]})
+    with pytest.raises(UserError, match="no camera table of AGORA: it has no column Y, Z"):
+        list(agora.read(folder / "other", folder, folder, carry, None))
+    with pytest.raises(UserError, match=r"there is no \.pkl in"):
+        list(agora.read(folder / "train_0", folder, folder, carry, None))
+    (folder / "smpl_gt" / "part" / "0_0.pkl").write_bytes(pickle.dumps({"betas": np.zeros(10)}))
+    with pytest.raises(UserError, match="are not as in AGORA"):
+        list(agora.read(folder / "SMPL", folder, folder, carry, None))
