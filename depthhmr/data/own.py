@@ -42,8 +42,8 @@ class Place:
         return Place(self.path, self.line, f"{self.field}[{index}]")
 
     def error(self, expected: str, came: Any) -> UserError:
-        text = came if isinstance(came, str) else json.dumps(came)
-        shown = text if len(text) <= 60 else f"{text[:57]}..."
+        text = str(came) if isinstance(came, str | Path) else json.dumps(came)
+        shown = text if len(text) <= 60 or isinstance(came, Path) else f"{text[:57]}..."
         what = f", field {self.field}" if self.field else ""
         return UserError(f"{self.path}, line {self.line}{what}: expected {expected}, got {shown}")
 
@@ -68,11 +68,11 @@ def _picture(line: str, place: Place, body: Body, everyone: bool, metric: bool) 
     except ValueError as error:
         raise place.error(f"a JSON object ({error})", line) from error
     _known_fields(item, PICTURE_FIELDS, place)
-    if not isinstance(item.get("image"), str):
-        raise place.of("image").error("the path of a picture, from the file's folder", item.get("image"))
-    file = place.path.parent / item["image"]
-    if not file.is_file():
-        raise place.of("image").error("a picture that exists", str(file))
+    file = _file(item.get("image"), place.of("image"), "a picture")
+    depth = None
+    if item.get("maps") is not None:
+        maps = _file(item["maps"], place.of("maps"), "an npz file with `depth`, or of an npy file")
+        depth = partial(_depth, maps, place.of("maps"))
     camera = None
     if item.get("intrinsics") is not None:
         numbers = _numbers(item["intrinsics"], (4,), place.of("intrinsics"), "fx, fy, cx, cy in pixels")
@@ -90,7 +90,7 @@ def _picture(line: str, place: Place, body: Body, everyone: bool, metric: bool) 
         camera,
         everyone=_flag(item, "everyone", everyone, place),
         metric=_flag(item, "metric", metric, place),
-        depth=partial(_depth, item["maps"], place.of("maps")) if item.get("maps") is not None else None,
+        depth=depth,
     )
 
 
@@ -149,15 +149,21 @@ def _joints_2d(value: Any, place: Place) -> np.ndarray:
     return joints
 
 
-def _depth(value: Any, place: Place) -> np.ndarray:
-    """The depth map in an npz (entry `depth`) or npy file, float32 [H, W]."""
+def _file(value: Any, place: Place, what: str) -> Path:
     if not isinstance(value, str):
-        raise place.error("the path of an npz file with `depth`, from the file's folder", value)
-    path = place.path.parent / value
+        raise place.error(f"the path of {what}, from the folder of {place.path.name}", value)
+    file = place.path.parent / value
+    if not file.is_file():
+        raise place.error(f"the path of {what} that exists", file)
+    return file
+
+
+def _depth(path: Path, place: Place) -> np.ndarray:
+    """The depth map in an npz (entry `depth`) or npy file, float32 [H, W]."""
     try:
         depth = np.load(path, allow_pickle=False) if path.suffix == ".npy" else read_npz(path, ("depth",))["depth"]
-    except (OSError, ValueError, UserError) as error:
-        raise place.error(f"a readable npz or npy file of depths ({error})", str(path)) from error
+    except (OSError, ValueError, EOFError, UserError) as error:
+        raise place.error(f"a readable npz or npy file of depths ({error})", path) from error
     if depth.ndim != 2 or depth.dtype.kind not in "fiu" or not np.isfinite(depth).all() or depth.min() < 0:
         came = f"{depth.dtype} {list(depth.shape)}"
         raise place.error("finite metres [H, W], 0 where there is nobody", came)

@@ -139,6 +139,7 @@ class ShardWriter:
         arrays["count"][row] = len(people)
         arrays["everyone"][row] = picture.everyone and len(people) == len(picture.people)
         arrays["metric"][row] = picture.metric
+        arrays["known_depth"][row] = picture.everyone and not picture.people  # nobody, and so no depth anywhere
         if picture.depth is not None:
             arrays["depth"][row], arrays["known_depth"][row] = fit_depth(picture.depth(), box, picture.path), True
         for i, person in enumerate(people):
