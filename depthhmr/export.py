@@ -1,4 +1,4 @@
-"""A trained network to the file that the service serves: model.onnx and manifest.json, checked before they count.
+"""A trained network to the graph that the service serves, and that to a model folder, examined before it counts.
 
 The graph takes uint8 images and gives exactly the contract's tensors. It holds no grid_sample, no data-dependent shape
 and no axis-angle; batch is the only dynamic axis. Weights are rounded to half precision before the comparison with PyTorch
@@ -6,8 +6,7 @@ and stored so, which halves the file; a Cast behind each, folded when a session 
 """
 
 import copy
-import hashlib
-import json
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,16 +17,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from bodykit.body import load_body
 from bodykit.errors import UserError
+from bodykit.manifest import OUTPUT_NAMES
 from depthhmr.batch import MEAN, STD
 from depthhmr.config import ModelConfig
+from depthhmr.intake.examine import PICTURES, check_graph
+from depthhmr.intake.folder import Facts, NotTaken, write_folder
+from depthhmr.intake.form import BODY_KEY
+from depthhmr.intake.report import Check, Report, verdict
 from depthhmr.model import DepthHMR
+from depthhmr.tensorrt.pictures import Pictures, synthetic
 
 if TYPE_CHECKING:
     import onnxruntime
 
 OPSET = 17  # the first with a native LayerNormalization, which TensorRT keeps in FP32
-OUTPUTS = ("scores", "rotations", "betas", "translation", "boxes", "depth")
+OUTPUTS = OUTPUT_NAMES
 TOLERANCE = 2e-3  # metres, and pixels of a box relative to the image side; measured differences are 100 times smaller
 
 
@@ -47,16 +53,26 @@ class ExportModel(nn.Module):
         return scores, people.rotations, people.betas, people.translation, people.boxes, people.depth
 
 
-def export_onnx(network: DepthHMR, config: ModelConfig, path: Path) -> None:
-    """Writes the graph and proves it: PyTorch against ONNX Runtime at batch 1 and 3. RuntimeError when they differ."""
+def export_onnx(network: DepthHMR, config: ModelConfig, path: Path) -> ExportModel:
+    """Writes the graph -> what PyTorch computes in its place, for the comparison."""
     model = ExportModel(rounded(network)).eval()  # the exporter puts modules back into the mode it found
     path.parent.mkdir(parents=True, exist_ok=True)
     trace(model, config.size, path)
-    _refuse_operators(path)
-    _store_halves(path)
-    worst = max(parity(model, path, config.size, batch) for batch in (1, 3))
-    if worst > TOLERANCE:
-        raise RuntimeError(f"expected PyTorch and ONNX Runtime to agree within {TOLERANCE}, they differ by {worst:.2e}")
+    _store_halves(path, network.body.sha256)
+    return model
+
+
+def examine(model: ExportModel, config: ModelConfig, path: Path, threshold: float, pictures: Pictures) -> Report:
+    """Every check of a graph, and PyTorch against ONNX Runtime."""
+    report = check_graph(path.read_bytes(), lambda size: pictures, load_body(), threshold)
+    expected = f"PyTorch and ONNX Runtime within {TOLERANCE:g} at batch 1 and 3"
+    if not report.passed:
+        return report.with_checks(Check("parity", "not tried", expected, "an earlier check failed"))
+    try:
+        worst = max(parity(model, path, config.size, batch) for batch in (1, 3))
+    except RuntimeError as error:
+        return report.with_checks(verdict("parity", False, expected, str(error)))
+    return report.with_checks(verdict("parity", worst <= TOLERANCE, expected, f"{worst:.2g} apart"))
 
 
 def trace(model: ExportModel, size: int, path: Path) -> None:
@@ -98,8 +114,11 @@ def rounded(network: DepthHMR) -> DepthHMR:
     return copied
 
 
-def _store_halves(path: Path) -> None:
-    """Store every large weight that half precision holds exactly as such, with a Cast back to float32 behind it."""
+def _store_halves(path: Path, body: str) -> None:
+    """Store every large weight that half precision holds exactly as such, with a Cast back to float32 behind it.
+
+    The sha256 of the body goes with them.
+    """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -116,6 +135,7 @@ def _store_halves(path: Path) -> None:
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
+    helper.set_model_props(model, {BODY_KEY: body})
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
 
@@ -157,15 +177,6 @@ def _example(size: int, batch: int, seed: int) -> tuple[Tensor, Tensor]:
     return image.to(torch.uint8).contiguous(), torch.cat([focal, focal, centre], 1)
 
 
-def _refuse_operators(path: Path) -> None:
-    import onnx
-
-    used = {node.op_type for node in onnx.load(str(path)).graph.node}
-    bad = used & {"GridSample", "NonZero", "Einsum", "Loop", "If"}
-    if bad:
-        raise RuntimeError(f"expected a graph without {', '.join(sorted(bad))}: TensorRT cannot be trusted with them")
-
-
 def write_model_folder(
     network: DepthHMR,
     config: ModelConfig,
@@ -177,42 +188,25 @@ def write_model_folder(
     scores: dict[str, float],
 ) -> Path:
     """The graph, its manifest and Triton's files in `folder`; nothing is put there before every check. -> the graph."""
-    from bodykit.body import load_body
-    from bodykit.manifest import Manifest
-    from bodykit.triton_config import write_triton_files
+    facts = Facts(version=version, preset=config.name, threshold=threshold, data=data, scores=scores)
+    return take_network(network, config, facts, folder)[0]
 
-    graph = folder / "1" / "model.onnx"
-    partial = folder / "1" / ".model.onnx.partial"
-    export_onnx(network, config, partial)
-    side = network.streams.middle_side
+
+def take_network(
+    network: DepthHMR, config: ModelConfig, facts: Facts, folder: Path, pictures: Pictures | None = None
+) -> tuple[Path, Report]:
+    """Exports, examines on pictures (rendered ones when None) and writes -> the graph and the report.
+
+    Raises NotTaken, which carries the report, when a check failed.
+    """
     body = load_body()
     if body.sha256 != network.body.sha256:
         raise UserError(f"expected the network's body {network.body.sha256}, the installed body is {body.sha256}")
-    count = config.queries
-    shapes = {
-        "scores": [count], "rotations": [count, 24, 3, 3], "betas": [count, 10], "translation": [count, 3],
-        "boxes": [count, 4], "depth": [side, side],
-    }  # fmt: skip
-    content = {
-        "name": "depthhmr",
-        "version": version,
-        "preset": config.name,
-        "input_size": config.size,
-        "queries": count,
-        "threshold": threshold,
-        "opset": OPSET,
-        "inputs": [
-            {"name": "image", "dtype": "uint8", "shape": [-1, config.size, config.size, 3]},
-            {"name": "intrinsics", "dtype": "float32", "shape": [-1, 4]},
-        ],
-        "outputs": [{"name": name, "dtype": "float32", "shape": [-1, *shape]} for name, shape in shapes.items()],
-        "body": {"name": body.name, "version": body.version, "sha256": body.sha256},
-        "data": data,
-        "license": "Apache-2.0",
-        "scores": scores,
-        "sha256": hashlib.sha256(partial.read_bytes()).hexdigest(),
-    }
-    partial.replace(graph)
-    (folder / "manifest.json").write_text(json.dumps(content, indent=2) + "\n")
-    write_triton_files(Manifest.read(folder), folder)
-    return graph
+    pictures = synthetic(config.size, PICTURES) if pictures is None else pictures
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "model.onnx"
+        model = export_onnx(network, config, path)
+        report = examine(model, config, path, facts.threshold, pictures)
+        if not report.passed:
+            raise NotTaken(report, folder)
+        return write_folder(path.read_bytes(), report, facts, body, folder), report

@@ -1,19 +1,19 @@
-"""`depthhmr export`: a checkpoint to model.onnx and manifest.json, checked against PyTorch before it says success."""
+"""Turn a training run into the model folder that the service serves.
 
-import argparse
-import json
-from pathlib import Path
-from typing import Any
+It is `depthhmr import RUN` in short: the same checks, told only when one fails, and where nothing is said the folder that
+the service serves by default.
 
-HELP = "turn a training run into the model folder that the service serves"
-EXAMPLE = """example:
+example:
   depthhmr export --run runs/state/tiny --model-dir model_repository/depthhmr --threshold 0.35
 """
 
+import argparse
+from pathlib import Path
+
+HELP = "turn a training run into the model folder that the service serves"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = EXAMPLE
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         "--run", type=Path, default=Path("runs/state/tiny"), help="folder of the run (default: %(default)s)"
     )
@@ -24,46 +24,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threshold", type=float, help="score from which a person is reported (default: validation's best)"
     )
     parser.add_argument("--version", default="1", help="version written to the manifest (default: %(default)s)")
-    parser.add_argument("--scores", type=Path, help="JSON of `depthhmr evaluate` whose figures go into the manifest")
+    parser.add_argument(
+        "--scores",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="JSON of `depthhmr evaluate` whose figures go into the manifest",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    import torch
+    from depthhmr.export import take_network
+    from depthhmr.intake.checkpoint import read_trained
+    from depthhmr.intake.folder import Facts, read_scores
 
-    from bodykit.errors import UserError
-    from depthhmr.config import ModelConfig
-    from depthhmr.export import write_model_folder
-    from depthhmr.model import build_model
-    from depthhmr.shards import SHARD
-
-    checkpoint = args.run / "checkpoint.pt"
-    if not checkpoint.is_file():
-        raise UserError(
-            f"expected a checkpoint at {checkpoint}, found none; run `depthhmr train --run {args.run}` first"
-        )
-    state = torch.load(checkpoint, weights_only=True)
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in state["config"].items()}
-    config = ModelConfig(**values)
-    network = build_model(config).eval()
-    network.load_state_dict(state["model"])
-    lifter = torch.load(args.run / "lifter.pt", weights_only=True)  # may have been adapted since the checkpoint
-    network.lifter.load_state_dict(lifter["lifter"])
-    last = _last_validation(args.run / "log.jsonl")
-    threshold = args.threshold if args.threshold is not None else last.get("val.threshold", 0.4)
-    scores = json.loads(args.scores.read_text()) if args.scores else {}
-    kept = {k: round(v, 4) for k, v in scores.items() if isinstance(v, int | float)}
-    data = (
-        f"{state['images']} views of images rendered by depthhmr.synth (train split, shards of {SHARD} seeds); "
-        "no photographs"
+    trained = read_trained(args.run)
+    facts = Facts(
+        version=args.version,
+        preset=trained.config.name,
+        threshold=trained.threshold if args.threshold is None else args.threshold,
+        data=trained.data,
+        scores={name: value for path in args.scores for name, value in read_scores(path).items()},
     )
-    graph = write_model_folder(
-        network, config, args.model_dir, version=args.version, threshold=threshold, data=data, scores=kept
-    )
-    print(f"wrote {graph} ({graph.stat().st_size / 1e6:.1f} MB), PyTorch and ONNX Runtime agree at batch 1 and 3")
+    graph, report = take_network(trained.network, trained.config, facts, args.model_dir)
+    print(f"wrote {graph} ({graph.stat().st_size / 1e6:.1f} MB), all {len(report.checks)} checks passed")
     return 0
-
-
-def _last_validation(log: Path) -> dict[str, float]:
-    lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-    validated = [line for line in lines if "val.f1" in line]
-    return validated[-1] if validated else {}

@@ -28,6 +28,7 @@ COMMANDS = {
     "evaluate": "depthhmr_cli.evaluate",
     "tracking": "depthhmr_cli.tracking",
     "export": "depthhmr_cli.export",
+    "import": "depthhmr_cli.import_",
     "key": "depthhmr_cli.key",
     "triton": "depthhmr_cli.triton",
     "tensorrt": "depthhmr_cli.tensorrt",

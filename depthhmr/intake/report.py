@@ -1,0 +1,57 @@
+"""What was examined of a graph, check by check."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+Status = Literal["passed", "failed", "not tried"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One promise: what was expected, and what came. Not tried: an earlier check failed that this one stands on."""
+
+    name: str
+    status: Status
+    expected: str
+    got: str
+
+    def line(self) -> str:
+        """The check on one line of a terminal."""
+        if self.status == "passed":
+            return f"passed     {self.name:<18} {self.got}"
+        return f"{self.status:<10} {self.name:<18} expected {self.expected}; got {self.got}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Every check of one graph, and what is known of it once they passed."""
+
+    checks: tuple[Check, ...]
+    size: int = 0  # S, pixels
+    queries: int = 0  # K
+    map_shape: tuple[int, ...] = ()  # of the depth map, rows and columns
+    opset: int = 0
+
+    @property
+    def passed(self) -> bool:
+        return all(check.status == "passed" for check in self.checks)
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        return tuple(check for check in self.checks if check.status == "failed")
+
+    def with_checks(self, *checks: Check) -> "Report":
+        """The same with further checks at the end."""
+        return replace(self, checks=(*self.checks, *checks))
+
+    def lines(self) -> str:
+        """All checks, one on a line."""
+        return "\n".join(check.line() for check in self.checks)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"passed": self.passed, "checks": [asdict(check) for check in self.checks]}
+
+
+def verdict(name: str, passed: bool, expected: str, got: str) -> Check:
+    """A check that was tried."""
+    return Check(name, "passed" if passed else "failed", expected, got)
