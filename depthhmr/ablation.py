@@ -121,7 +121,7 @@ def train_one(plan: Plan, variant: Variant, seed: int) -> None:
         shards=plan.shards, first_shards=plan.shards, renderers=0,
     )  # fmt: skip
     write_settings(run)
-    work(run, rank=0, port=0)
+    work(run)
 
 
 def score_one(plan: Plan, variant: Variant, seed: int, held_out: Validation) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import os
+import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,31 @@ def save(path: Path, state: dict[str, Any]) -> None:
     partial = path.with_suffix(f".{os.getpid()}.partial")
     torch.save(state, partial)
     os.replace(partial, path)
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """The most memory that this process has held so far: of the GPU it uses, else of the machine."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10  # Linux counts in kilobytes
+
+
+class Means:
+    """Means of named figures since they were last taken."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self.count = 0
+
+    def add(self, figures: dict[str, float]) -> None:
+        for name, value in figures.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self.count += 1
+
+    def take(self) -> dict[str, float]:
+        means = {name: value / self.count for name, value in self._sums.items()}
+        self._sums, self.count = {}, 0
+        return means
 
 
 class Stopwatch:

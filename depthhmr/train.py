@@ -1,7 +1,8 @@
 """Trains DepthHMR on rendered people. Can be killed at any second and started again with the same command.
 
 The run folder holds everything: run.json (the settings), shards/ (rendered samples), lifter.pt, checkpoint.pt, log.jsonl,
-curves.png. With several workers each computes gradients on its own batch and all take the mean of them.
+curves.png. With several processes each computes gradients on its own batch and all take the mean of them. What is random in
+a step follows from the seed, the step and the process alone, so a resumed run does what one without a pause would have done.
 """
 
 import dataclasses
@@ -16,8 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from bodykit.errors import UserError
@@ -26,15 +26,16 @@ from depthhmr.config import ModelConfig, TrainConfig
 from depthhmr.criterion import Criterion
 from depthhmr.curves import draw_curves
 from depthhmr.data.augment import Augment, augment
-from depthhmr.loop import Log, Stopwatch, WeightAverage, learning_rate, save
-from depthhmr.model import DepthHMR, build_model
+from depthhmr.loop import Log, Means, learning_rate, peak_memory_mb
 from depthhmr.shards import Mixture, ShardPool, Source, keep_rendering
+from depthhmr.team import ALONE, Team, device_of, joined, refuse_differences
+from depthhmr.trainee import Trainee
 from depthhmr.validate import Validation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
-    """What a run folder is made of. `workers` processes of one thread each; `renderers` processes fill the cache."""
+    """What a run folder is made of. `renderers` processes of each machine fill the cache."""
 
     folder: Path
     model: ModelConfig
@@ -44,8 +45,10 @@ class Run:
     first_shards: int = 8  # training starts when this many lie there
     renderers: int = 1
     render_share: float = 0.15  # of a renderer's time, once the cache is full
-    workers: int = 1
+    workers: int = 1  # processes that share each step, where no launcher has started them
+    device: str = "auto"  # "cpu", "cuda", or a GPU where there is one
     init: Path | None = None  # checkpoint, of a network that may differ, that a fresh run goes on from
+    backbone_weights: Path | None = None  # public DINOv2 weights that a fresh run starts from
     mix: tuple[tuple[Path, float], ...] = ()  # folders of other shards, and their shares of all samples
 
     def __post_init__(self) -> None:
@@ -62,165 +65,150 @@ class Run:
         return 1 - sum(share for _, share in self.mix)
 
 
-def train(run: Run) -> None:
-    """Start or resume a run, with as many worker processes as it asks for."""
+def train(run: Run, team: Team = ALONE) -> None:
+    """Start or resume a run: as one process of a launcher's team, else with as many worker processes as it asks for."""
     if not (run.folder / "lifter.pt").exists():
         raise UserError(f"expected a trained lifter at {run.folder / 'lifter.pt'}; train it first with --lifter-steps")
-    run.folder.mkdir(parents=True, exist_ok=True)
+    if team.size > 1 and run.workers > 1:
+        raise UserError(
+            f"a launcher has started {team.size} processes already, expected --workers 1, got {run.workers}"
+        )
     context = multiprocessing.get_context("spawn")
     renderers = [
         context.Process(
             target=keep_rendering, daemon=True,
-            args=(run.folder / "shards", i, run.renderers, run.shards, run.render_size, run.render_share, os.getpid()),
+            args=(run.folder / "shards", index, team.nodes * run.renderers, run.shards, run.render_size, run.render_share,
+                  os.getpid()),
         )
-        for i in range(run.renderers)
+        for index in range(team.node * run.renderers, (team.node + 1) * run.renderers)
+        if team.local_rank == 0
     ]  # fmt: skip
-    for process in renderers:
-        process.start()
-    port = _free_port()
-    others = [context.Process(target=work, daemon=True, args=(run, rank, port)) for rank in range(1, run.workers)]
+    teams = [team]
+    if run.workers > 1:
+        meeting = f"tcp://127.0.0.1:{_free_port()}"
+        teams = [
+            Team(rank=rank, size=run.workers, local_rank=rank, meeting=meeting) for rank in range(run.workers)
+        ]  # fmt: skip
+    workers = [context.Process(target=_join_and_work, daemon=True, args=(run, other)) for other in teams[1:]]
     try:
-        for process in others:
+        for process in renderers + workers:
             process.start()
-        work(run, 0, port)
-        for process in others:
+        if workers:
+            _join_and_work(run, teams[0])
+        else:
+            work(run, team)
+        for process in workers:
             process.join(timeout=60)
     finally:
-        for process in renderers + others:
+        for process in renderers + workers:
             if process.is_alive():
                 process.terminate()
 
 
-def work(run: Run, rank: int, port: int) -> None:
-    """One worker. Rank 0 validates, writes the log and the checkpoints."""
-    torch.set_num_threads(1)
-    if rank:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # rank 0 decides when to stop
-    if run.workers > 1:
-        dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=run.workers)
-    torch.manual_seed(run.train.seed * 1000 + rank)
+def _join_and_work(run: Run, team: Team) -> None:
+    """One of the processes that were started here."""
+    if team.rank:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first decides when to stop
+    with joined(team, device_of(team, run.device)):
+        work(run, team)
+
+
+def work(run: Run, team: Team = ALONE) -> None:
+    """What each process of a team does. The first validates, writes the log and the checkpoints."""
+    device = device_of(team, run.device)
+    if device.type == "cpu":
+        torch.set_num_threads(1)
     config = run.train
-    model = build_model(run.model).to(memory_format=torch.channels_last)
-    trained = [p for name, p in model.named_parameters() if not name.startswith("lifter.")]
-    model.lifter.requires_grad_(False)
-    optimiser = torch.optim.AdamW(
-        [{"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
-         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0}],
-        lr=config.learning_rate, betas=(0.9, 0.98), fused=True,
-    )  # fmt: skip
     checkpoint = run.folder / "checkpoint.pt"
-    step, images, watch = 0, 0, Stopwatch()
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(state["training"])
-        optimiser.load_state_dict(state["optimiser"])
-        step, images, watch = state["step"], state["images"], Stopwatch(state["wall"], state["cpu"])
-    elif run.init is not None:
-        state = torch.load(run.init, weights_only=True)
-        _load_fitting(model, state["training"])
-        images, watch = state["images"], Stopwatch(state["wall"], state["cpu"])
-    average = WeightAverage(model, config.ema)
-    if checkpoint.exists():
-        average.network.load_state_dict(state["model"])
-    for network in (model, average.network):  # the lifter may have been trained on since the checkpoint
-        _load_lifter(network, run.folder / "lifter.pt")
-    criterion = Criterion(model, config)
+    trainee = _trainee(run, device, checkpoint)
+    refuse_differences(team, trainee.step, trainee.optimiser.parameters)
+    criterion = Criterion(trainee.model, config)
     pool = ShardPool(run.folder / "shards")
     pool.wait_for(min(run.first_shards, run.shards))
-    # rendered people come in every size, light and place already; photographs are few, and seen many times
-    vary = partial(augment, config=Augment())
-    mixture = Mixture(
-        [Source(pool, run.rendered_share), *(Source(ShardPool(folder), share, vary) for folder, share in run.mix)]
-    )
-    held_out = Validation.render(run.model.size, config.validate_on) if rank == 0 else None
-    log = Log(run.folder / "log.jsonl", resume_at=images) if rank == 0 else None
+    mixture = _mixture(run, pool)
+    held_out = Validation.render(run.model.size, config.validate_on) if team.rank == 0 else None
+    log = Log(run.folder / "log.jsonl", resume_at=trainee.images) if team.rank == 0 else None
+    halves = torch.autocast(device.type, torch.bfloat16, enabled=config.bf16 and has_bfloat16(device))
 
-    halves = config.bf16 and _has_bfloat16()
-    per_step = config.batch * run.workers
-    rng = np.random.default_rng([config.seed, rank, step])
-    torch.manual_seed(config.seed * 10**6 + step * 10 + rank)
-    sums: dict[str, float] = {}
-    counted, saved = 0, watch.wall
-    hidden = rank > 0 or not sys.stderr.isatty()  # a log file gets the lines of _report alone
-    bar = tqdm(total=config.images, initial=images, unit="image", disable=hidden, dynamic_ncols=True)
-    while images < config.images:
-        progress = images / config.images
+    per_step = config.batch * team.size
+    means, saved = Means(), trainee.watch.wall
+    hidden = team.rank > 0 or not sys.stderr.isatty()  # a log file gets the lines of _report alone
+    bar = tqdm(total=config.images, initial=trainee.images, unit="image", disable=hidden, dynamic_ncols=True)
+    while trainee.images < config.images:
+        progress = trainee.images / config.images
         rate = learning_rate(
-            progress, step, peak=config.learning_rate, warmup=config.warmup_steps, decay_from=config.decay_from
+            progress, trainee.step, peak=config.learning_rate, warmup=config.warmup_steps, decay_from=config.decay_from
         )
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        drawn = mixture.draw(rng, config.batch)
-        whole = config.depth_target == "scene"
-        batch = join([make_batch(arrays, run.model.size, whole_depth=whole) for arrays in drawn])
-        batch = _vary_colour(mirror(batch, torch.rand(len(batch)) < 0.5))
-        model.train()
-        model.lifter.eval()
-        with torch.autocast("cpu", torch.bfloat16, enabled=halves):
+        rng = np.random.default_rng([config.seed, team.rank, trainee.step])
+        torch.manual_seed(int(rng.integers(2**62)))
+        batch = _on(_draw(run, mixture, rng), device)
+        trainee.model.train()
+        trainee.model.lifter.eval()
+        with halves:
             terms, figures = criterion(batch, anchored_share=max(0.3, 1.0 - 2 * progress))
-        loss = torch.stack([term.float() for term in terms.values()]).sum()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        _mean_gradients(trained, run.workers)
-        norm = nn.utils.clip_grad_norm_(trained, config.clip)
-        if torch.isfinite(norm):
-            optimiser.step()
-        average.update(model, step)
-        step, images = step + 1, images + per_step
+        norm = trainee.learn(torch.stack([term.float() for term in terms.values()]).sum(), rate, team)
+        trainee.images += per_step
         bar.update(per_step)
-        done = images >= config.images
-        for name, value in {
-            **{f"loss.{k}": v.item() for k, v in terms.items()},
-            **figures,
-            "norm": norm.item(),
-        }.items():
-            sums[name] = sums.get(name, 0.0) + value
-        counted += 1
+        done = trainee.images >= config.images
+        due = done or trainee.images // config.validate_every > (trainee.images - per_step) // config.validate_every
+        if due:
+            refuse_differences(team, trainee.step, trainee.optimiser.parameters)
+        means.add({**{f"loss.{name}": term.item() for name, term in terms.items()}, **figures, "norm": norm})
         if log is None or held_out is None:
             continue
-        if counted == 50 or done:
-            means = {name: value / counted for name, value in sums.items()}
-            log.write(step=step, images=images, minutes=watch.wall / 60, cpu_minutes=watch.cpu / 60, rate=rate, **means)
-            _report(images, config.images, watch, means, pool)
-            sums, counted = {}, 0
-        due = images // config.validate_every > (images - per_step) // config.validate_every
-        if due or done:
-            scores = held_out.score(average.network)
-            log.write(step=step, images=images, minutes=watch.wall / 60, cpu_minutes=watch.cpu / 60, **scores)
+        if means.count == 50 or done:
+            taken = {**means.take(), "memory_mb": peak_memory_mb(device)}
+            log.write(**trainee.clock(), rate=rate, **taken)
+            _report(trainee, config.images, taken, pool.refresh())
+        if due:
+            scores = held_out.score(trainee.average.network)
+            log.write(**trainee.clock(), **scores)
             draw_curves({run.folder.name: log.path}, run.folder / "curves.png")
             tqdm.write(f"validation { {k: round(v, 3) for k, v in scores.items()} }")
-        if watch.wall - saved > config.checkpoint_seconds or due or done:
-            saved = watch.wall
-            save(checkpoint, {
-                "model": average.network.state_dict(), "training": model.state_dict(), "optimiser": optimiser.state_dict(),
-                "step": step, "images": images, "wall": watch.wall, "cpu": watch.cpu, "preset": run.model.name,
-                "config": dataclasses.asdict(run.model),
-            })  # fmt: skip
+        if due or trainee.watch.wall - saved > config.checkpoint_seconds:
+            saved = trainee.watch.wall
+            trainee.save(checkpoint)
     bar.close()
-    if run.workers > 1:
-        dist.destroy_process_group()
 
 
-def _has_bfloat16() -> bool:
-    """Whether this processor computes in bfloat16. Where oneDNN only imitates it, a step takes eight times as long."""
+def _trainee(run: Run, device: torch.device, checkpoint: Path) -> Trainee:
+    """The network where the run stands, or a fresh one with the weights that the run starts from."""
+    trainee = Trainee(run.model, run.train, device)
+    if checkpoint.exists():
+        trainee.resume(checkpoint)
+    elif run.init is not None:
+        trainee.start_from(run.init)
+    elif run.backbone_weights is not None:
+        trainee.take_backbone(run.backbone_weights)
+    trainee.take_lifter(run.folder / "lifter.pt")  # it may have been trained on since the checkpoint
+    return trainee
+
+
+def _mixture(run: Run, rendered: ShardPool) -> Mixture:
+    # rendered people come in every size, light and place already; photographs are few, and seen many times
+    vary = partial(augment, config=Augment())
+    return Mixture(
+        [Source(rendered, run.rendered_share), *(Source(ShardPool(folder), share, vary) for folder, share in run.mix)]
+    )
+
+
+def _draw(run: Run, mixture: Mixture, rng: np.random.Generator) -> Batch:
+    """A batch of a step, half of it mirrored, colours varied."""
+    whole = run.train.depth_target == "scene"
+    drawn = mixture.draw(rng, run.train.batch)
+    batch = join([make_batch(arrays, run.model.size, whole_depth=whole) for arrays in drawn])
+    return _vary_colour(mirror(batch, torch.rand(len(batch)) < 0.5))
+
+
+def _on(batch: Batch, device: torch.device) -> Batch:
+    return Batch(**{field.name: getattr(batch, field.name).to(device) for field in dataclasses.fields(Batch)})
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16. Where oneDNN only imitates it, a step takes eight times as long."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def _mean_gradients(parameters: list[nn.Parameter], workers: int) -> None:
-    """The mean of all workers' gradients, in one message."""
-    if workers == 1:
-        return
-    for parameter in parameters:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-    flat = torch.cat([p.grad.flatten() for p in parameters])
-    dist.all_reduce(flat)
-    flat /= workers
-    offset = 0
-    for parameter in parameters:
-        count = parameter.numel()
-        parameter.grad.copy_(flat[offset : offset + count].view_as(parameter))
-        offset += count
 
 
 def _vary_colour(batch: Batch) -> Batch:
@@ -231,23 +219,11 @@ def _vary_colour(batch: Batch) -> Batch:
     return dataclasses.replace(batch, image=image.contiguous(memory_format=torch.channels_last))
 
 
-def _load_lifter(model: DepthHMR, path: Path) -> None:
-    model.lifter.load_state_dict(torch.load(path, weights_only=True)["lifter"])
-
-
-def _load_fitting(model: DepthHMR, weights: dict[str, Tensor]) -> None:
-    """Take over all weights whose name and shape agree; the rest starts afresh."""
-    own = model.state_dict()
-    fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
-    print(f"{len(fitting)} of {len(own)} tensors taken over", flush=True)
-    model.load_state_dict(own | fitting)
-
-
-def _report(images: int, total: int, watch: Stopwatch, means: dict[str, float], pool: ShardPool) -> None:
-    left = watch.wall / images * (total - images)
+def _report(trainee: Trainee, total: int, means: dict[str, float], shards: int) -> None:
+    wall, images = trainee.watch.wall, trainee.images
+    left = wall / images * (total - images) / 60
     terms = " ".join(f"{k.removeprefix('loss.')} {v:.3f}" for k, v in means.items())
-    speed = images / max(1e-9, watch.wall)
-    tqdm.write(f"[{images}/{total}] {speed:.0f}/s {pool.refresh()} shards, {left / 60:.0f} min left | {terms}")
+    tqdm.write(f"[{images}/{total}] {images / max(1e-9, wall):.0f}/s {shards} shards, {left:.0f} min left | {terms}")
 
 
 def _free_port() -> int:

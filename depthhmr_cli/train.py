@@ -2,16 +2,36 @@
 
 import argparse
 import dataclasses
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bodykit.errors import UserError
+
+if TYPE_CHECKING:
+    from depthhmr.config import ModelConfig
+    from depthhmr.train import Run
 
 HELP = "train a network on synthetic people; resumes where it was cut"
 EXAMPLE = """example:
   depthhmr train --preset tiny --run runs/state/tiny --images 400000 --workers 2
   depthhmr export --run runs/state/tiny        (turns its best weights into the served model)
   depthhmr train --run runs/state/more --init model_repository/depthhmr     (trains the served model on)
+  depthhmr train --preset small --run runs/state/small --backbone-weights dinov2_vits14_pretrain.pth
+  torchrun --nproc-per-node 8 -m depthhmr_cli train --preset small --run runs/state/small --backbone-weights FILE
 """
+
+
+SCHEDULE: tuple[tuple[str, type, str], ...] = (
+    ("--images", int, "length of the schedule"),
+    ("--batch", int, "images per process and step"),
+    ("--learning-rate", float, "peak rate"),
+    ("--backbone-rate", float, "share of the rate for the last block of a DINOv2 backbone"),
+    ("--layer-decay", float, "how much less each block nearer to the image learns than the one behind it"),
+    ("--decay-from", float, "share of the schedule at full rate"),
+    ("--validate-every", int, "images between validations"),
+    ("--validate-on", int, "images of the validation split"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,12 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--run", type=Path, default=Path("runs/state/tiny"), help="folder of the run (default: %(default)s)"
     )
     parser.add_argument("--size", type=int, help="side of the network input in pixels (default: the preset's)")
-    parser.add_argument("--images", type=int, default=400_000, help="length of the schedule (default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=16, help="images per worker and step (default: %(default)s)")
-    parser.add_argument("--learning-rate", type=float, default=1.2e-3, help="peak rate (default: %(default)s)")
-    parser.add_argument(
-        "--decay-from", type=float, default=0.7, help="share of the schedule at full rate (default: %(default)s)"
-    )
+    for flag, kind, text in SCHEDULE:
+        parser.add_argument(flag, type=kind, help=f"{text} (default: the preset's)")
     parser.add_argument(
         "--lifter-steps", type=int, default=6000, help="batches of 512 people for the lifter (default: %(default)s)"
     )
@@ -41,12 +57,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--first-shards", type=int, default=8, help="shards to wait for at the start (default: %(default)s)"
     )
     parser.add_argument(
-        "--validate-every", type=int, default=20_000, help="images between validations (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--validate-on", type=int, default=256, help="images of the validation split (default: %(default)s)"
-    )
-    parser.add_argument(
         "--adapt-lifter", type=int, default=0, metavar="IMAGES",
         help="after training, train the lifter on with what the network reports on so many images (5000 do)",
     )  # fmt: skip
@@ -55,6 +65,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="so much of all samples out of a folder of other shards, of `depthhmr data pack`; may be repeated",
     )  # fmt: skip
     parser.add_argument("--init", type=Path, help="checkpoint or model folder whose weights a fresh run starts from")
+    parser.add_argument(
+        "--backbone-weights", type=Path, metavar="FILE",
+        help="public DINOv2 weights (.pth or .safetensors) that a fresh run of small or base starts from",
+    )  # fmt: skip
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU where there is one"
+    )
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True, help="bfloat16 where it is safe")
     parser.add_argument("--seed", type=int, default=0)
 
@@ -63,34 +80,65 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from depthhmr.adapt_lifter import adapt_run
-    from depthhmr.config import PRESETS, TrainConfig, preset
     from depthhmr.restore import restored
-    from depthhmr.train import Run, train, write_settings
+    from depthhmr.team import device_of, joined, launched, meet
+    from depthhmr.train import train, write_settings
     from depthhmr.train_lifter import train_lifter
+
+    plan = _plan(args)
+    team = launched(os.environ)
+    torch.set_num_threads(1)
+    with joined(team, device_of(team, args.device)):
+        if team.rank == 0:
+            write_settings(plan)
+            if plan.init is not None and plan.init.is_dir():
+                restored(plan.init, plan.folder)
+            train_lifter(plan.model, plan.folder / "lifter.pt", steps=args.lifter_steps, seed=args.seed)
+        meet(team)
+        if plan.init is not None and plan.init.is_dir():
+            plan = dataclasses.replace(plan, init=restored(plan.init, plan.folder))
+        train(plan, team)
+        if args.adapt_lifter and team.rank == 0:
+            print(adapt_run(plan.folder, images=args.adapt_lifter, steps=600, min_visible=plan.train.min_visible))
+    return 0
+
+
+def _plan(args: argparse.Namespace) -> "Run":
+    """What was asked for. UserError when it cannot be."""
+    from depthhmr.config import PRESETS, TRAINING, preset
+    from depthhmr.train import Run
 
     if args.preset not in PRESETS:
         raise UserError(f"expected --preset out of {', '.join(PRESETS)}, got {args.preset!r}")
     if args.init is not None and not args.init.exists():
         raise UserError(f"expected a checkpoint or a model folder at {args.init}, found none")
+    if args.init is not None and args.backbone_weights is not None:
+        raise UserError("expected one of --init and --backbone-weights, got both: each says where the backbone starts")
     model = preset(args.preset, **({"size": args.size} if args.size else {}))
-    settings = TrainConfig(
-        images=args.images, batch=args.batch, learning_rate=args.learning_rate, decay_from=args.decay_from, bf16=args.bf16,
-        validate_every=args.validate_every, validate_on=args.validate_on, seed=args.seed,
-    )  # fmt: skip
-    plan = Run(
-        folder=args.run, model=model, train=settings, render_size=args.render_size, shards=args.shards,
-        first_shards=args.first_shards, renderers=args.renderers, workers=args.workers, init=args.init,
+    if args.backbone_weights is not None:
+        model = dataclasses.replace(model, backbone=_backbone(model, args.backbone_weights))
+    names = [flag.removeprefix("--").replace("-", "_") for flag, _, _ in SCHEDULE]
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    return Run(
+        folder=args.run, model=model, train=dataclasses.replace(TRAINING[args.preset], bf16=args.bf16, seed=args.seed, **given),
+        render_size=args.render_size, shards=args.shards, first_shards=args.first_shards, renderers=args.renderers,
+        workers=args.workers, device=args.device, init=args.init, backbone_weights=args.backbone_weights,
         mix=tuple(_share(text) for text in args.mix),
     )  # fmt: skip
-    write_settings(plan)
-    torch.set_num_threads(1)
-    if plan.init is not None and plan.init.is_dir():
-        plan = dataclasses.replace(plan, init=restored(plan.init, args.run))
-    train_lifter(model, args.run / "lifter.pt", steps=args.lifter_steps, seed=args.seed)
-    train(plan)
-    if args.adapt_lifter:
-        print(adapt_run(args.run, images=args.adapt_lifter, steps=600, min_visible=settings.min_visible))
-    return 0
+
+
+def _backbone(model: "ModelConfig", weights: Path) -> str:
+    """The backbone that the weights are of: the preset's, or its variant with registers."""
+    from depthhmr.dinov2 import architecture_of
+
+    if model.backbone == "conv":
+        raise UserError(f"expected --preset small or base with --backbone-weights, {model.name!r} has another backbone")
+    found = architecture_of(weights)
+    if found.removesuffix("_reg") != model.backbone:
+        raise UserError(
+            f"expected weights of {model.backbone} for --preset {model.name}, {weights} holds those of {found}"
+        )
+    return found
 
 
 def _share(text: str) -> tuple[Path, float]:

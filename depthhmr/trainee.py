@@ -1,0 +1,102 @@
+"""A network in training: its weights, their average, the optimiser's memory and how far it has come. What checkpoints hold."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bodykit.errors import UserError
+from depthhmr.config import ModelConfig, TrainConfig
+from depthhmr.dinov2 import load_dinov2
+from depthhmr.loop import Stopwatch, WeightAverage, save
+from depthhmr.model import build_model
+from depthhmr.optimiser import Optimiser
+from depthhmr.team import Team, mean_gradients
+
+
+class Trainee:
+    """A fresh network, or the one of a checkpoint, on a device."""
+
+    def __init__(self, network: ModelConfig, config: TrainConfig, device: torch.device) -> None:
+        torch.manual_seed(config.seed * 1000)  # the same weights in every process of a team
+        self.network, self.config = network, config
+        self.model = build_model(network).to(device, memory_format=torch.channels_last)
+        self.model.body.to(device)
+        self.model.lifter.requires_grad_(False)
+        self.optimiser = Optimiser(self.model, config)
+        self.average = WeightAverage(self.model, config.ema)
+        self.step, self.images, self.watch = 0, 0, Stopwatch()
+
+    def resume(self, checkpoint: Path) -> None:
+        """Go on exactly where `save` was called."""
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        self.model.load_state_dict(state["training"])
+        self.average.network.load_state_dict(state["model"])
+        self.optimiser.adam.load_state_dict(state["optimiser"])
+        self._take_clock(state)
+        self.step = state["step"]
+
+    def start_from(self, checkpoint: Path) -> None:
+        """Take over the weights of a network that may differ, where name and shape agree; the rest starts afresh."""
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        own = self.model.state_dict()
+        fitting = {n: value for n, value in state["training"].items() if n in own and own[n].shape == value.shape}
+        print(f"{len(fitting)} of {len(own)} tensors taken over", flush=True)
+        self.model.load_state_dict(own | fitting)
+        self._restart_average()
+        self._take_clock(state)
+
+    def take_backbone(self, weights: Path) -> None:
+        """Start from public DINOv2 weights."""
+        if self.network.backbone == "conv":
+            raise UserError(f"expected a preset on DINOv2 for {weights}, {self.network.name!r} has another backbone")
+        load_dinov2(self.model.backbone, self.network.backbone, weights)
+        self._restart_average()
+
+    def take_lifter(self, path: Path) -> None:
+        weights = torch.load(path, map_location="cpu", weights_only=True)["lifter"]
+        for network in (self.model, self.average.network):
+            network.lifter.load_state_dict(weights)
+
+    def learn(self, loss: Tensor, rate: float, team: Team) -> float:
+        """One step on the mean of the team's gradients; none when they are not finite. -> their norm before clipping."""
+        self.optimiser.set_rate(rate)
+        self.optimiser.adam.zero_grad(set_to_none=True)
+        loss.backward()
+        mean_gradients(team, self.optimiser.parameters)
+        norm = nn.utils.clip_grad_norm_(self.optimiser.parameters, self.config.clip)
+        if torch.isfinite(norm):
+            self.optimiser.adam.step()
+        self.average.update(self.model, self.step)
+        self.step += 1
+        return norm.item()
+
+    def save(self, path: Path) -> None:
+        save(path, _on_cpu({
+            "model": self.average.network.state_dict(), "training": self.model.state_dict(),
+            "optimiser": self.optimiser.adam.state_dict(), "step": self.step, "images": self.images,
+            "wall": self.watch.wall, "cpu": self.watch.cpu, "preset": self.network.name,
+            "config": dataclasses.asdict(self.network),
+        }))  # fmt: skip
+
+    def clock(self) -> dict[str, float]:
+        """How far it has come, for the log."""
+        minutes = {"minutes": self.watch.wall / 60, "cpu_minutes": self.watch.cpu / 60}
+        return {"step": self.step, "images": self.images, **minutes}
+
+    def _take_clock(self, state: dict[str, Any]) -> None:
+        self.images, self.watch = state["images"], Stopwatch(state["wall"], state["cpu"])
+
+    def _restart_average(self) -> None:
+        self.average = WeightAverage(self.model, self.config.ema)
+
+
+def _on_cpu(value: Any) -> Any:
+    """The same with all tensors where every machine can read them."""
+    if isinstance(value, dict):
+        return {key: _on_cpu(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_on_cpu(item) for item in value)
+    return value.cpu() if isinstance(value, Tensor) else value
