@@ -76,16 +76,18 @@ def judge(answers: Sequence[Answer], body: Body, threshold: float, *, min_height
     return Judgement(np.concatenate([np.zeros(0, PERSON), *records]), *tallies.T)
 
 
-def picture_errors(judgement: Judgement) -> np.ndarray:
+def picture_errors(judgement: Judgement, only: np.ndarray | None = None) -> np.ndarray:
     """One number per picture to rank them by, metres [I]: the mean MVE of its people, misses and false ones added.
 
-    NaN for a picture without anybody and without a false person.
+    only: bool[people], the people to rank by; false people belong to no class and are left out then. NaN for a picture
+    without anybody to rank by.
     """
     images = len(judgement.false)
-    people = judgement.people
+    people = judgement.people if only is None else judgement.people[only]
+    false = judgement.false if only is None else np.zeros(images)
     cost = np.where(people["query"] >= 0, people["mve"], MISS_M)
-    total = np.bincount(people["image"], cost, images) + MISS_M * judgement.false
-    size = np.bincount(people["image"], minlength=images) + judgement.false
+    total = np.bincount(people["image"], cost, images) + MISS_M * false
+    size = np.bincount(people["image"], minlength=images) + false
     return np.where(size > 0, total / np.maximum(size, 1), np.nan)
 
 

@@ -2,7 +2,7 @@
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ from bodykit.camera import Intrinsics
 from bodykit.palette import person_colours
 from bodykit.skinning import pose_vertices
 from depthhmr.answers import Answer
+from depthhmr.evaluation import SPLITS
 from depthhmr.judgement import Judgement, judge, picture_errors
 from depthhmr.metrics import match_people
 from service.overlay import draw_overlay
 
 EACH = 6  # pictures in each of the three groups
+PICTURED = ("distance", "height", "visible")  # splits of which every class shows its best, median and worst picture
 PANEL = 320  # pixels
 GAP = 8
 TRUE, PREDICTED = (46, 204, 113), (255, 92, 138)  # green is true, pink is predicted, everywhere on the page
@@ -59,18 +61,36 @@ def write_page(
     judgement = judge(answers, body, report["threshold"])
     errors = picture_errors(judgement)
     sections = []
+
+    def figure(name: str, index: int, marked: np.ndarray | None = None) -> str:
+        sheet = draw_sheet(pictures[index], answers[index], body, report["threshold"], marked)
+        sheet.save(folder / f"{name}.png", optimize=True)
+        note = f"seed {report['seeds'][0] + index}: {describe(judgement, index)}"
+        return f'<figure><img src="{name}.png" alt="{name}"><figcaption>{note}</figcaption></figure>'
+
     for title, indices in choose(errors).items():
-        figures = []
-        for rank, index in enumerate(indices):
-            name = f"{title}-{rank}.png"
-            sheet = draw_sheet(pictures[index], answers[index], body, report["threshold"])
-            sheet.save(folder / name, optimize=True)
-            note = f"seed {report['seeds'][0] + index}: {describe(judgement, index)}"
-            figures.append(f'<figure><img src="{name}" alt="{title} {rank}"><figcaption>{note}</figcaption></figure>')
+        figures = [figure(f"{title}-{rank}", index) for rank, index in enumerate(indices)]
         sections.append(f"<h2>{title}</h2>\n<p>{CAPTION}</p>\n" + "\n".join(figures))
+    for split, column, name, members in classes(judgement):
+        rows = []
+        for title, indices in choose(picture_errors(judgement, members), 1).items():
+            for index in indices:
+                marked = judgement.people["person"][members & (judgement.people["image"] == index)]
+                file = f"{split}-{column}-{title}"
+                rows.append(f"<h4>{title}</h4>\n{figure(file, index, marked)}")
+        sections.append(f"<h3>by {split}: {name}</h3>\n" + ("\n".join(rows) or "<p>nobody</p>"))
     page = folder / "index.html"
     page.write_text(_page(report, sections), encoding="utf-8")
     return page
+
+
+def classes(judgement: Judgement) -> Iterator[tuple[str, int, str, np.ndarray]]:
+    """Split, number and name of each class of PICTURED, and its people: bool[people]."""
+    for split in PICTURED:
+        column, edges = SPLITS[split]
+        values = judgement.people[column]
+        for number, (low, high, name) in enumerate(edges):
+            yield split, number, name, (values >= low) & (values < high)
 
 
 def choose(errors: np.ndarray, each: int = EACH) -> dict[str, list[int]]:
@@ -95,8 +115,10 @@ def describe(judgement: Judgement, index: int) -> str:
     return "; ".join(words)
 
 
-def draw_sheet(sample: Any, answer: Answer, body: Body, threshold: float) -> Image.Image:
-    """The five panels of one picture, beside each other."""
+def draw_sheet(
+    sample: Any, answer: Answer, body: Body, threshold: float, marked: np.ndarray | None = None
+) -> Image.Image:
+    """The five panels of one picture, beside each other; the true people in `marked` get a frame in the first."""
     scale = PANEL / sample.rgb.shape[0]
     photo = Image.fromarray(sample.rgb).resize((PANEL, PANEL), Image.Resampling.BICUBIC)
     camera = Intrinsics(*(sample.intrinsics * scale).tolist())
@@ -107,7 +129,7 @@ def draw_sheet(sample: Any, answer: Answer, body: Body, threshold: float) -> Ima
     seen = true_joints[sample.visible > 0, 0, 2].tolist() + joints[:, 0, 2].tolist()
     pixels = np.asarray(photo)
     panels = [
-        photo,
+        _framed(photo, scale * sample.boxes[[] if marked is None else marked]),
         Image.fromarray(draw_overlay(pixels, true, body.faces, camera, colours=colours)),
         Image.fromarray(draw_overlay(pixels, predicted, body.faces, camera, colours=predicted_colours)),
         _skeletons(photo, camera, true_joints, joints),
@@ -117,6 +139,14 @@ def draw_sheet(sample: Any, answer: Answer, body: Body, threshold: float) -> Ima
     for i, panel in enumerate(panels):
         sheet.paste(panel, (i * (PANEL + GAP), 0))
     return sheet
+
+
+def _framed(photo: Image.Image, boxes: np.ndarray) -> Image.Image:
+    canvas = photo.copy()
+    draw = ImageDraw.Draw(canvas)
+    for box in boxes.tolist():
+        draw.rectangle(box, outline=TRUE, width=2)
+    return canvas
 
 
 def _matching_colours(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,9 +8,10 @@ from PIL import Image
 
 from bodykit.body import JOINT_NAMES
 from bodykit.manifest import ONNX_PATH, Manifest
+from depthhmr.evaluation import SPLITS as SPLITS_OF_PEOPLE
 from depthhmr.synth.splits import SPLITS
 from depthhmr_cli.evaluate import seeds
-from depthhmr_cli.evaluation_page import EACH, choose
+from depthhmr_cli.evaluation_page import EACH, PICTURED, choose
 from depthhmr_cli.main import main
 
 
@@ -36,6 +37,8 @@ def test_scores_and_page_of_a_few_pictures(model_dir, tmp_path, capsys):
     assert sheets and all(f'src="{sheet.name}"' in html for sheet in sheets)
     with Image.open(sheets[0]) as sheet:
         assert sheet.size == (5 * 320 + 4 * 8, 320)
+    assert all(f"by {split}: {name}" in html for split in PICTURED for *_, name in SPLITS_OF_PEOPLE[split][1])
+    assert any(sheet.name.startswith("distance-") for sheet in sheets)
 
 
 def test_scores_and_page_of_photographs(model_dir, people_jpeg, tmp_path, capsys):

@@ -237,3 +237,18 @@ def test_evaluation_imports_without_torch_and_without_the_service():
     code = "import sys; sys.modules['torch'] = None; import depthhmr.evaluation; sys.exit('service' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_pictures_of_a_class_are_ranked_by_its_own_people_alone():
+    pictures = [PAIR, picture((0, 0, 3)), picture()]
+
+    def shift_the_far_one(outputs):
+        outputs["betas"][1] += 1.0  # only a second person has this query
+
+    judgement = judge(list(collect(Oracle(pictures, shift_the_far_one), pictures, BODY)), BODY, 0.5)
+    near = judgement.people["distance"] < 3.5
+
+    by_near, by_far = picture_errors(judgement, near), picture_errors(judgement, ~near)
+
+    assert by_near[:2] == pytest.approx([0, 0], abs=1e-4) and np.isnan(by_near[2])
+    assert by_far[0] > 0.001 and np.isnan(by_far[1:]).all()
