@@ -39,6 +39,11 @@ class EmptyPlace:
     def joints(self) -> np.ndarray:
         return UNLABELLED
 
+    @property
+    def intrinsics(self) -> None:
+        """The default camera stands in, as for a photograph."""
+        return None
+
     def pixels(self) -> np.ndarray:
         return self.rgb
 

@@ -25,13 +25,18 @@ UNLABELLED = np.full((len(JOINT_NAMES), 2), np.nan)
 
 
 class Picture(Protocol):
-    """What can be shown to the network: pixels, and the joints of the labelled person, NaN where there is no label."""
+    """What can be shown to the network: pixels, the joints of the labelled person, NaN where there is no label, and the
+    camera where it is known.
+    """
 
     @property
     def name(self) -> str: ...
 
     @property
     def joints(self) -> np.ndarray: ...
+
+    @property
+    def intrinsics(self) -> Intrinsics | None: ...
 
     def pixels(self) -> np.ndarray: ...
 
@@ -42,6 +47,7 @@ class Photo:
 
     path: Path
     joints: np.ndarray
+    intrinsics: None = None  # nothing is known of the camera
 
     @property
     def name(self) -> str:
@@ -95,12 +101,16 @@ def read_photos(folder: Path) -> list[Photo]:
 def ask(
     predict: Predict, photos: Sequence[Picture], body: Body, size: int, *, batch: int = 8, progress: bool = False
 ) -> Iterator[PhotoAnswer]:
-    """The network's answer to every photo; the camera is the default one, because nothing is known of the real one."""
+    """The network's answer to every photo; where its camera is not known, the default one stands in."""
     starts = range(0, len(photos), batch)
     for start in tqdm(starts, unit="batch", disable=not progress, dynamic_ncols=True):
         group = photos[start : start + batch]
         fitted = [letterbox(photo.pixels(), size) for photo in group]
-        cameras = [box.intrinsics(Intrinsics.from_fov(box.width, box.height)) for _, box in fitted]
+        known = [
+            photo.intrinsics or Intrinsics.from_fov(box.width, box.height)
+            for photo, (_, box) in zip(group, fitted, strict=True)
+        ]
+        cameras = [box.intrinsics(camera) for camera, (_, box) in zip(known, fitted, strict=True)]
         outputs = predict(np.stack([image for image, _ in fitted]), np.stack([camera.array() for camera in cameras]))
         for i, (photo, (_, box), camera) in enumerate(zip(group, fitted, cameras, strict=True)):
             yield _answer(photo, box, camera, {name: tensor[i] for name, tensor in outputs.items()}, body)

@@ -6,6 +6,9 @@ examples:
   depthhmr evaluate --split val --sweep            the threshold to ship
   depthhmr evaluate --photos lspet_val             photographs with 2D labels, images/ and joints.json
   depthhmr evaluate --people-free holiday/empty    false people on photographs without anybody
+  depthhmr evaluate --dataset agora SMPL --images agora --fits agora
+  depthhmr evaluate --dataset 3dpw sequenceFiles/test --images imageFiles --regressor J_regressor_h36m.npy
+  depthhmr evaluate --dataset relative-human test_annots.npz --images images
 """
 
 import argparse
@@ -37,6 +40,8 @@ SPLITS = ("val", "test")
 BATCH = 8
 Draw = Callable[[Path, Mapping[str, Any]], Path]  # (folder, report) -> the page that was written
 
+Evaluate = Callable[..., tuple[dict[str, Any], Draw | None]]  # (args, network, body, size, threshold)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=SPLITS, default="test", help="which pictures (default: %(default)s)")
@@ -49,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="pictures without anybody: count the false people there, beside those on the built-in rendered places",
     )
+    add_dataset_arguments(parser)
     parser.add_argument("--count", type=int, metavar="N", help="only the first N pictures")
     parser.add_argument("--model-dir", type=Path, metavar="DIR", help="model folder (default: as for serve)")
     parser.add_argument("--threshold", type=float, metavar="T", help="score of a person (default: the manifest's)")
@@ -58,6 +64,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores to FILE")
     parser.add_argument(
         "--page", type=Path, metavar="DIR", help="write DIR/index.html: the best, median and worst pictures"
+    )
+
+
+def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dataset", nargs=2, metavar=("FORMAT", "PATH"), help="a public board: agora, 3dpw or relative-human"
+    )
+    parser.add_argument("--images", type=Path, metavar="DIR", help="of --dataset (default: at its path)")
+    parser.add_argument("--fits", type=Path, metavar="DIR", help="agora: what gt_path_smpl starts from")
+    parser.add_argument("--smpl", type=Path, metavar="FILE", help="agora: your SMPL, for tables without joints")
+    parser.add_argument(
+        "--every", type=int, default=1, metavar="N", help="3dpw: every Nth frame (default: %(default)s)"
+    )
+    parser.add_argument("--regressor", type=Path, metavar="FILE", help="3dpw: J_regressor_h36m.npy")
+    parser.add_argument(
+        "--pelvis",
+        choices=("h36m", "mid_hip"),
+        default="h36m",
+        help="3dpw: what both bodies are aligned by (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--body-vertices",
+        type=Path,
+        metavar="FILE",
+        help="agora: body_verts_smpl.npy, the vertices of MVE (default: all)",
     )
 
 
@@ -73,8 +104,7 @@ def run(args: argparse.Namespace) -> int:
     threshold = manifest.threshold if args.threshold is None else args.threshold
     begin = time.perf_counter()
     with Network(settings, manifest) as network:
-        evaluate = evaluate_photos if args.photos or args.people_free else evaluate_split
-        report, draw = evaluate(args, network, body, manifest.input_size, threshold)
+        report, draw = choose(args)(args, network, body, manifest.input_size, threshold)
     report |= {
         "model": {"name": manifest.name, "version": manifest.version, "sha256": manifest.sha256},
         "run": {"command": args.command_line, "seconds": round(time.perf_counter() - begin, 1)},
@@ -82,9 +112,16 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    if args.page:
+    if args.page and draw:
         print(f"wrote {draw(args.page, report)}")
     return 0
+
+
+def choose(args: argparse.Namespace) -> Evaluate:
+    """What is evaluated."""
+    if args.dataset:
+        return evaluate_board
+    return evaluate_photos if args.photos or args.people_free else evaluate_split
 
 
 def evaluate_split(
@@ -153,7 +190,20 @@ def evaluate_photos(
     return without_nan(report), draw
 
 
+def evaluate_board(
+    args: argparse.Namespace, network: "Network", body: "Body", size: int, threshold: float
+) -> tuple[dict[str, Any], None]:
+    """The same for a public data set; it has no page."""
+    from depthhmr_cli.dataset_evaluation import evaluate_dataset
+
+    return evaluate_dataset(args, network, body, size, threshold), None
+
+
 def check(args: argparse.Namespace) -> None:
+    if args.every < 1:
+        raise UserError(f"--every must be at least 1, got {args.every}")
+    if args.dataset and (args.photos or args.people_free or args.page or args.sweep):
+        raise UserError("--dataset stands alone: leave out --photos, --people-free, --page and --sweep")
     if args.count is not None and args.count < 1:
         raise UserError(f"--count must be at least 1, got {args.count}")
     if args.threshold is not None and not 0 < args.threshold <= 1:

@@ -1,0 +1,137 @@
+"""Pictures of the readers against a network that knows the truth about them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bodykit.body import JOINT_NAMES, load_body
+from bodykit.camera import Intrinsics
+from bodykit.errors import UserError
+from bodykit.skinning import pose_joints
+from depthhmr.benchmarks.agora import score_agora
+from depthhmr.benchmarks.labelled import (
+    LAYER_JOINTS,
+    agora_pictures,
+    answered,
+    layer_pictures,
+    read_regressor,
+    read_vertices,
+    threedpw_pictures,
+    true_people,
+)
+from depthhmr.benchmarks.relative_human import score_layers
+from depthhmr.benchmarks.threedpw import score_3dpw
+from depthhmr.data.picture import Person, Picture, Pose
+from depthhmr.photos import ask
+
+BODY = load_body()
+SIDE, QUERIES = 64, 4
+CAMERA = Intrinsics(100.0, 100.0, 60.0, 40.0)  # of pictures of 120 x 80
+
+
+def person(x: float, z: float, *, visible: float = 1.0, layer: int = -1, known: bool = True) -> Person:
+    """Somebody upright who looks into the camera, pelvis at (x, 0, z)."""
+    rotations = np.tile(np.eye(3, dtype=np.float32), (24, 1, 1))
+    rotations[0] = np.diag([1, -1, -1])
+    joints = pose_joints(BODY, np.zeros((1, 10), np.float32), rotations[None], np.float32([[x, 0, z]]))[0]
+    pose = Pose(rotations, np.zeros(10), joints) if known else None
+    return Person(CAMERA.project(joints), np.ones(24, bool), pose, visible, layer)
+
+
+@pytest.fixture
+def show(tmp_path):
+    """Makes pictures of people, and a network that says what is in them, query by query, far people first."""
+
+    def make(*groups: tuple[Person, ...]):
+        pictures = []
+        for number, people in enumerate(groups):
+            path = tmp_path / f"{number}.png"
+            Image.new("RGB", (120, 80), (number, 0, 0)).save(path)
+            pictures.append(Picture(path, people, CAMERA))
+
+        def predict(images: np.ndarray, intrinsics: np.ndarray) -> dict[str, np.ndarray]:
+            rows = []
+            for image in images:
+                people = groups[int(image[SIDE // 2, SIDE // 2, 0])]
+                row = {
+                    "scores": np.where(np.arange(QUERIES) < len(people), 0.9, 0.1),
+                    "rotations": np.tile(np.eye(3, dtype=np.float32), (QUERIES, 24, 1, 1)),
+                    "betas": np.zeros((QUERIES, 10), np.float32),
+                    "translation": np.tile(np.float32([0, 0, 5]), (QUERIES, 1)),
+                }
+                row["rotations"][:, 0] = np.diag([1, -1, -1])
+                for query, seen in enumerate(reversed(people)):
+                    pixel = seen.joints_2d[0]
+                    z = 3.0 if seen.pose is None else seen.pose.joints_3d[0, 2]
+                    row["translation"][query] = (pixel[0] - 60) / 100 * z, (pixel[1] - 40) / 100 * z, z
+                rows.append(row)
+            return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+        return answered(pictures, lambda group: ask(predict, group, BODY, SIDE), batch=2)
+
+    return make
+
+
+def test_the_truth_scores_perfectly_on_agora(show):
+    answers = show((person(-0.6, 3), person(0.6, 4)), (person(0, 3),), ())
+
+    scores = score_agora(agora_pictures(answers, BODY, 0.5))
+
+    assert scores.published.f1 == 1 and scores.counts["people"] == 3 and scores.counts["images"] == 3
+    assert (scores.exact.mpjpe, scores.exact.mve) == pytest.approx((0, 0), abs=0.01)
+
+
+@pytest.mark.parametrize(("occlusion", "counted"), [(90.0, 1), (90.5, 0)])
+def test_what_the_readers_say_is_seen_comes_back_as_occlusion(show, occlusion, counted):
+    scores = score_agora(agora_pictures(show((person(0, 3, visible=1 - occlusion / 100),)), BODY, 0.5))
+
+    assert scores.counts["people"] == counted
+
+
+def test_the_truth_scores_perfectly_on_3dpw(show):
+    regressor = np.random.default_rng(0).dirichlet(np.ones(len(BODY.template)), 17)
+
+    scores = score_3dpw(threedpw_pictures(show((person(-0.6, 3), person(0.6, 4))), BODY, 0.5), regressor)
+
+    assert scores.recall == 1 and (scores.mpjpe, scores.mve) == pytest.approx((0, 0), abs=0.01)
+
+
+def test_layers_of_depth_are_judged_by_thirteen_joints(show):
+    hidden = person(0.6, 4, layer=1)
+    hidden.joints_2d[LAYER_JOINTS[:4]] = np.nan
+
+    scores = score_layers(layer_pictures(show((person(-0.6, 3, layer=0), hidden)), 0.5))
+
+    assert (scores.pcdr, scores.found, scores.people) == (1, 2, 2) and scores.mpckh == 1
+    assert len(LAYER_JOINTS) == 13 and all(share is None for share in scores.pcdr_by_age.values())
+    assert JOINT_NAMES[LAYER_JOINTS[0]] == "left_shoulder" and JOINT_NAMES[LAYER_JOINTS[-1]] == "neck"
+
+
+def test_people_who_are_not_known_in_3d_are_no_true_people(show):
+    picture = Picture(Path("a.png"), (person(0, 3), person(1, 3, known=False)), CAMERA)
+
+    people, labels = true_people(picture, BODY)
+
+    assert len(people) == len(labels) == 1
+
+
+def test_people_in_3d_without_a_camera_are_refused():
+    with pytest.raises(UserError, match=r"a\.png has no camera"):
+        true_people(Picture(Path("a.png"), (person(0, 3),)), BODY)
+
+
+def test_arrays_of_another_form_are_refused(tmp_path):
+    numbers, matrix, text = (tmp_path / name for name in ("numbers.npy", "matrix.npy", "text.npy"))
+    np.save(numbers, np.arange(5))
+    np.save(matrix, np.zeros((17, 9)))
+    text.write_text("no array")
+
+    assert read_vertices(numbers).tolist() == [0, 1, 2, 3, 4] and read_regressor(matrix).shape == (17, 9)
+    with pytest.raises(UserError, match=r"a list of vertex numbers in .*, got float64 \[17, 9\]"):
+        read_vertices(matrix)
+    with pytest.raises(UserError, match=r"a matrix of joints by vertices in .*, got int64 \[5\]"):
+        read_regressor(numbers)
+    with pytest.raises(UserError, match="cannot read"):
+        read_regressor(text)
