@@ -1,0 +1,33 @@
+"""A real Triton server that is killed over and over under load: every client is answered, and rightly or with a refusal."""
+
+import asyncio
+
+import pytest
+
+from depthhmr_cli.running import running_service
+from fuzz.askers import Askers, Place, table
+
+pytestmark = [pytest.mark.anyio, pytest.mark.triton]
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.long)])
+async def test_a_server_killed_over_and_over_costs_no_client_its_answer(
+    own_triton, tiny_folder, people_jpeg, empty_jpeg, kills, capsys
+):
+    server = own_triton()
+    arguments = ("--engine", "triton", "--triton-url", server.url, "--model-dir", str(tiny_folder))
+    with running_service(*arguments, "--log-level", "error") as service:
+        place = Place(service.port, service.grpc_port)
+        askers = Askers(lambda: place, people_jpeg, empty_jpeg)
+        for _ in range(kills):
+            await askers.until_right(20)
+            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(server.start)
+        await askers.until_right(20)
+        happened = await askers.stop()
+
+    with capsys.disabled():
+        print(f"\n{kills} kills of Triton\n{table(happened)}")
+    # The service itself was never away, so nobody was cut off.
+    assert askers.faults == {}
+    assert set(happened) <= {"right", "refused: engine-unavailable", "refused: unavailable"}
