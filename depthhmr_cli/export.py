@@ -10,7 +10,7 @@ example:
 import argparse
 from pathlib import Path
 
-HELP = "turn a training run into the model folder that the service serves"
+HELP = "turn a training run into the served model folder: import in one line, its checks told only when they fail"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from depthhmr.intake.report import Report
     from depthhmr.tensorrt.pictures import Pictures
 
-HELP = "examine a trained network or an ONNX graph and make a model folder of it"
+HELP = "examine a training run or an ONNX graph, check by check, and make a model folder of it"
 USUAL_THRESHOLD = 0.5  # of a graph that comes without validation
 FEWEST_PICTURES = 3  # a batch of three different ones
 
