@@ -1,4 +1,4 @@
-"""Other people's labelled pictures: turn a data set into training shards.
+"""Other people's labelled pictures: turn a data set into training shards, and make their human-only depth maps.
 
 examples:
   depthhmr data pack lsp lspet_train --out shards/lspet --size 192
@@ -7,6 +7,8 @@ examples:
   depthhmr data pack bedlam all_npz_12_smpl_training --images bedlam --smpl smpl_neutral.npz --out shards/bedlam
   depthhmr data pack 3dpw 3DPW/sequenceFiles/train --images 3DPW/imageFiles --every 5 --out shards/3dpw
   depthhmr data pack own people.jsonl --out shards/own
+  depthhmr data depth shards/agora --depth-maps depth-anything --picture before-and-after.jpg
+  depthhmr data rehearse --picture dah.jpg
 """
 
 import argparse
@@ -19,6 +21,7 @@ from bodykit.errors import UserError
 if TYPE_CHECKING:
     from bodykit.body import Body
     from depthhmr.data.carry import Carry
+    from depthhmr.data.dah_sheet import Shown
     from depthhmr.data.picture import Picture
 
 HELP = "turn labelled pictures of many formats into training shards"
@@ -45,6 +48,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pack.add_argument("--everyone", action="store_true", help="own: everyone is listed, where a line does not say")
     pack.add_argument("--metric", action="store_true", help="own: depths are true metres, where a line does not say")
     pack.set_defaults(run_action=run_pack)
+    depth = actions.add_parser("depth", help="make human-only depth maps of packed people in 3D")
+    depth.add_argument("shards", type=Path, help="folder that `depthhmr data pack` wrote")
+    depth.add_argument(
+        "--depth-maps", type=Path, metavar="FOLDER", help="monocular maps (NAME.npy or .png) to refine with"
+    )
+    depth.add_argument(
+        "--kind", choices=("inverse", "distance"), default="inverse",
+        help="whether the maps grow towards the camera or away from it (default: %(default)s)",
+    )  # fmt: skip
+    depth.add_argument("--body", type=Path, help="body file the shards were packed for (default: the free body)")
+    depth.add_argument("--again", action="store_true", help="also where a depth map is known already")
+    depth.set_defaults(run_action=run_depth)
+    rehearse = actions.add_parser("rehearse", help="the same on rendered people, whose true depth is known")
+    rehearse.add_argument("--count", type=int, default=60, help="pictures to measure on (default: %(default)s)")
+    rehearse.add_argument("--size", type=int, default=192, help="side of the pictures in pixels (default: %(default)s)")
+    rehearse.set_defaults(run_action=run_rehearse)
+    for action in (depth, rehearse):
+        action.add_argument("--picture", type=Path, metavar="FILE", help="write the first pictures before and after")
+        action.add_argument("--rows", type=int, default=5, help="pictures in that file (default: %(default)s)")
+        action.add_argument("--stride", type=int, default=8, help="of the cells in it, pixels (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -71,6 +94,67 @@ def run_pack(args: argparse.Namespace) -> int:
         f"{left_out}, {packed.posed} of them in 3D, into {packed.shards} shards under {args.out}"
     )
     return 0
+
+
+def run_depth(args: argparse.Namespace) -> int:
+    from bodykit.body import load_body
+    from depthhmr.data.depth_targets import DepthMaps, make_targets
+
+    check_picture(args)
+    maps = DepthMaps(args.depth_maps) if args.depth_maps else None
+    show = args.rows if args.picture else 0
+    tally = make_targets(
+        args.shards, load_body(args.body), maps, inverse=args.kind == "inverse", again=args.again, show=show, progress=True
+    )  # fmt: skip
+    print(
+        f"data: made {tally.made} depth maps of {tally.people} people; {tally.kept} pictures had one, and of "
+        f"{tally.unknown} not everyone is known in 3D"
+    )
+    if maps:
+        print(
+            f"data: {tally.made - tally.without_map} pictures have a monocular map, {tally.rejected} of these show nothing "
+            f"of the people; {tally.trusted} people agree with theirs"
+        )
+    if args.picture:
+        write_sheet(args, tally.rows)
+    return 0
+
+
+def run_rehearse(args: argparse.Namespace) -> int:
+    from bodykit.body import load_body
+    from depthhmr.data.dah_sheet import rehearse
+    from depthhmr.synth.splits import seeds_of
+
+    check_picture(args)
+    if not 32 <= args.size <= 2048:
+        raise UserError(f"expected --size between 32 and 2048 pixels, got {args.size}")
+    rows, scores = rehearse(load_body(), seeds_of("val", args.count), args.size)
+    print(f"data: {len(rows)} pictures with people")
+    for name, score in scores.items():
+        print(f"  {name:28}overlap with the true masks {score.overlap:.3f}, error inside {100 * score.error_m:.1f} cm")
+    if args.picture:
+        write_sheet(args, rows[: args.rows])
+    return 0
+
+
+def check_picture(args: argparse.Namespace) -> None:
+    if args.picture and args.picture.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise UserError(f"cannot write a picture named {args.picture}; expected a name that ends in .png or .jpg")
+    if args.rows < 1:
+        raise UserError(f"expected --rows of at least 1, got {args.rows}")
+
+
+def write_sheet(args: argparse.Namespace, rows: "list[Shown]") -> None:
+    from depthhmr.data.dah_sheet import sheet
+
+    if not rows:
+        raise UserError("there is nothing to show: no depth map was made")
+    size = rows[0].rgb.shape[0]
+    if args.stride < 1 or size % args.stride:
+        raise UserError(f"expected a --stride that divides {size} pixels, got {args.stride}")
+    args.picture.parent.mkdir(parents=True, exist_ok=True)
+    sheet(rows, args.stride).save(args.picture, quality=88)
+    print(f"data: wrote {args.picture}")
 
 
 def read_lsp(args: argparse.Namespace) -> "Iterator[Picture]":

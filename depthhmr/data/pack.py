@@ -3,14 +3,14 @@
 Beside the arrays of a rendered shard, with P = MOST_PEOPLE: joints_2d float32 [N, P, 24, 2] pixels of rgb, known_2d bool
 [N, P, 24], known_3d bool [N, P] (rotations, betas and joints_3d are true), layer int16 [N, P] (-1 unknown), everyone,
 metric and known_depth bool [N]. A joint that is labelled nearby, as LSP's hips are, has its pixel in joints_2d and is not
-known; one without a label has 0, 0.
+known; one without a label has 0, 0. `pictures.json` names the files that the samples came from.
 """
 
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from bodykit.letterbox import Letterbox, letterbox
 from depthhmr.data.picture import NO_LAYER, Person, Picture
 from depthhmr.shards import MOST_PEOPLE, SHARD
 
+ORIGINS = "pictures.json"
 BLOCK = 16 * SHARD  # pictures that are shuffled together; labels of a large data set do not fit into memory
 
 ARRAYS: dict[str, tuple[type, tuple[int, ...]]] = {  # name -> type and shape of a sample, where that is not square
@@ -41,6 +42,16 @@ ARRAYS: dict[str, tuple[type, tuple[int, ...]]] = {  # name -> type and shape of
     "metric": (np.bool_, ()),
     "known_depth": (np.bool_, ()),
 }
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The file of a sample, and its size in pixels after the quarter turns (clockwise)."""
+
+    path: str
+    width: int
+    height: int
+    quarter_turns: int = 0
 
 
 @dataclass(frozen=True)
@@ -104,6 +115,7 @@ class ShardWriter:
         self._partial = root / f".{first:010d}.{os.getpid()}"
         self._partial.mkdir(parents=True)
         self._first = first
+        self._origins: list[Origin] = []
         shapes = {"rgb": (np.uint8, (size, size, 3)), "depth": (np.float16, (size, size)), **ARRAYS}
         self.arrays = {
             name: np.lib.format.open_memmap(self._partial / f"{name}.npy", "w+", kind, (count, *shape))
@@ -125,6 +137,7 @@ class ShardWriter:
             values.flush()
         facts = {"first_seed": self._first, "count": self.count, "size": self.size}
         (self._partial / "shard.json").write_text(json.dumps(facts))
+        (self._partial / ORIGINS).write_text(json.dumps([asdict(origin) for origin in self._origins]))
         self._partial.rename(self._final)
 
     def add(self, picture: Picture) -> list[Person]:
@@ -135,6 +148,7 @@ class ShardWriter:
         arrays["rgb"][row] = square
         camera = picture.intrinsics or Intrinsics.from_fov(box.width, box.height)
         arrays["intrinsics"][row] = box.intrinsics(camera).array()
+        self._origins.append(Origin(str(picture.path), box.width, box.height, picture.quarter_turns))
         people = nearest_the_eye(picture.people)
         arrays["count"][row] = len(people)
         arrays["everyone"][row] = picture.everyone and len(people) == len(picture.people)
@@ -174,8 +188,13 @@ def fit_depth(depth: np.ndarray, box: Letterbox, path: Path) -> np.ndarray:
     if depth.shape != (box.height, box.width):
         wanted = f"[{box.height}, {box.width}] as of {path}"
         raise UserError(f"a depth map has shape {list(depth.shape)}, expected {wanted}")
-    content = Image.fromarray(depth.astype(np.float32)).resize(box.content, Image.Resampling.NEAREST)
-    square = np.zeros((box.size, box.size), np.float32)
+    return fit_map(depth, box, 0)
+
+
+def fit_map(values: np.ndarray, box: Letterbox, outside: float) -> np.ndarray:
+    """A map [h, w] of the whole picture in the letterboxed square, float32 [S, S], `outside` where there is padding."""
+    content = Image.fromarray(values.astype(np.float32)).resize(box.content, Image.Resampling.NEAREST)
+    square = np.full((box.size, box.size), outside, np.float32)
     (width, height), (left, top) = box.content, box.offset
     square[top : top + height, left : left + width] = np.asarray(content)
     return square
