@@ -19,7 +19,7 @@ from depthhmr.config import ModelConfig, TrainConfig
 from depthhmr.evaluation import best_threshold, score
 from depthhmr.model import build_model
 from depthhmr.shards import SHARD, render_shard
-from depthhmr.train import Run, work, write_settings
+from depthhmr.train import Run, train, write_settings
 from depthhmr.train_lifter import train_lifter
 from depthhmr.validate import Validation
 from depthhmr.variants import VARIANTS, Variant
@@ -50,8 +50,8 @@ class Plan:
             raise UserError(f"expected a trained lifter at {self.lifter}, found none")
 
 
-def run_all(plan: Plan) -> Iterator[list[dict[str, Any]]]:
-    """Everything that is still missing. Yields all results so far, after each network."""
+def run_all(plan: Plan) -> Iterator[dict[str, Any]]:
+    """Everything that is still missing. Yields the result of each network, of finished ones at once."""
     write_plan(plan)
     for index in range(plan.shards):
         render_shard(shards_of(plan), FIRST_SEED + index * SHARD, SHARD, plan.network.size, whole_depth=True)
@@ -71,7 +71,7 @@ def run_all(plan: Plan) -> Iterator[list[dict[str, Any]]]:
                 partial = result.with_suffix(".partial")
                 partial.write_text(json.dumps(score_one(plan, variant, seed, held_out), indent=1) + "\n")
                 partial.replace(result)
-            yield results(plan)
+            yield json.loads(result.read_text())
 
 
 def results(plan: Plan) -> list[dict[str, Any]]:
@@ -96,6 +96,8 @@ def write_plan(plan: Plan) -> None:
         del settings[free]
     if path.exists():
         old = json.loads(path.read_text())
+        # through ModelConfig: an ablation that is older than a field has its default
+        old["network"] = json.loads(json.dumps(dataclasses.asdict(ModelConfig.from_dict(old["network"]))))
         changed = [name for name in settings if old.get(name) != settings[name]]
         if changed:
             raise UserError(f"{plan.folder} holds another ablation: {', '.join(changed)} differ; choose another folder")
@@ -121,7 +123,7 @@ def train_one(plan: Plan, variant: Variant, seed: int) -> None:
         shards=plan.shards, first_shards=plan.shards, renderers=0,
     )  # fmt: skip
     write_settings(run)
-    work(run)
+    train(run)
 
 
 def score_one(plan: Plan, variant: Variant, seed: int, held_out: Validation) -> dict[str, Any]:

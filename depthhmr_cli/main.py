@@ -25,6 +25,7 @@ COMMANDS = {
     "synth": "depthhmr_cli.synth",
     "data": "depthhmr_cli.data",
     "train": "depthhmr_cli.train",
+    "ablation": "depthhmr_cli.ablation",
     "evaluate": "depthhmr_cli.evaluate",
     "tracking": "depthhmr_cli.tracking",
     "export": "depthhmr_cli.export",

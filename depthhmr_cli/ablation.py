@@ -1,0 +1,78 @@
+"""Trains the network with and without each part that the paper claims, on the same data, and says which claims held.
+
+examples:
+  depthhmr ablation --budget 7168                       the tables of docs/ablation.md; start it again to resume
+  depthhmr ablation --network tiny --size 160 --budget 400000 --shards 120 --run runs/state/ablation-tiny
+                                                        the same question for the full default network
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+HELP = (
+    "test the paper's claim: train every variant of the network on the same data and compare; resumes where it was cut"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--run", type=Path, default=Path("runs/state/ablation"), help="folder of the runs (default: %(default)s)"
+    )
+    parser.add_argument("--budget", type=int, default=7168, metavar="IMAGES", help="per network (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=3, help="networks of each variant (default: %(default)s)")
+    parser.add_argument("--network", default="half", help="half (default: a small one for two cores) or tiny")
+    parser.add_argument(
+        "--size", type=int, default=96, help="side of the network input in pixels (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--shards", type=int, default=12, help="rendered shards of 512 samples that all share (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--held-out",
+        type=int,
+        default=800,
+        metavar="N",
+        help="pictures of the val split to score (default: %(default)s)",
+    )
+    parser.add_argument("--lifter", type=Path, metavar="FILE", help="a trained lifter.pt (default: train one)")
+    parser.add_argument(
+        "--lifter-steps", type=int, default=6000, help="batches of 512 people for the lifter (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--bf16", action=argparse.BooleanOptionalAction, default=False, help="bfloat16 where it is safe"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    import torch
+
+    from bodykit.errors import UserError
+    from depthhmr.ablation import Plan, results, run_all
+    from depthhmr.ablation_page import tables
+    from depthhmr.variants import NETWORKS
+
+    if args.network not in NETWORKS:
+        raise UserError(f"expected --network out of {', '.join(NETWORKS)}, got {args.network!r}")
+    if args.size < 64 or args.size % 16:
+        raise UserError(f"expected --size to be a multiple of 16 and at least 64, got {args.size}")
+    plan = Plan(
+        folder=args.run, network=replace(NETWORKS[args.network], size=args.size), budget=args.budget, seeds=args.seeds,
+        shards=args.shards, held_out=args.held_out, lifter=args.lifter, lifter_steps=args.lifter_steps, bf16=args.bf16,
+    )  # fmt: skip
+    torch.set_num_threads(1)
+    for result in run_all(plan):
+        scores = result["scores"]
+        print(
+            f"{result['variant']}, seed {result['seed']}: F1 {scores['f1']:.3f}, root {scores['root_median'] or 0:.2f} m, "
+            f"PCDR {scores['pcdr']:.3f}, MPJPE {scores['mpjpe'] or 0:.0f} mm",
+            flush=True,
+        )
+        finished = results(plan)
+        page = f"# Ablation\n\n`{args.command_line}`\n\n{tables(finished)}"
+        (plan.folder / "ablation.json").write_text(json.dumps(finished, indent=1) + "\n")
+        (plan.folder / "ablation.md").write_text(page)
+    print(f"the tables are in {plan.folder / 'ablation.md'}")
+    return 0
