@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, help="port to listen on (default: 8000; 0 takes any free one)")
     parser.add_argument("--grpc-port", type=int, help="port for gRPC (default: 50051; 0 takes any free one)")
     add_model_arguments(parser)
-    parser.add_argument("--max-concurrency", type=int, help="images in work or waiting before 503 (default: 32)")
+    parser.add_argument("--max-concurrency", type=int, help="images in work or waiting before 503 (default: 256)")
     parser.add_argument(
         "--request-timeout-s", type=float, metavar="SECONDS", help="deadline of one image (default: 30)"
     )

@@ -17,6 +17,8 @@ STAGES = (*TIMED, "encode")
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 PEOPLE = (0, 1, 2, 3, 5, 8, 12, 20, 40)
+PRIORITIES = ("interactive", "bulk")
+REASONS = ("places", "share", "deadline", "bytes", "streams")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -36,8 +38,33 @@ class Metrics:
         self._stages = {stage: stages.labels(stage) for stage in STAGES}
         self._people = Histogram("depthhmr_people", "People per image", buckets=PEOPLE, registry=self._registry)
 
+        depth = Gauge("depthhmr_queue_depth", "Images waiting for their turn", ["priority"], registry=self._registry)
+        self._queue_depth = {priority: depth.labels(priority) for priority in PRIORITIES}
+        wait = Histogram(
+            "depthhmr_queue_wait_seconds",
+            "How long images waited for their turn, those too that gave up",
+            ["priority"],
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self._queue_wait = {priority: wait.labels(priority) for priority in PRIORITIES}
+        refusals = Counter(
+            "depthhmr_refusals",
+            "Refused because there was too much, by what was full",
+            ["reason"],
+            registry=self._registry,
+        )
+        self._refusals = {reason: refusals.labels(reason) for reason in REASONS}
+        self._pace = Gauge(
+            "depthhmr_pace",
+            "Images per second that the queue reckons with; 0 before the first",
+            registry=self._registry,
+        )
+        self._bytes_held = Gauge("depthhmr_held_bytes", "Bytes of requests that are held", registry=self._registry)
         self._engine_waiting = Gauge(
-            "depthhmr_engine_waiting", "Images waiting for a place at the engine", registry=self._registry
+            "depthhmr_engine_waiting",
+            "Images waiting for a place at the engine: in the queue, or decoded already",
+            registry=self._registry,
         )
         self._engine_in_flight = Gauge("depthhmr_engine_in_flight", "Images at the engine", registry=self._registry)
         self._engine_failures = Counter(
@@ -70,9 +97,28 @@ class Metrics:
         """Report what `engine` counts itself."""
         self._registry.register(_EngineCollector(engine))
 
+    def queued(self, priority: str, change: int) -> None:
+        """So many images more wait for their turn, or fewer."""
+        self._queue_depth[priority].inc(change)
+        self._engine_waiting.inc(change)
+
+    def waited(self, priority: str, seconds: float) -> None:
+        """An image's wait for its turn is over."""
+        self._queue_wait[priority].observe(seconds)
+
+    def refused(self, reason: str) -> None:
+        self._refusals[reason].inc()
+
+    def paced(self, images_per_s: float) -> None:
+        """What the queue reckons with."""
+        self._pace.set(images_per_s)
+
+    def bytes_held(self, count: int) -> None:
+        self._bytes_held.set(count)
+
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Around the wait for a place at the engine."""
+        """Around the wait of a decoded image for a place at the engine."""
         with self._engine_waiting.track_inprogress():
             yield
 
@@ -92,6 +138,12 @@ class Metrics:
     def image(self) -> Iterator[None]:
         """Counts the image handled inside by how it ends."""
         with self._in_work.track_inprogress(), _outcome_of(self._images, "ok"):
+            yield
+
+    @contextmanager
+    def refusals(self) -> Iterator[None]:
+        """Counts the image that is refused inside, before anything is known of it; one that is not is not counted."""
+        with _outcome_of(self._images):
             yield
 
     def observe(self, timings: Timings, people: int) -> None:

@@ -7,9 +7,9 @@ the event loop.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from contextvars import copy_context
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -17,8 +17,10 @@ from typing import Any, TypeVar
 from bodykit.body import Body
 from bodykit.errors import UserError
 from bodykit.manifest import Manifest
+from service.admission import AdmissionQueue, Claim
 from service.engines.base import Call, Engine, Tensors, blank_inputs, output_names
-from service.errors import DeadlineExceeded, InternalError, Overloaded, ServiceError, Starting
+from service.errors import DeadlineExceeded, InternalError, ServiceError, Starting
+from service.heldbytes import ByteBudget
 from service.images import ImageLimits, Photo, decode
 from service.metrics import Metrics
 from service.options import Options
@@ -31,7 +33,7 @@ Result = TypeVar("Result")
 log = logging.getLogger("service")
 
 WARM_UP_TIMEOUT_S = 60.0  # a GPU's first inference may load and tune for long
-BATCH_PLACES = 8  # images of one batch that are in work at once, where the engine wants so many
+BATCH_PLACES = 8  # images of one batch that are in work or waiting at once, where the engine wants so many
 
 
 def unfinished(recovery: Recovery) -> Recovery:
@@ -42,8 +44,9 @@ def unfinished(recovery: Recovery) -> Recovery:
 class MeshRecovery:
     """Recovers people from images with one engine, one manifest and one body.
 
-    At most `max_concurrency` images are in work or waiting; one more raises Overloaded at once. A request that takes
-    longer than `timeout_s` raises DeadlineExceeded, and what it still had queued is dropped.
+    A request that cannot be done in its time, or that would be one image more than `max_concurrency` in work or waiting,
+    raises Overloaded at once. One that takes longer than `timeout_s` raises DeadlineExceeded, and what it still had queued
+    is dropped. `held` is for the edges: what they read, they take from there, `max_held_bytes` in all.
     """
 
     def __init__(
@@ -54,7 +57,8 @@ class MeshRecovery:
         *,
         limits: ImageLimits,
         max_people: int = 64,
-        max_concurrency: int = 32,
+        max_concurrency: int = 256,
+        max_held_bytes: int = 512 * 2**20,
         timeout_s: float = 30.0,
         workers: int = 2,
         metrics: Metrics | None = None,
@@ -66,9 +70,13 @@ class MeshRecovery:
         self.metrics.watch(engine)
         self.tracer: Tracer = tracer or NullTracer()
         self.warm, self.leaving = False, False  # who is leaving answers, and asks to be sent nothing more
-        self._max_people, self._max_concurrency, self._timeout_s = max_people, max_concurrency, timeout_s
-        self._in_work = 0
-        self._stream_places = asyncio.Semaphore(max_concurrency)
+        self._max_people, self._timeout_s = max_people, timeout_s
+        # Enough to keep the engine busy while other images are decoded or written.
+        places = min(engine.concurrency + workers, max_concurrency)
+        self.queue = AdmissionQueue(places, max_concurrency, self.metrics)
+        self.held = ByteBudget(
+            max_held_bytes, on_change=self.metrics.bytes_held, on_refusal=lambda: self.metrics.refused("bytes")
+        )
         self._engine_slots = asyncio.Semaphore(engine.concurrency)
         self._workers = ThreadPoolExecutor(workers, thread_name_prefix="image")
 
@@ -77,50 +85,53 @@ class MeshRecovery:
 
         Raises the errors of `service.errors`.
         """
-        with self.metrics.image(), self._admitted():
-            return await self._in_time(content, options, finish)
+        claim, timeout_s = Claim(current().caller, bulk=options.bulk), self._timeout(options.timeout_s)
+        with self.metrics.image():
+            self._check_warm()
+            with self.queue.admission(claim, timeout_s):
+                call = self._call(options, timeout_s)
+                async with _in_time(timeout_s), self._turn(claim, call.deadline) as waited_ms:
+                    return await self._recover(content, options, call, finish, waited_ms)
 
     async def recover_each(
         self, contents: Sequence[bytes], options: Options, finish: Callable[[Recovery], Result]
     ) -> list[Result | ServiceError]:
         """`recover` for several images, each with its own end: a result, or the error that it would have raised.
 
-        They take the places of as many images as are in work at once, and leave the rest to others. Raises Starting or
-        Overloaded for all of them.
+        The first must be able to begin in its time; each one's time runs from its turn on. Raises Starting or Overloaded
+        for all of them.
         """
+        claim = Claim(current().caller, object(), options.bulk)
         places = self._places_for(len(contents))
         room = asyncio.Semaphore(places)
 
         async def one(content: bytes) -> Result | ServiceError:
             async with room:
                 try:
-                    with self.metrics.image(), self.tracer.span("image"):
-                        return await self._in_time(content, options, finish)
+                    with self.tracer.span("image"):
+                        return await self._in_turn(content, options, finish, claim)
                 except ServiceError as error:
                     return error
                 except Exception as error:  # a fault of ours with one image is no reason to lose the others
                     log.error("an image of a batch failed", exc_info=error)
                     return InternalError("something went wrong here; the log has it")
 
-        with self._admitted(places):
+        self._check_warm()
+        with self.queue.admission(claim, self._timeout(options.timeout_s), places):
             return await _all_or_none([one(content) for content in contents])
 
-    async def recover_frame(self, content: bytes, options: Options, finish: Callable[[Recovery], Result]) -> Result:
-        """`recover` for a frame of a stream: waits for a place instead of being refused. Streams share places of their
-        own, first come first served, so that they and single images cannot shut each other out.
-        """
-        async with self._stream_places:
-            with self.metrics.image():
-                if not self.warm:
-                    raise Starting("the service has not finished starting; ask again in a moment")
-                return await self._in_time(content, options, finish)
+    async def recover_frame(
+        self, content: bytes, options: Options, finish: Callable[[Recovery], Result], stream: Hashable = None
+    ) -> Result:
+        """`recover` for a frame of `stream`: it waits for its turn, however long, instead of being refused."""
+        return await self._in_turn(content, options, finish, Claim(current().caller, stream))
 
-    def check_room(self, images: int = 1) -> None:
+    def check_room(self, images: int = 1, *, timeout_s: float | None = None, bulk: bool = False) -> None:
         """Raise Starting or Overloaded when so many images would be refused now."""
-        if not self.warm:
-            raise Starting("the service has not finished starting; ask again in a moment")
-        if self._in_work + self._places_for(images) > self._max_concurrency:
-            raise Overloaded(f"{self._in_work} images are in work already; ask again in a moment")
+        with self.metrics.refusals():
+            self._check_warm()
+            claim = Claim(current().caller, object() if bulk else None, bulk)
+            self.queue.check(claim, self._timeout(timeout_s), self._places_for(images))
 
     async def in_thread(self, work: Callable[[], Result]) -> Result:
         """Processor work of an edge, where images are decoded, too."""
@@ -149,17 +160,41 @@ class MeshRecovery:
         self._workers.shutdown(wait=True, cancel_futures=True)
         await asyncio.to_thread(self.tracer.close)
 
-    async def _in_time(self, content: bytes, options: Options, finish: Callable[[Recovery], Result]) -> Result:
-        timeout_s = min(options.timeout_s or self._timeout_s, self._timeout_s)
-        call = Call.within(timeout_s, self._wanted(options), bulk=options.bulk)
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self._recover(content, options, call, finish)
-        except TimeoutError as error:
-            raise DeadlineExceeded(f"the image was not done within {timeout_s:g} s") from error
+    def _check_warm(self) -> None:
+        if not self.warm:
+            raise Starting("the service has not finished starting; ask again in a moment")
+
+    def _timeout(self, wanted_s: float | None) -> float:
+        return min(wanted_s or self._timeout_s, self._timeout_s)
+
+    def _call(self, options: Options, timeout_s: float) -> Call:
+        """The depth map is the largest output and the least asked for."""
+        wanted = tuple(name for name in output_names(self.manifest) if name != "depth" or options.depth)
+        return Call.within(timeout_s, wanted, bulk=options.bulk)
+
+    async def _in_turn(
+        self, content: bytes, options: Options, finish: Callable[[Recovery], Result], claim: Claim
+    ) -> Result:
+        """Wait for a place, however long; from then on the image's time runs."""
+        async with self._turn(claim) as waited_ms:
+            with self.metrics.image():
+                self._check_warm()
+                timeout_s = self._timeout(options.timeout_s)
+                call = self._call(options, timeout_s)
+                async with _in_time(timeout_s):
+                    return await self._recover(content, options, call, finish, waited_ms)
+
+    @asynccontextmanager
+    async def _turn(self, claim: Claim, until: float | None = None) -> AsyncIterator[float]:
+        """A place to work in; the milliseconds that it was waited for."""
+        clock = _Clock()
+        async with AsyncExitStack() as stack:
+            with self.tracer.span("queue"):
+                await stack.enter_async_context(self.queue.place(claim, until))
+            yield clock.lap()
 
     async def _recover(
-        self, content: bytes, options: Options, call: Call, finish: Callable[[Recovery], Result]
+        self, content: bytes, options: Options, call: Call, finish: Callable[[Recovery], Result], waited_ms: float
     ) -> Result:
         submit = asyncio.get_running_loop().run_in_executor
         clock = _Clock()
@@ -167,7 +202,7 @@ class MeshRecovery:
             photo, camera, inputs = await submit(self._workers, self._prepare, content, options)
         decode_ms = clock.lap()
         async with self._place_at_engine():
-            queue_ms = clock.lap()
+            queue_ms = waited_ms + clock.lap()
             with self.metrics.engine_call(), self.tracer.span("infer"):
                 outputs = await self.engine.infer(inputs, replace(call, headers=self.tracer.headers()))
         infer_ms = clock.lap()
@@ -215,27 +250,13 @@ class MeshRecovery:
             vertices=posed_vertices(self.body, people) if options.vertices else None,
         )
 
-    def _wanted(self, options: Options) -> tuple[str, ...]:
-        """The depth map is the largest output and the least asked for."""
-        return tuple(name for name in output_names(self.manifest) if name != "depth" or options.depth)
-
     def _places_for(self, images: int) -> int:
         """Of a batch: one image more than the engine wants, so that the next one is decoded when it is free."""
-        return max(1, min(images, BATCH_PLACES, self.engine.concurrency + 1, self._max_concurrency))
-
-    @contextmanager
-    def _admitted(self, images: int = 1) -> Iterator[None]:
-        self.check_room(images)
-        places = self._places_for(images)
-        self._in_work += places
-        try:
-            yield
-        finally:
-            self._in_work -= places
+        return max(1, min(images, BATCH_PLACES, self.engine.concurrency + 1, self.queue.places))
 
     @asynccontextmanager
     async def _place_at_engine(self) -> AsyncIterator[None]:
-        with self.metrics.waiting(), self.tracer.span("queue"):
+        with self.metrics.waiting():
             await self._engine_slots.acquire()
         try:
             yield
@@ -253,6 +274,16 @@ class _Clock:
         now = time.perf_counter()
         elapsed, self._last = now - self._last, now
         return 1e3 * elapsed
+
+
+@asynccontextmanager
+async def _in_time(seconds: float) -> AsyncIterator[None]:
+    """Raises DeadlineExceeded when the block takes longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise DeadlineExceeded(f"the image was not done within {seconds:g} s") from error
 
 
 async def _all_or_none(work: Sequence[Coroutine[Any, Any, Result]]) -> list[Result]:

@@ -17,6 +17,7 @@ from bodykit.errors import UserError
 from bodykit.manifest import Manifest
 from service import __version__
 from service.cpus import usable_cpus
+from service.decoding_memory import give_back_large_blocks
 from service.departure import Departure, leave_after
 from service.engines import open_engine
 from service.gate import Gate, open_gate, open_limiter
@@ -54,6 +55,7 @@ def open_core(settings: Settings) -> MeshRecovery:
         limits=ImageLimits(settings.max_megapixels, settings.max_side, settings.max_body_bytes),
         max_people=settings.max_people,
         max_concurrency=settings.max_concurrency,
+        max_held_bytes=settings.max_held_bytes,
         timeout_s=settings.request_timeout_s,
         workers=settings.workers or max(MIN_WORKERS, usable_cpus()),
         tracer=open_tracer(settings.traces),
@@ -64,6 +66,7 @@ def serve(settings: Settings, departure: Departure) -> int:
     """Run the service until `departure`. Returns the exit status; raises UserError when it cannot start."""
     begin = time.perf_counter()
     keep_standard_streams()
+    give_back_large_blocks()
     start_logging(settings.log_level, settings.log_format, access=settings.access_log)
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_departure)
     tls = open_tls(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)

@@ -18,6 +18,7 @@ TRITON_URL = re.compile(r"([a-z][a-z0-9+.-]*:///)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9
 ORIGIN = re.compile(
     r"https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?"
 )  # as browsers send it: no path, no slash
+MESSAGE_OVERHEAD = 64 * 1024  # what a gRPC request may have besides its image
 MODEL_FOLDER = Path("model_repository") / "depthhmr"
 
 
@@ -63,7 +64,12 @@ class Settings(BaseSettings):
     max_batch_images: int = Field(32, ge=1, le=1024, description="images in one batch request")
     max_batch_bytes: int = Field(128 * 2**20, ge=1024, description="body of a batch request")
     max_people: int = Field(64, ge=1, le=1024)
-    max_concurrency: int = Field(32, ge=1, description="images in work or waiting; more are refused with 503")
+    max_concurrency: int = Field(
+        256, ge=1, description="images in work or waiting at the most; fewer where they could not be done in their time"
+    )
+    max_held_bytes: int = Field(
+        512 * 2**20, ge=2**17, description="bytes of all requests, batches and frames that are held at once"
+    )
     request_timeout_s: float = Field(30.0, gt=0)
     max_streams: int = Field(1000, ge=1, description="gRPC streams open at once; more are refused")
     max_in_flight: int = Field(8, ge=1, le=64, description="frames of one stream in work at once")
@@ -95,6 +101,13 @@ class Settings(BaseSettings):
             raise ValueError("tls_certificate and tls_key go together")
         if self.tls_client_ca is not None and self.tls_certificate is None:
             raise ValueError("tls_client_ca needs tls_certificate and tls_key")
+        return self
+
+    @model_validator(mode="after")
+    def _largest_request_can_be_held(self) -> "Settings":
+        largest = max(self.max_body_bytes + MESSAGE_OVERHEAD, self.max_batch_bytes)
+        if self.max_held_bytes < largest:
+            raise ValueError(f"max_held_bytes must be at least {largest}, so that the largest request or batch fits")
         return self
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any, Generic, Protocol, TypeVar
 
 from service.errors import InvalidParameter, ServiceError
+from service.heldbytes import Account
 
 # Answers that may wait for a client that does not read, when frames are dropped and not held back. Each takes some hundred
 # bytes, because a dropped frame's picture is let go at once.
@@ -20,6 +21,11 @@ BACKLOG = 256
 class Numbered(Protocol):
     @property
     def frame_id(self) -> int: ...
+
+    @property
+    def size(self) -> int:
+        """Bytes that were taken from the stream's account when it came."""
+        ...
 
 
 FrameT = TypeVar("FrameT", bound=Numbered)
@@ -69,7 +75,8 @@ class FrameStream(Generic[FrameT, Result]):
     """Takes frames from `frames` and yields their outcomes in order.
 
     A frame holds its place from when it is taken until its outcome has been consumed, so a consumer that stops stops the
-    producer, too, and memory is bounded whatever either does. Frame ids must increase; InvalidParameter otherwise.
+    producer, too, and memory is bounded whatever either does. No frame is read while `account` has no room, and each gives
+    its bytes back to it when its work ends or it is dropped. Frame ids must increase; InvalidParameter otherwise.
     `settle` is a second step, for which the results come one by one and in order.
     """
 
@@ -79,12 +86,13 @@ class FrameStream(Generic[FrameT, Result]):
         work: Callable[[FrameT], Coroutine[Any, Any, Result]],
         limits: StreamLimits,
         *,
+        account: Account,
         draining: asyncio.Event,
         settle: Callable[[Result], Awaitable[Result]] | None = None,
     ) -> None:
         self.tally, self.end = Tally(), End.COMPLETED
         self._frames, self._work, self._limits, self._draining = frames, work, limits, draining
-        self._settle = settle
+        self._account, self._settle = account, settle
         self._room = asyncio.Semaphore(BACKLOG if limits.drop_oldest else limits.max_in_flight)
         self._order: asyncio.Queue[_Place[FrameT, Result] | Exception | None] = asyncio.Queue()
         self._in_flight = 0
@@ -133,6 +141,7 @@ class FrameStream(Generic[FrameT, Result]):
         try:
             while True:
                 await self._room.acquire()
+                await self._account.room()
                 frame = await self._next(begin, draining)
                 if frame is None:
                     break
@@ -187,7 +196,7 @@ class FrameStream(Generic[FrameT, Result]):
             return Outcome(outcome.frame_id, error=error)
 
     def _take(self, frame: FrameT) -> None:
-        place: _Place[FrameT, Result] = _Place(frame)
+        place: _Place[FrameT, Result] = _Place(frame, self._account)
         self._order.put_nowait(place)
         if self._in_flight < self._limits.max_in_flight:
             self._start(place)
@@ -224,21 +233,26 @@ class FrameStream(Generic[FrameT, Result]):
 class _Place(Generic[FrameT, Result]):
     """One frame's place in the order."""
 
-    def __init__(self, frame: FrameT) -> None:
+    def __init__(self, frame: FrameT, account: Account) -> None:
         self._frame: FrameT | None = frame
-        self._frame_id = frame.frame_id
+        self._frame_id, self._size, self._account = frame.frame_id, frame.size, account
         self.started = False
         self.outcome: asyncio.Future[Outcome[Result]] = asyncio.get_running_loop().create_future()
 
     def drop(self) -> None:
         self._frame = None
+        self._account.give(self._size)
         self.outcome.set_result(Outcome(self._frame_id))
 
     async def run(self, work: Callable[[FrameT], Awaitable[Result]]) -> None:
         assert self._frame is not None
         frame, self._frame = self._frame, None  # the picture goes as soon as `work` lets it go
         try:
-            result = await work(frame)
+            try:
+                result = await work(frame)
+            finally:
+                del frame
+                self._account.give(self._size)
         except ServiceError as error:
             self.outcome.set_result(Outcome(self._frame_id, error=error))
         except Exception as error:

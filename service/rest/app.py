@@ -66,7 +66,7 @@ def create_app(
     for router in routers:
         app.include_router(router)
     # The last one added is the outermost: an oversized body is refused under its request id.
-    app.add_middleware(BodyLimit, limit=max_body_bytes, of_path={BATCH_PATH: max_batch_bytes})
+    app.add_middleware(BodyLimit, held=core.held, limit=max_body_bytes, of_path={BATCH_PATH: max_batch_bytes})
     app.add_middleware(KeyCheck, door=Door(keys, limiter))
     if cors_origins:
         # Outside the key check, because a browser asks beforehand without a key. Cookies are never asked for.

@@ -1,6 +1,5 @@
 """POST /v1/reconstruct/batch: several images in, for each its people or its error, in the same order."""
 
-import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -8,12 +7,12 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from service.errors import Overloaded, ServiceError
+from service.errors import ServiceError
 from service.formats import Job, write_json
 from service.recovery import MeshRecovery
 from service.rest.disconnect import unless_gone
 from service.rest.negotiation import choose
-from service.rest.options import parse_options
+from service.rest.options import announced_timeout, parse_options
 from service.rest.problems import problem_content
 from service.rest.requestid import request_id_of
 from service.rest.schemas import BATCH_REQUEST, BATCH_RESPONSES
@@ -22,22 +21,18 @@ from service.results import Recovery
 
 BATCH_PATH = "/v1/reconstruct/batch"
 BODY_TIMES = 4  # a batch may take so many times as long to arrive as one image
-UPLOADS = 4  # batches that may arrive at once: their bytes are held before they are admitted
 NAME_LENGTH = 200  # of a file name in the reply
 
 
 def batch_router(core: MeshRecovery, *, max_images: int, body_timeout_s: float) -> APIRouter:
     router = APIRouter(tags=["reconstruct"])
-    arriving = asyncio.Semaphore(UPLOADS)
 
     async def reconstruct_batch(request: Request) -> Response:
         """Recover the people of several images. They share the options, and give way to single images."""
         choose(",".join(request.headers.getlist("accept")), ["application/json"])
-        core.check_room(max_images)  # a full service says so before it reads megabytes
-        if arriving.locked():
-            raise Overloaded(f"{UPLOADS} batches are arriving already; ask again in a moment")
-        async with arriving:
-            upload = await read_batch(request, max_images=max_images, timeout_s=BODY_TIMES * body_timeout_s)
+        timeout_s = announced_timeout(request.query_params)
+        core.check_room(max_images, timeout_s=timeout_s, bulk=True)  # a full service says so before it reads megabytes
+        upload = await read_batch(request, max_images=max_images, timeout_s=BODY_TIMES * body_timeout_s)
         options = parse_options([*request.query_params.multi_items(), *upload.fields]).core
         request_id = request_id_of(request.scope)
 

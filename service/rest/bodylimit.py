@@ -1,4 +1,5 @@
-"""Refuses bodies over the limit: by Content-Length before a byte is read, by counting when there is none.
+"""Refuses bodies over the limit, or when too many bytes of others are held: by Content-Length before a byte is read, piece
+by piece when there is none.
 
 The framework would otherwise collect the whole upload before any of our code sees it.
 """
@@ -9,57 +10,78 @@ from collections.abc import Mapping
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import BodyTooLarge
+from service.errors import BodyTooLarge, ServiceError
+from service.heldbytes import Account, ByteBudget
 from service.rest.problems import problem_response
+from service.telemetry.record import current
 
 # A client that is still sending would get a connection reset instead of our answer. What it sends after the answer is
 # read and thrown away for this long, in seconds.
 LINGER_S = 2.0
+PIECE = 256 * 1024  # the server reads no more than this and its buffer at once
 
 
 class BodyLimit:
-    """ASGI middleware. A body over `limit` bytes is answered with 413 and the connection is closed.
+    """ASGI middleware. A body over `limit` bytes is answered with 413, one for which `held` has no room with 503; in both cases
+    the connection is closed.
 
-    `of_path` has the limits of paths that differ.
+    `of_path` has the limits of paths that differ. The bytes are held until the request has been answered.
     """
 
-    def __init__(self, app: ASGIApp, limit: int, of_path: Mapping[str, int] | None = None) -> None:
-        self._app, self._limit, self._of_path = app, limit, of_path or {}
+    def __init__(self, app: ASGIApp, held: ByteBudget, limit: int, of_path: Mapping[str, int] | None = None) -> None:
+        self._app, self._held, self._limit, self._of_path = app, held, limit, of_path or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         limit = self._of_path.get(scope["path"], self._limit)
-        announced = Headers(scope=scope).get("content-length", "")
-        if announced.isdecimal() and int(announced) > limit:
-            error = BodyTooLarge(f"a body may have at most {limit} bytes, {int(announced)} were announced")
-            await problem_response(error, scope)(scope, receive, _Closing(receive, send))
-            return
-        counter = _Counter(receive, limit)
-        closing = _Closing(receive, send)
+        headers = Headers(scope=scope)
+        with self._held.account(current().caller) as account:
+            try:
+                account.take(announced(headers, limit))
+            except ServiceError as error:
+                await problem_response(error, scope)(scope, receive, _Closing(receive, send))
+                return
+            counter = _Counter(receive, limit, account if "transfer-encoding" in headers else None)
+            closing = _Closing(receive, send)
 
-        async def send_or_close(message: Message) -> None:
-            await (closing(message) if counter.exceeded else send(message))
+            async def send_or_close(message: Message) -> None:
+                await (closing(message) if counter.refused else send(message))
 
-        await self._app(scope, counter, send_or_close)
+            await self._app(scope, counter, send_or_close)
+
+
+def announced(headers: Headers, limit: int) -> int:
+    """Bytes that the body will have by its own account; 0 where it has none. Raises BodyTooLarge."""
+    text = headers.get("content-length", "")
+    count = int(text) if text.isdecimal() else 0
+    if count > limit:
+        raise BodyTooLarge(f"a body may have at most {limit} bytes, {count} were announced")
+    return count
 
 
 class _Counter:
-    """A `receive` that raises BodyTooLarge once more than `limit` bytes have come."""
+    """A `receive` that raises BodyTooLarge once more than `limit` bytes have come, and Overloaded when `account`, of a body
+    that nobody announced, has no room for the next piece.
+    """
 
-    def __init__(self, receive: Receive, limit: int) -> None:
-        self._receive, self._limit, self._count = receive, limit, 0
-
-    @property
-    def exceeded(self) -> bool:
-        return self._count > self._limit
+    def __init__(self, receive: Receive, limit: int, account: Account | None) -> None:
+        self._receive, self._limit, self._account, self._count = receive, limit, account, 0
+        self._ended = self.refused = False
 
     async def __call__(self) -> Message:
-        message = await self._receive()
-        self._count += len(message.get("body", b""))
-        if self.exceeded:
-            raise BodyTooLarge(f"a body may have at most {self._limit} bytes, more than that came")
+        try:
+            if self._account is not None and not self._ended:
+                self._account.take(self._count + PIECE - self._account.held)
+            message = await self._receive()
+            self._count += len(message.get("body", b""))
+            self._ended = not message.get("more_body", False)
+            if self._count > self._limit:
+                raise BodyTooLarge(f"a body may have at most {self._limit} bytes, more than that came")
+        except ServiceError:
+            self.refused = True
+            raise
         return message
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.ratelimit import network_of
 from service.rest.requestid import request_id_of
 from service.telemetry.observer import Observer
 from service.telemetry.record import NO_ROUTE, Record
@@ -27,6 +28,7 @@ class Observed:
             return
         method = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
         record = Record("rest", method, request_id_of(scope), quiet=scope["path"].startswith(QUIET))
+        record.network = network_of((scope.get("client") or ("",))[0])
         scope["state"]["record"] = record  # for an error that is answered outside of all middleware
 
         async def counting_receive() -> Message:

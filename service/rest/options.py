@@ -1,7 +1,7 @@
 """Query and form fields -> options of the core. All faults of a request are told at once."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,15 @@ def parse_options(fields: Iterable[tuple[str, str]]) -> RestOptions:
         depth="depth" in include,
     )
     return RestOptions(core, mesh=given.get("mesh", "glb"))
+
+
+def announced_timeout(query: Mapping[str, str]) -> float | None:
+    """The `timeout_s` of a query that has not been checked yet; None where it has none, or an impossible one."""
+    try:
+        seconds = number(query["timeout_s"])
+    except (KeyError, ValueError):
+        return None
+    return seconds if seconds > 0 else None
 
 
 def number(text: str) -> float:

@@ -8,6 +8,7 @@ import grpc
 from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
 
+from service.ratelimit import address_of_peer, network_of
 from service.requestids import sane_id
 from service.telemetry.observer import Observer
 from service.telemetry.record import Record, current, remember
@@ -17,7 +18,7 @@ STATUSES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 
 class Observed(grpc.aio.ServerInterceptor):
-    """The outermost interceptor, so that what the others refuse is seen, too."""
+    """The outermost interceptor, so that what the others refuse is seen, too. Inside of it all calls are streams."""
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
@@ -34,26 +35,7 @@ class Observed(grpc.aio.ServerInterceptor):
         if handler is None:
             return self._unknown(record, headers)
         record.route = details.method.removeprefix("/")
-        if handler.request_streaming and handler.response_streaming:
-            return self._stream(handler, record, headers)
-        return handler if handler.response_streaming else self._unary(handler, record, headers)
-
-    def _unary(self, handler: Any, record: Record, headers: Mapping[str, str]) -> Any:
-        """Takes and gives bytes, which are counted here."""
-
-        async def call(content: bytes, context: Any) -> bytes:
-            with self._observer.request(record, headers):
-                record.bytes_in = len(content)
-                try:
-                    response = await handler.unary_unary(handler.request_deserializer(content), context)
-                    answer: bytes = handler.response_serializer(response)
-                    record.bytes_out = len(answer)
-                    return answer
-                except grpc.aio.AbortError:
-                    _end(record, context)
-                    raise
-
-        return grpc.unary_unary_rpc_method_handler(call)
+        return self._stream(handler, record, headers)
 
     def _stream(self, handler: Any, record: Record, headers: Mapping[str, str]) -> Any:
         def read(content: bytes) -> Any:
@@ -61,6 +43,7 @@ class Observed(grpc.aio.ServerInterceptor):
             return handler.request_deserializer(content)
 
         async def call(requests: Any, context: Any) -> AsyncIterator[bytes]:
+            record.network = network_of(address_of_peer(context.peer()))
             with self._observer.request(record, headers):
                 try:
                     async with aclosing(handler.stream_stream(requests, context)) as responses:

@@ -12,22 +12,24 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from bodykit.errors import UserError
-from service.errors import RateLimited, Unauthenticated
+from service.errors import RateLimited, ServiceError, SlowClient, Unauthenticated
 from service.gate import Callers, Door
+from service.heldbytes import Account
 from service.ratelimit import RateLimiter, address_of_peer
 from service.recovery import MeshRecovery
 from service.rpc.observed import Observed
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import add_ReconstructionServiceServicer_to_server
 from service.rpc.servicer import ReconstructionServicer, RpcLimits
-from service.rpc.statuses import status_of
+from service.rpc.statuses import refuse
+from service.settings import MESSAGE_OVERHEAD
 from service.telemetry.observer import Observer
 from service.telemetry.record import current
 from service.tls import Tls
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ReconstructionService"].full_name
+RECONSTRUCT = f"/{SERVICE}/Reconstruct"
 HEALTH_EVERY_S = 0.25  # how soon a change of the engine shows in the health service
-MESSAGE_OVERHEAD = 64 * 1024  # what a request may have besides its image
 MAX_REPLY_BYTES = 64 * 2**20  # 64 people with vertices and GLB are 20 MB
 MAX_METADATA_BYTES = 16 * 1024
 
@@ -64,7 +66,8 @@ class RpcServer:
         self._servicer = ReconstructionServicer(self._core, self._limits)
         self._health = health.aio.HealthServicer()
         observed = Observed(Observer(self._core.tracer, self._core.metrics))
-        interceptors = [observed, *([] if self._door.is_open else [_KeyCheck(self._door)]), _Readable()]
+        reading = _Reading(self._core, self._limits)
+        interceptors = [observed, *([] if self._door.is_open else [_KeyCheck(self._door)]), reading]
         self._server = grpc.aio.server(
             interceptors=interceptors, options=_channel_arguments(self._limits, self._options)
         )
@@ -128,18 +131,27 @@ class _KeyCheck(grpc.aio.ServerInterceptor):
             return handler
         headers = {key: value for key, value in details.invocation_metadata or () if isinstance(value, str)}
 
-        async def admit(context: Any) -> None:
+        async def call(requests: Any, context: Any) -> Any:
             try:
                 await self._door.admit(headers, address_of_peer(context.peer()))
             except (Unauthenticated, RateLimited) as error:
-                current().outcome = error.code
-                await context.abort_with_status(status_of(error))
+                await refuse(context, error)
+            async with aclosing(handler.stream_stream(requests, context)) as responses:
+                async for response in responses:
+                    yield response
 
-        return _behind(admit, handler)
+        return _stream_handler(call, handler.request_deserializer, handler.response_serializer)
 
 
-class _Readable(grpc.aio.ServerInterceptor):
-    """Hands None to our calls for bytes that are no message; grpc itself would answer with the text of the exception."""
+class _Reading(grpc.aio.ServerInterceptor):
+    """Reads the messages of our calls; that of a unary call only when there is room for it and for its image.
+
+    To the library such a call is a stream of one message, because it would read the message before it asks anybody. Calls
+    get None for bytes that are no message; grpc itself would answer with the text of the exception.
+    """
+
+    def __init__(self, core: MeshRecovery, limits: RpcLimits) -> None:
+        self._core, self._most, self._patience_s = core, _message_bytes(limits), limits.stream_idle_s
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], details: grpc.HandlerCallDetails
@@ -154,33 +166,34 @@ class _Readable(grpc.aio.ServerInterceptor):
             except DecodeError:
                 return None
 
+        async def call(requests: Any, context: Any) -> Any:
+            with self._core.held.account(current().caller) as account:
+                try:
+                    if details.method == RECONSTRUCT:
+                        self._core.check_room(timeout_s=context.time_remaining())
+                    request = await self._message(requests, account, read)
+                except ServiceError as error:
+                    await refuse(context, error)
+                yield await handler.unary_unary(request, context)
+
         if handler.request_streaming:
-            return grpc.stream_stream_rpc_method_handler(handler.stream_stream, read, handler.response_serializer)
-        return grpc.unary_unary_rpc_method_handler(handler.unary_unary, read, handler.response_serializer)
+            return _stream_handler(handler.stream_stream, read, handler.response_serializer)
+        return _stream_handler(call, bytes, handler.response_serializer)
+
+    async def _message(self, requests: Any, account: Account, read: Callable[[bytes], Any]) -> Any:
+        """The only message; None when there is none. How long it is is known when it has come."""
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await account.wait(self._most)
+                content: bytes | None = await anext(requests, None)
+        except TimeoutError as error:
+            raise SlowClient(f"the message did not arrive within {self._patience_s:g} s") from error
+        account.give(self._most - len(content or b""))
+        return None if content is None else read(content)
 
 
-def _behind(admit: Callable[[Any], Awaitable[None]], handler: Any) -> Any:
-    """A handler of the same kind that asks `admit` first: only there is the caller's address known."""
-    kind = f"{'stream' if handler.request_streaming else 'unary'}_{'stream' if handler.response_streaming else 'unary'}"
-    behaviour = getattr(handler, kind)
-    read = handler.request_deserializer
-
-    async def call(request: Any, context: Any) -> Any:
-        await admit(context)
-        return await behaviour(request if handler.request_streaming else read(request), context)
-
-    async def call_streaming(request: Any, context: Any) -> Any:
-        await admit(context)
-        async with aclosing(behaviour(request if handler.request_streaming else read(request), context)) as responses:
-            async for response in responses:
-                yield response
-
-    make = getattr(grpc, f"{kind}_rpc_method_handler")
-    return make(
-        call_streaming if handler.response_streaming else call,
-        read if handler.request_streaming else bytes,  # bytes() of bytes is the same object
-        handler.response_serializer,
-    )
+def _stream_handler(call: Any, read: Callable[[bytes], Any], write: Callable[[Any], bytes]) -> Any:
+    return grpc.stream_stream_rpc_method_handler(call, read, write)
 
 
 def _credentials(tls: Tls) -> grpc.ServerCredentials:
@@ -189,9 +202,13 @@ def _credentials(tls: Tls) -> grpc.ServerCredentials:
     return grpc.ssl_server_credentials([pair], client_ca, require_client_auth=client_ca is not None)
 
 
+def _message_bytes(limits: RpcLimits) -> int:
+    return limits.max_image_bytes + MESSAGE_OVERHEAD
+
+
 def _channel_arguments(limits: RpcLimits, options: RpcOptions) -> list[tuple[str, int]]:
     arguments = [
-        ("grpc.max_receive_message_length", limits.max_image_bytes + MESSAGE_OVERHEAD),
+        ("grpc.max_receive_message_length", _message_bytes(limits)),
         ("grpc.max_send_message_length", MAX_REPLY_BYTES),
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.keepalive_time_ms", int(1e3 * options.keepalive_s)),

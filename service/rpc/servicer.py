@@ -17,18 +17,20 @@ from service.errors import (
     InternalError,
     InvalidParameter,
     MalformedRequest,
+    Overloaded,
     ServiceError,
     TooManyStreams,
 )
 from service.following import Follower
 from service.formats import Job, write_glb
+from service.heldbytes import Account
 from service.options import Options
 from service.recovery import MeshRecovery, unfinished
 from service.results import Recovery
 from service.rpc.messages import error_to, following_from, info_to, little_endian, options_from, reconstruction_to
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceServicer
-from service.rpc.statuses import status_of
+from service.rpc.statuses import refuse
 from service.stream import End, FrameStream, Outcome, StreamLimits
 from service.telemetry.frames import FrameSpans
 from service.telemetry.record import current, name_request
@@ -66,6 +68,11 @@ class _Frame:
     image: bytes
     options: Options | ServiceError  # the error is this frame's answer
     time_s: float
+
+    @property
+    def size(self) -> int:
+        """Bytes that are held for it."""
+        return len(self.image)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,14 +138,14 @@ class ReconstructionServicer(ReconstructionServiceServicer):
         self, request_iterator: AsyncIterator[pb.ReconstructStreamRequest], context: Context
     ) -> AsyncIterator[pb.ReconstructStreamResponse]:
         try:
-            with self._one_more_stream():
-                async for response in self._stream(request_iterator, context):
+            with self._one_more_stream(), self._core.held.account(current().caller) as account:
+                async for response in self._stream(request_iterator, context, account):
                     yield response
         except Exception as error:
             await _abort(context, error)
 
     async def _stream(
-        self, requests: AsyncIterator[pb.ReconstructStreamRequest], context: Context
+        self, requests: AsyncIterator[pb.ReconstructStreamRequest], context: Context, account: Account
     ) -> AsyncIterator[pb.ReconstructStreamResponse]:
         config = await self._config(requests, context)
         max_in_flight = self._max_in_flight(config)
@@ -157,10 +164,14 @@ class ReconstructionServicer(ReconstructionServiceServicer):
             options = _in_time(frame.options, context)
             with spans.span("frame", frame_id=str(frame.frame_id)):
                 if follower is not None:  # only when the frames before are known can the rest be done
-                    found = await self._core.recover_frame(frame.image, replace(options, vertices=False), unfinished)
+                    bare = replace(options, vertices=False)
+                    found = await self._core.recover_frame(frame.image, bare, unfinished, stream=account)
                     return _Found(found, frame.time_s)
                 return await self._core.recover_frame(
-                    frame.image, options, lambda recovery: self._message(recovery, outputs, request_id)
+                    frame.image,
+                    options,
+                    lambda recovery: self._message(recovery, outputs, request_id),
+                    stream=account,
                 )
 
         async def settle(found: _Found) -> pb.Reconstruction:
@@ -174,8 +185,9 @@ class ReconstructionServicer(ReconstructionServiceServicer):
             idle_s=self._limits.stream_idle_s,
             total_s=self._limits.stream_timeout_s,
         )
+        frames = _frames(requests, config, account)
         stream = FrameStream(
-            _frames(requests, config), work, limits, draining=self.draining, settle=settle if follower else None
+            frames, work, limits, account=account, draining=self.draining, settle=settle if follower else None
         )
         current().tally = stream.tally
         async for outcome in stream.outcomes():
@@ -261,6 +273,7 @@ class ReconstructionServicer(ReconstructionServiceServicer):
         if self.draining.is_set():
             raise Draining("the service is going down; connect again")
         if self._streams >= self._limits.max_streams:
+            self._core.metrics.refused("streams")
             raise TooManyStreams(f"{self._streams} streams are open already; ask again later", retry_after_s=5)
         self._streams += 1
         try:
@@ -271,7 +284,7 @@ class ReconstructionServicer(ReconstructionServiceServicer):
 
 
 async def _frames(
-    requests: AsyncIterator[pb.ReconstructStreamRequest], config: pb.StreamConfig
+    requests: AsyncIterator[pb.ReconstructStreamRequest], config: pb.StreamConfig, account: Account
 ) -> AsyncIterator[_Frame]:
     async for request in requests:
         if request is None:
@@ -281,10 +294,15 @@ async def _frames(
             raise MalformedRequest(f"expected a frame, got {'another config' if kind else 'an empty message'}")
         frame = request.frame
         timed = frame.HasField("capture_time")
+        image, options = frame.image, _options_of(frame, config)
+        try:
+            account.arrive(len(image))
+        except Overloaded as error:
+            image, options = b"", error
         yield _Frame(
             frame_id=frame.frame_id,
-            image=frame.image,
-            options=_options_of(frame, config),
+            image=image,
+            options=options,
             time_s=frame.capture_time.ToNanoseconds() / 1e9 if timed else time.monotonic(),
         )
 
@@ -330,10 +348,9 @@ async def _abort(context: Context, error: Exception) -> None:
     """End the call with the status of `error`; raises."""
     if isinstance(error, grpc.aio.AbortError):
         raise error
-    current().outcome = error.code if isinstance(error, ServiceError) else InternalError.code
     if not isinstance(error, ServiceError):
         log.error("a call failed", exc_info=error)
         error = InternalError("something went wrong here; the log has it")
     elif error.http >= 500 and error.grpc == "INTERNAL":
         log.error("%s: %s", error.code, error.detail, exc_info=error)
-    await context.abort_with_status(status_of(error))
+    await refuse(context, error)

@@ -7,6 +7,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from service.errors import RateLimited, ServiceError, Unavailable
+from service.telemetry.record import current
 
 DOMAIN = "depthhmr"
 CODES: dict[str, grpc.StatusCode] = {code.name: code for code in grpc.StatusCode}
@@ -34,6 +35,12 @@ def status_of(error: ServiceError) -> grpc.Status:
     status = status_pb2.Status(code=code_pb2.Code.Value(error.grpc), message=error.detail[:MAX_TEXT])
     status.details.extend(_packed(detail) for detail in details)
     return rpc_status.to_status(status)
+
+
+async def refuse(context: grpc.aio.ServicerContext, error: ServiceError) -> None:
+    """End the call with the status of `error`; raises."""
+    current().outcome = error.code
+    await context.abort_with_status(status_of(error))
 
 
 def _packed(message: Message) -> Any:

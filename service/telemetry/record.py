@@ -27,6 +27,7 @@ class Record:
     quiet: bool = False  # probes and the like: counted, but neither logged nor traced
     trace_id: str = ""
     client: str = ""  # name of the API key
+    network: str = ""  # where the request came from; in no log, no metric and no trace
     status: str = ""  # 200, or OK
     outcome: str = "ok"  # or the code of the error
     bytes_in: int = 0
@@ -35,6 +36,11 @@ class Record:
     people: int = 0
     tally: Tally | None = None  # of a stream
     begin: float = field(default_factory=time.perf_counter)
+
+    @property
+    def caller(self) -> str:
+        """Who gets one share of places and bytes."""
+        return f"key {self.client}" if self.client else f"network {self.network}"
 
     @property
     def duration_ms(self) -> float:

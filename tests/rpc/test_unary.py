@@ -147,7 +147,7 @@ async def test_an_image_over_the_limit_in_a_message_that_is_not(stub, core, peop
 
 
 async def test_a_full_service_says_when_to_ask_again(stub, core, people_jpeg, monkeypatch):
-    monkeypatch.setattr(core, "_in_work", 32)
+    monkeypatch.setitem(core.queue._admitted, "somebody", core.queue.most)
 
     code, _, details = await refused(stub.Reconstruct(request(people_jpeg)))
 
@@ -190,7 +190,7 @@ async def test_a_deadline_reaches_the_core_and_stops_the_work(stub, core, people
     assert code is CODE.DEADLINE_EXCEEDED and 0 < calls[0] <= 0.4
     await asyncio.wait_for(ended.wait(), 2)
     await asyncio.sleep(0.05)
-    assert core._in_work == 0
+    assert core.queue.admitted == core.queue.running == 0
 
 
 async def test_a_deadline_of_a_millisecond_ends_in_time_and_leaves_nothing(stub, core, people_jpeg):
@@ -198,7 +198,7 @@ async def test_a_deadline_of_a_millisecond_ends_in_time_and_leaves_nothing(stub,
 
     assert code is CODE.DEADLINE_EXCEEDED
     await asyncio.sleep(0.2)
-    assert core._in_work == 0
+    assert core.queue.admitted == core.queue.running == 0
     assert (await stub.Reconstruct(request(people_jpeg))).reconstruction.people
 
 
@@ -222,7 +222,7 @@ async def test_a_client_that_cancels_stops_the_work(stub, core, people_jpeg, mon
     await asyncio.wait_for(stopped.wait(), 5)
     assert await waiting is CODE.CANCELLED
     await asyncio.sleep(0.05)
-    assert core._in_work == 0
+    assert core.queue.admitted == core.queue.running == 0
 
 
 async def refused_plainly(call) -> tuple[grpc.StatusCode, str, None]:

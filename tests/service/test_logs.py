@@ -183,7 +183,7 @@ async def test_probes_are_not_logged(core, lines):
 
 
 async def test_a_fault_of_ours_leaves_its_traceback_under_the_ids(traced_core, lines, monkeypatch):
-    monkeypatch.setattr(traced_core, "check_room", lambda *_: 1 / 0)
+    monkeypatch.setattr(traced_core, "check_room", lambda *_, **__: 1 / 0)
 
     async with rest_client(traced_core) as client:
         response = await client.post("/v1/reconstruct", content=b"x", headers=JPEG)

@@ -1,13 +1,11 @@
 """POST /v1/reconstruct/batch, in process: every image has its own answer, in the order of the request."""
 
-import asyncio
 import json
 
 import httpx
 import pytest
 
 from service.rest.app import create_app
-from service.rest.batch import UPLOADS
 from service.rest.schemas import BatchReply, Problem
 
 pytestmark = pytest.mark.anyio
@@ -90,7 +88,7 @@ async def test_a_fault_of_ours_with_one_image_does_not_cost_the_others_their_ans
 
     assert [item["status"] for item in response.json()["results"]] == [200, 500, 200]
     assert "secret" not in response.text and "secret" in caplog.text
-    assert core._in_work == 0
+    assert core.queue.admitted == core.queue.running == 0
 
 
 @pytest.mark.parametrize(
@@ -136,7 +134,7 @@ async def test_a_batch_takes_no_more_places_than_it_works_on(client, core, peopl
     recover = core._recover
 
     async def watched(*args):
-        most.append(core._in_work)
+        most.append(core.queue.admitted)
         return await recover(*args)
 
     monkeypatch.setattr(core, "_recover", watched)
@@ -146,24 +144,6 @@ async def test_a_batch_takes_no_more_places_than_it_works_on(client, core, peopl
 
 
 async def test_a_full_service_refuses_a_batch_before_it_reads_it(client, core, monkeypatch):
-    monkeypatch.setattr(core, "_in_work", 32)
+    monkeypatch.setitem(core.queue._admitted, "somebody", core.queue.most)
 
     assert_problem(await client.post(URL, files=parts(b"x")), 503, "overloaded")
-
-
-async def test_only_so_many_batches_may_arrive_at_once(client, people_jpeg):
-    go = asyncio.Event()
-
-    async def slow():
-        yield b"--x\r\n"
-        await go.wait()
-        yield b"--x--\r\n"
-
-    headers = {"Content-Type": "multipart/form-data; boundary=x"}
-    arriving = [asyncio.create_task(client.post(URL, content=slow(), headers=headers)) for _ in range(UPLOADS)]
-    await asyncio.sleep(0.1)
-
-    assert_problem(await client.post(URL, files=parts(people_jpeg)), 503, "overloaded")
-    go.set()
-    await asyncio.gather(*arriving)
-    assert (await client.post(URL, files=parts(people_jpeg))).status_code == 200

@@ -429,7 +429,7 @@ async def test_a_service_that_is_not_warm_says_when_to_ask_again(client, core, p
 
 
 async def test_a_full_service_refuses_before_it_reads_the_body(client, core, monkeypatch):
-    monkeypatch.setattr(core, "_in_work", 32)
+    monkeypatch.setitem(core.queue._admitted, "somebody", core.queue.most)
 
     async def never_read():
         raise AssertionError("the body was read")
@@ -437,7 +437,7 @@ async def test_a_full_service_refuses_before_it_reads_the_body(client, core, mon
 
     response = await client.post(URL, content=never_read(), headers=JPEG)
 
-    assert "32 images are in work" in assert_problem(response, 503, "overloaded")["detail"]
+    assert "256 images are in work or waiting" in assert_problem(response, 503, "overloaded")["detail"]
     assert int(response.headers["retry-after"]) >= 1
 
 

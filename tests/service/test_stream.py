@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from service.errors import EngineUnavailable, InvalidParameter
+from service.heldbytes import Account, ByteBudget
 from service.stream import BACKLOG, End, FrameStream, StreamLimits
 
 pytestmark = pytest.mark.anyio
@@ -14,6 +15,7 @@ pytestmark = pytest.mark.anyio
 @dataclass(frozen=True)
 class Frame:
     frame_id: int
+    size: int = 0
 
 
 class Work:
@@ -58,7 +60,8 @@ class Source:
 
 def stream_of(source, work, *, max_in_flight=2, drop_oldest=False, idle_s=5.0, total_s=60.0, draining=None):
     limits = StreamLimits(max_in_flight, drop_oldest, idle_s, total_s)
-    return FrameStream(source, work, limits, draining=draining or asyncio.Event())
+    account = Account(ByteBudget(2**20), "")
+    return FrameStream(source, work, limits, account=account, draining=draining or asyncio.Event())
 
 
 async def settle() -> None:
@@ -231,7 +234,8 @@ async def test_results_are_settled_one_by_one_and_in_order():
         return -result
 
     limits = StreamLimits(3, False, 5.0, 60.0)
-    stream = FrameStream(Source(1, 2, 3), work, limits, draining=asyncio.Event(), settle=settle)
+    account = Account(ByteBudget(2**20), "")
+    stream = FrameStream(Source(1, 2, 3), work, limits, account=account, draining=asyncio.Event(), settle=settle)
     for frame_id in (3, 2, 1):
         work.let_go(frame_id)
     found = [outcome async for outcome in stream.outcomes()]

@@ -29,7 +29,7 @@ from service.telemetry.tracing import NullTracer, open_tracer
 pytestmark = pytest.mark.anyio
 
 JPEG = {"Content-Type": "image/jpeg"}
-STAGES = ("decode", "queue", "infer", "post", "encode")
+STAGES = ("queue", "decode", "infer", "post", "encode")
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
 UNARY, STREAM = (f"depthhmr.v1.ReconstructionService/{name}" for name in ("Reconstruct", "ReconstructStream"))
@@ -164,17 +164,17 @@ async def test_a_failure_shows_where_it_happened_and_whose_it_is(traced_core, co
         await client.post("/v1/reconstruct", content=people_jpeg, headers=JPEG)
 
     theirs, ours = await asyncio.to_thread(collector.named, "POST /v1/reconstruct", 2)
-    (decode,) = children(collector, theirs)
+    _, decode = children(collector, theirs)
     assert attributes(theirs)["error.type"] == attributes(decode)["error.type"] == "invalid-image"
     assert (theirs.status.code, ours.status.code) == (theirs.status.STATUS_CODE_UNSET, ours.status.STATUS_CODE_ERROR)
-    assert [span.name for span in children(collector, ours)] == ["decode", "queue", "infer"]
+    assert [span.name for span in children(collector, ours)] == ["queue", "decode", "infer"]
     assert attributes(ours)["error.type"] == attributes(children(collector, ours)[-1])["error.type"] == "engine-failed"
     assert b"secret details" not in ours.SerializeToString()
 
 
 async def test_a_fault_of_ours_is_a_span_that_failed(traced_core, collector, monkeypatch):
     monkeypatch.setattr(type(traced_core), "ready", property(lambda _: 1 / 0))
-    monkeypatch.setattr(traced_core, "check_room", lambda *_: 1 / 0)
+    monkeypatch.setattr(traced_core, "check_room", lambda *_, **__: 1 / 0)
 
     async with rest_client(traced_core) as client:
         response = await client.post("/v1/reconstruct", content=b"x", headers=JPEG)
