@@ -17,7 +17,7 @@ from bodykit.body import JOINT_NAMES, Body
 from bodykit.manifest import Manifest
 from bodykit.meshio import WRITERS, Mesh
 from bodykit.palette import person_colours
-from service.images import ImageLimits, upright_pixels
+from service.images import ImageLimits, upright_canvas
 from service.results import FRAME, Person, Recovery
 
 JPEG_QUALITY = 90
@@ -99,11 +99,11 @@ def write_glb(job: Job) -> bytes:
 
 
 def write_jpeg(job: Job) -> bytes:
-    return _encode(overlay(job), "JPEG", quality=JPEG_QUALITY)
+    return _overlay(job, "JPEG", quality=JPEG_QUALITY)
 
 
 def write_png(job: Job) -> bytes:
-    return _encode(overlay(job), "PNG", compress_level=3)
+    return _overlay(job, "PNG", compress_level=3)
 
 
 def write_zip(job: Job) -> bytes:
@@ -120,14 +120,6 @@ def write_zip(job: Job) -> bytes:
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, content, compresslevel=1)
     return packed.getvalue()
-
-
-def overlay(job: Job) -> np.ndarray:
-    """The upright photo with the people painted over it, uint8 [H, W, 3]."""
-    from service.overlay import draw_overlay  # compiles with numba; plain JSON must not wait for that
-
-    pixels = upright_pixels(job.recovery.content, limits=job.limits)
-    return draw_overlay(pixels, _vertices(job), job.body.faces, job.recovery.camera.intrinsics)
 
 
 def people_meshes(job: Job) -> list[Mesh]:
@@ -168,7 +160,12 @@ def _vertices(job: Job) -> np.ndarray:
     return job.recovery.vertices
 
 
-def _encode(pixels: np.ndarray, format_name: str, **options: int) -> bytes:
+def _overlay(job: Job, format_name: str, **options: int) -> bytes:
+    """The upright photo with the people painted over it."""
+    from service.overlay import paint_overlay  # compiles with numba; plain JSON must not wait for that
+
     packed = io.BytesIO()
-    Image.fromarray(pixels).save(packed, format_name, **options)
+    with upright_canvas(job.recovery.content, limits=job.limits) as pixels:
+        paint_overlay(pixels, _vertices(job), job.body.faces, job.recovery.camera.intrinsics)
+        Image.fromarray(pixels).save(packed, format_name, **options)
     return packed.getvalue()

@@ -42,6 +42,9 @@ PIXEL_BYTES = 4  # Pillow has four bytes for RGB, too
 PNG_BYTES = 2 * PIXEL_BYTES  # as it is stored, and flat
 WEBP_BYTES = 20  # two canvases, a copy, and Pillow's pixels: the decoder for animations serves still pictures, too
 ARRAY_BYTES = 3
+# Painting on a whole picture and writing it: the array, what Pillow writes from, and the file, which noise makes as large.
+PAINTING_BYTES = ARRAY_BYTES + PIXEL_BYTES + 2 * ARRAY_BYTES
+BAND_BYTES = 150_000_000  # `service.overlay` draws 4 megapixels at once
 # One WebP of 40 megapixels, two such PNGs, or twenty such photos as they come from a camera.
 DECODING_BYTES = 800_000_000
 STRIP_PIXELS = 1 << 20  # handled at once where a whole copy would be large
@@ -102,7 +105,8 @@ def decode(content: bytes, *, size: int, limits: ImageLimits) -> Photo:
 
     Raises UnsupportedMedia (not JPEG, PNG or WebP), InvalidImage (damaged, animated), ImageTooLarge or BodyTooLarge.
     """
-    with _opened(content, limits, size) as picture:
+    found, announced, decoding_bytes = _judged(content, limits, size)
+    with limits.memory.taken(decoding_bytes), _opened(content, found, announced) as picture:
         orientation, focal_35mm = _exif(picture)
         stored = picture.size
         width, height = stored[::-1] if orientation in SIDEWAYS else stored
@@ -118,14 +122,26 @@ def decode(content: bytes, *, size: int, limits: ImageLimits) -> Photo:
 
 def upright_pixels(content: bytes, *, limits: ImageLimits) -> np.ndarray:
     """The whole picture, upright, uint8 [H, W, 3]. Raises as `decode` does."""
-    with _opened(content, limits) as picture:
+    with upright_canvas(content, limits=limits) as pixels:
+        return pixels
+
+
+@contextmanager
+def upright_canvas(content: bytes, *, limits: ImageLimits) -> Iterator[np.ndarray]:
+    """`upright_pixels` to be painted on and written within the block, for which the memory for that is held, too."""
+    found, (width, height), decoding_bytes = _judged(content, limits)
+    with limits.memory.taken(max(decoding_bytes, PAINTING_BYTES * width * height + BAND_BYTES)):
+        yield _upright_pixels(content, found, (width, height))
+
+
+def _upright_pixels(content: bytes, found: str, announced: tuple[int, int]) -> np.ndarray:
+    with _opened(content, found, announced) as picture:
         orientation, _ = _exif(picture)
         picture.load()
         pixels = np.empty((picture.height, picture.width, 3), np.uint8)
         for top, strip in _strips(picture):
             pixels[top : top + strip.height] = np.asarray(_rgb_of(strip))
-    turned = _turned(pixels, orientation)
-    return np.ascontiguousarray(turned)
+    return np.ascontiguousarray(_turned(pixels, orientation))
 
 
 def sniff(content: bytes) -> str | None:
@@ -141,9 +157,11 @@ def sniff(content: bytes) -> str | None:
     return "HTML or XML" if head.lstrip().startswith(b"<") else None
 
 
-@contextmanager
-def _opened(content: bytes, limits: ImageLimits, size: int | None = None) -> Iterator[Image.Image]:
-    """The picture with its header read and judged, its pixels not yet decoded; `size` where it will be made so small."""
+def _judged(content: bytes, limits: ImageLimits, size: int | None = None) -> tuple[str, tuple[int, int], int]:
+    """Format, width and height by the header, and the bytes that decoding will take; `size` where it will be made so small.
+
+    Raises what can be told without decoding.
+    """
     if not content:
         raise InvalidImage("expected a JPEG, PNG or WebP image, got an empty body")
     if limits.max_bytes is not None and len(content) > limits.max_bytes:
@@ -153,12 +171,13 @@ def _opened(content: bytes, limits: ImageLimits, size: int | None = None) -> Ite
         what = f"a {found} file" if found else "something else"
         hint = "; send one frame of it as JPEG, PNG or WebP" if found == "GIF" else ""
         raise UnsupportedMedia(f"expected a JPEG, PNG or WebP image, got {what} ({len(content)} bytes){hint}")
-    announced, wanted_bytes = _cost(found, content, limits, size)
-    with (
-        limits.memory.taken(wanted_bytes),
-        _pillow_errors(found, content),
-        Image.open(io.BytesIO(content), formats=FORMATS) as picture,
-    ):
+    return found, *_cost(found, content, limits, size)
+
+
+@contextmanager
+def _opened(content: bytes, found: str, announced: tuple[int, int]) -> Iterator[Image.Image]:
+    """A judged picture, its pixels not yet decoded."""
+    with _pillow_errors(found, content), Image.open(io.BytesIO(content), formats=FORMATS) as picture:
         if picture.size != announced:
             raise _damaged(found, content)
         if getattr(picture, "is_animated", False) and picture.format != "MPO":

@@ -3,6 +3,7 @@
 `service.shading` and the rasteriser compile with numba, so they are imported at the first drawing, not at start-up.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from bodykit.camera import Intrinsics
 from bodykit.palette import person_colours
 
 OPACITY = 0.75  # lets clothes and creases show through, so that one sees whether the body fits
+BAND_PIXELS = 4_000_000  # painted at once; a photo of a telephone is one or three bands
 NEAR_M = 0.05  # vertices nearer than this cannot be projected; their image has no bounds
 
 
@@ -30,11 +32,26 @@ def draw_overlay(
     each. Nearer people cover farther ones.
     Raises ValueError for arrays of another shape.
     """
-    _check(image, vertices, faces)
     painted = image.copy()
+    paint_overlay(painted, vertices, faces, intrinsics, colours=colours, opacity=opacity)
+    return painted
+
+
+def paint_overlay(
+    image: np.ndarray,
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    intrinsics: Intrinsics,
+    *,
+    colours: np.ndarray | None = None,
+    opacity: float = OPACITY,
+    band_pixels: int = BAND_PIXELS,
+) -> None:
+    """`draw_overlay` on the photo itself. Drawing takes 30 bytes for each of `band_pixels`, however large the photo is."""
+    _check(image, vertices, faces)
     window = _window(vertices, intrinsics, image.shape[0], image.shape[1])
     if window is None:
-        return painted
+        return
     from bodykit.raster import rasterise, vertex_normals
     from service.shading import blend
 
@@ -43,18 +60,21 @@ def draw_overlay(
     points = np.ascontiguousarray(vertices.reshape(-1, 3), dtype=np.float32)
     first = np.arange(people, dtype=np.int32)[:, None, None] * count
     triangles = (np.asarray(faces, dtype=np.int32) + first).reshape(-1, 3)
-    camera = replace(intrinsics, cx=intrinsics.cx - columns.start, cy=intrinsics.cy - rows.start)
-    raster = rasterise(points, triangles, camera, rows.stop - rows.start, columns.stop - columns.start, cull=True)
-    blend(
-        painted[rows, columns],
-        raster.face,
-        raster.bary,
-        triangles,
-        vertex_normals(points, triangles),
-        person_colours(people) if colours is None else np.asarray(colours, dtype=np.uint8),
-        opacity,
-    )
-    return painted
+    normals = vertex_normals(points, triangles)
+    chosen = person_colours(people) if colours is None else np.asarray(colours, dtype=np.uint8)
+    for band in _bands(rows, max(1, band_pixels // (columns.stop - columns.start))):
+        # A silhouette's edge looks at the rows above and below; what is painted there belongs to the next band.
+        wider = slice(max(band.start - 1, rows.start), min(band.stop + 1, rows.stop))
+        camera = replace(intrinsics, cx=intrinsics.cx - columns.start, cy=intrinsics.cy - wider.start)
+        raster = rasterise(points, triangles, camera, wider.stop - wider.start, columns.stop - columns.start, cull=True)
+        part = image[wider, columns].copy()
+        blend(part, raster.face, raster.bary, triangles, normals, chosen, opacity)
+        image[band, columns] = part[band.start - wider.start : band.stop - wider.start]
+
+
+def _bands(rows: slice, height: int) -> Iterator[slice]:
+    for top in range(rows.start, rows.stop, height):
+        yield slice(top, min(top + height, rows.stop))
 
 
 def _window(vertices: np.ndarray, camera: Intrinsics, height: int, width: int) -> tuple[slice, slice] | None:

@@ -8,7 +8,7 @@ import pytest
 
 from bodykit.camera import Intrinsics
 from bodykit.palette import person_colours
-from service.overlay import draw_overlay
+from service.overlay import draw_overlay, paint_overlay
 
 CAMERA = Intrinsics(fx=100, fy=100, cx=40, cy=30)
 FACES = np.array([[0, 1, 2], [0, 2, 3]], dtype=np.int32)
@@ -56,6 +56,16 @@ def test_a_silhouette_fades_at_its_edge_but_not_at_the_border_of_the_photo():
     strength = np.abs(painted - photo).sum(axis=2)
     assert 0 < strength[30, 14] < strength[30, 8]
     assert strength[30, 0] == strength[30, 8]
+
+
+def test_a_photo_painted_in_bands_looks_like_one_painted_at_once():
+    people = np.stack([square(half=0.5), square(x=-0.3, z=1.5)])
+    whole, banded = grey_photo(), grey_photo()
+
+    paint_overlay(whole, people, FACES, CAMERA)
+    paint_overlay(banded, people, FACES, CAMERA, band_pixels=7 * 80)
+
+    assert (whole != grey_photo()).any() and np.array_equal(whole, banded)
 
 
 def test_a_person_outside_the_picture_or_behind_the_camera_changes_nothing():
