@@ -25,25 +25,35 @@ class Measure:
     sign: int
 
 
-def _score(name: str, title: str, digits: int, sign: int) -> Measure:
-    return Measure(title, lambda result: result["scores"][name], digits, sign)
+def _score(whose: str, name: str, title: str, digits: int, sign: int) -> Measure:
+    return Measure(title, lambda result: result[whose][name], digits, sign)
 
 
-def _class(split: str, row: str, name: str, digits: int, sign: int) -> Measure:
+def _class(whose: str, split: str, row: str, name: str, title: str, digits: int, sign: int) -> Measure:
     def read(result: Result) -> float | None:
-        rows = {entry["name"]: entry for entry in result["scores"]["splits"][split]}
+        rows = {entry["name"]: entry for entry in result[whose]["splits"][split]}
         value: float | None = rows[row][name]
         return value
 
-    return Measure(f"{row}", read, digits, sign)
+    return Measure(title, read, digits, sign)
+
+
+def recall_of(split: str, row: str) -> Measure:
+    """Of one class of people, at the threshold where as many are missed as are false."""
+    return _class("scores", split, row, "recall", f"recall, {row}", 2, 1)
+
+
+def root_of(split: str, row: str) -> Measure:
+    """Of one class of people, all of them."""
+    return _class("everyone", split, row, "root_median", f"root, {row}", 2, -1)
 
 
 MEASURES = (
-    _score("f1", "F1", 3, 1),
-    _score("root_median", "root, m", 2, -1),
-    _score("pcdr", "PCDR0.2", 3, 1),
-    _score("mpjpe", "MPJPE, mm", 0, -1),
-    _score("pa_mpjpe", "PA-MPJPE, mm", 1, -1),
+    _score("scores", "f1", "F1", 3, 1),
+    _score("everyone", "root_median", "root, m", 3, -1),
+    _score("everyone", "pcdr", "PCDR0.2", 3, 1),
+    _score("everyone", "mpjpe", "MPJPE, mm", 1, -1),
+    _score("everyone", "pa_mpjpe", "PA-MPJPE, mm", 1, -1),
 )
 CLASSES = {
     "distance": ("under 3 m", "3 to 5 m", "5 to 8 m", "over 8 m"),
@@ -102,7 +112,7 @@ def tables(results: Sequence[Result]) -> str:
     parts = [
         "## Scores\n\n" + score_table(results),
         *(
-            f"## By {title}\n\nRecall, and the median distance of the roots of those found in metres.\n\n"
+            f"## By {title}\n\nRecall, and the median distance of the roots in metres.\n\n"
             + class_table(results, split)
             for split, title in (("distance", "distance"), ("visible", "visible share"), ("height", "height"))
         ),
@@ -131,8 +141,8 @@ def class_table(results: Sequence[Result], split: str) -> str:
         if any(row["variant"] == variant.name for row in results):
             cells = []
             for name in CLASSES[split]:
-                recall = values(results, variant.name, _class(split, name, "recall", 2, 1))
-                root = values(results, variant.name, _class(split, name, "root_median", 2, -1))
+                recall = values(results, variant.name, recall_of(split, name))
+                root = values(results, variant.name, root_of(split, name))
                 cells.append(f"{spread(list(recall.values()), 2)} / {spread(list(root.values()), 2)}")
             rows.append([variant.letter, *cells])
     heads = [f"{name} ({people.get(name, 0)} people)" for name in CLASSES[split]]
@@ -145,12 +155,7 @@ def claim_table(results: Sequence[Result]) -> str:
 
 
 def hard_table(results: Sequence[Result]) -> str:
-    measures = [
-        Measure(f"{column}, {name}", _class(split, name, key, 2, sign).read, 2, sign)
-        for split, name in HARD
-        for key, column, sign in (("recall", "recall", 1), ("root_median", "root", -1))
-    ]
-    return _gains(results, measures)
+    return _gains(results, [measure(split, name) for split, name in HARD for measure in (recall_of, root_of)])
 
 
 def _gains(results: Sequence[Result], measures: Sequence[Measure]) -> str:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bodykit.errors import UserError
-from depthhmr.ablation import Plan, results, run_all, write_plan
+from depthhmr.ablation import Plan, even_threshold, results, run_all, write_plan
 from depthhmr.ablation_page import MEASURES, difference, spread, tables, values
 from depthhmr.config import preset
 from depthhmr.model import build_model
@@ -30,7 +30,7 @@ def made(variant: str, seed: int, f1: float, root: float | None = 0.5) -> dict:
     }
     splits = {split: [{"name": name, **row} for name in rows] for split, rows in names.items()}
     scores = {"f1": f1, "root_median": root, "pcdr": 0.5, "mpjpe": 200.0, "pa_mpjpe": None, "splits": splits}
-    return {"variant": variant, "seed": seed, "parameters": 750_000, "scores": scores}
+    return {"variant": variant, "seed": seed, "parameters": 750_000, "scores": scores, "everyone": scores}
 
 
 def test_each_variant_differs_from_the_full_network_and_builds() -> None:
@@ -78,6 +78,12 @@ def test_a_plan_that_cannot_run_is_refused(wrong: dict, tmp_path: Path) -> None:
         Plan(**{"folder": tmp_path, "network": SMALL, "budget": 32} | wrong)
 
 
+def test_the_threshold_is_where_misses_and_false_people_are_as_many() -> None:
+    rows = [(0.1, 0.3, 0.9, 0.45), (0.2, 0.6, 0.6, 0.6), (0.3, 0.8, 0.2, 0.32), (0.4, 0.0, 0.0, 0.0)]
+    assert even_threshold(rows) == 0.2  # not 0.4, where both are nothing
+    assert even_threshold(rows[:1]) == 0.1
+
+
 def test_a_claim_is_judged_by_differences_of_the_same_seed() -> None:
     claim = Claim("x", "full", "rgb")
     clear = [made("rgb", seed, 0.5 + 0.1 * seed) for seed in range(3)]
@@ -99,7 +105,7 @@ def test_less_is_better_for_distances_and_one_seed_proves_nothing() -> None:
     rows = [made("rgb", 0, 0.5, root=0.8), made("full", 0, 0.5, root=0.6)]
     found = difference(rows, Claim("x", "full", "rgb"), ROOT)
     assert found is not None and found.mean == pytest.approx(0.2) and found.verdict == "within noise"
-    assert "+0.20: within noise" in tables(rows)
+    assert "+0.200: within noise" in tables(rows)
 
 
 def test_a_figure_that_nobody_has_is_a_dash() -> None:
