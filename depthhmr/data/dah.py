@@ -26,7 +26,7 @@ AGREE_M, AGREE_SHARE = (
     0.3,
     0.15,
 )  # |map - mesh| up to which a map is believed on a person: metres, and share of the depth
-RELIEF_M = 0.05  # what clothes and hair add to a naked mesh: a map noisier than this says little about them
+RELIEF_M = 0.03  # what clothes and hair add to a naked mesh: a map noisier than this says little about them
 REACH_M = 0.15  # and beside one, against the nearest pixel of the mesh
 REACH_SHARE = 0.08  # how far beside a person: a share of the height of the mask
 BLEND = 0.5  # share of the surroundings that is "as far away as the person" in a map that shows no outline
@@ -36,7 +36,7 @@ FEWEST_PIXELS = 20  # of a mask, for a fit
 MOST_PIXELS, TRIES = 600, 400  # of the search for the line that most pixels agree with
 WILD = 0.04  # relative depth beyond which a pixel is equally wrong: about the relief of one person
 FLAT = 0.3  # a person's scale below which the map's relief on her is noise
-USUAL = 0.3  # how far one person's scale and shift lie from the picture's, as a rule
+USUAL = (0.3, 0.08)  # how far one person's scale and shift lie from the picture's, as a rule
 SAME_SURFACE = 0.08  # relative depth: what belongs to the nearest surface of a cell
 SAMPLES = 2  # the z-buffer is drawn with 2 x 2 samples per pixel
 LOWER_LEGS = (4, 5, 7, 8, 10, 11)  # joints near the floor, which is as far away as the feet: nothing is added there
@@ -49,6 +49,12 @@ class Isolated:
     depth: np.ndarray  # float32 [S, S] metres
     person: np.ndarray  # int16 [S, S] row of the person, -1 nobody
     joint: np.ndarray  # int16 [S, S] the joint that moves the skin there most, -1 nobody
+
+    def within(self, inside: np.ndarray) -> "Isolated":
+        """The same with nobody outside of `inside`, bool [S, S]: people reach into the padding, pictures of them do not."""
+        depth = np.where(inside, self.depth, 0).astype(np.float32)
+        nobody = np.int16(-1)
+        return Isolated(depth, np.where(inside, self.person, nobody), np.where(inside, self.joint, nobody))
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,7 @@ def refine(isolated: Isolated, people: int, monocular: np.ndarray, *, inverse: b
         noise = 1.4826 * float(np.median(error[agree]))
         belief = RELIEF_M**2 / (RELIEF_M**2 + noise**2)
         target[agree] += belief * (own - depth)[agree]
-        hidden = _hidden(mask & (own < depth - np.maximum(limit, 3 * noise)), agree, own, limit)
+        hidden = _hidden(mask & (own < depth - np.maximum(limit, 2 * noise)), agree, own, limit)
         target[hidden], owner[hidden] = 0, -1
         beside = _beside(isolated, i, own)
         nearer = beside & ((target == 0) | (own < target))
@@ -213,7 +219,7 @@ def _fit_person(line: np.ndarray, depth: np.ndarray, mask: np.ndarray, inverse: 
 
 def _robust(
     parts: np.ndarray, target: np.ndarray, relative: np.ndarray, start: np.ndarray,
-    *, usual: float | None = None, share: np.ndarray | float = 1.0,
+    *, usual: tuple[float, ...] | None = None, share: np.ndarray | float = 1.0,
 ) -> np.ndarray:  # fmt: skip
     """Least squares of relative depth by iterated weights (Tukey's, scale from the median residual), from `start` [k] on.
 
@@ -230,8 +236,8 @@ def _robust(
         rows, values = parts * root[:, None], target * root
         if usual is not None:
             # the start weighs as much as a twentieth of the pixels with their 5 % of noise
-            strength = 0.05 * np.sqrt(0.05 * len(target)) / usual
-            rows = np.vstack([rows, strength * np.eye(len(start))])
+            strength = 0.05 * np.sqrt(0.05 * len(target)) / np.array(usual)
+            rows = np.vstack([rows, np.diag(strength)])
             values = np.concatenate([values, strength * start])
         solution = np.linalg.lstsq(rows, values, rcond=None)[0]
     return solution
@@ -250,7 +256,7 @@ def _hidden(nearer: np.ndarray, agree: np.ndarray, own: np.ndarray, limit: np.nd
         inside = parts == part
         outside = ndimage.binary_dilation(inside, iterations=EDGE) & agree
         edge = inside & ndimage.binary_dilation(outside, iterations=EDGE)
-        if not outside.any() or np.median(own[outside]) - np.median(own[edge]) >= np.median(limit[inside]):
+        if not outside.any() or np.median(own[outside]) - np.median(own[edge]) >= 0.5 * np.median(limit[inside]):
             hidden |= inside
     return hidden
 

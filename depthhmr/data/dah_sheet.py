@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from bodykit.body import Body
 from bodykit.camera import Intrinsics
+from bodykit.letterbox import PAD_GREY
 from depthhmr.data.dah import Isolated, Refined, fit_picture, isolate, metres, pool, refine
 from depthhmr.synth.scene import Generator, Sample
 
@@ -121,7 +122,7 @@ def distorted(sample: Sample, isolated: Isolated, seed: int) -> np.ndarray:
     sink = np.clip((sample.depth - 4) / 8, 0, 0.6)  # from 4 m on
     inverse = np.where(human, inverse + (background - inverse) * sink, inverse)
     before = ndimage.binary_opening((isolated.person >= 0) & ~human)
-    inverse[before] = 1.3 / isolated.depth[before]
+    inverse[before] = rng.uniform(1.2, 2.2) / isolated.depth[before]
     inverse = ndimage.gaussian_filter(inverse, size / 110)
     waves = ndimage.zoom(rng.normal(0, 0.06, (4, 4)), size / 4, order=3)
     return (rng.uniform(20, 80) * inverse * (1 + waves) + rng.uniform(-2, 6)).astype(np.float32)
@@ -156,7 +157,9 @@ def rehearse(body: Body, seeds: range, size: int) -> tuple[list[Shown], dict[str
             continue
         camera = Intrinsics(*(float(value) for value in sample.intrinsics))
         isolated = isolate(body, sample.betas, sample.rotations, sample.translation, camera, size)
-        monocular = distorted(sample, isolated, seed)
+        content = _content(sample.rgb)
+        isolated = isolated.within(content)
+        monocular = np.where(content, distorted(sample, isolated, seed), np.nan)
         refined = refine(isolated, sample.people, monocular, inverse=True)
         rows.append(Shown(sample.rgb, camera, monocular, True, isolated, refined))
         true.append(sample.depth)
@@ -167,6 +170,13 @@ def rehearse(body: Body, seeds: range, size: int) -> tuple[list[Shown], dict[str
         "target": [row.refined.depth for row in rows],
     }
     return rows, {name: score(maps, true) for name, maps in kinds.items()}
+
+
+def _content(rgb: np.ndarray) -> np.ndarray:
+    """Where a letterboxed picture is not padding, bool [S, S]."""
+    painted = (rgb != PAD_GREY).any(axis=-1)
+    rows, columns = painted.any(axis=1), painted.any(axis=0)
+    return np.logical_and.outer(rows, columns)
 
 
 def _plain_fit(row: Shown) -> np.ndarray:

@@ -133,6 +133,7 @@ def _of_shard(
         isolated = isolate(
             body, arrays["betas"][row, :people], arrays["rotations"][row, :people], joints[:, 0], camera, size
         )
+        isolated = isolated.within(content_of(origins[row], size))
         monocular = maps.of(origins[row], size) if maps is not None else None
         if monocular is None:
             refined = Refined(isolated.depth, isolated.person, None, np.zeros(people, bool))
@@ -152,6 +153,15 @@ def _of_shard(
         with partial.open("wb") as file:
             np.save(file, values)
         partial.replace(shard / f"{name}.npy")  # who reads the old file keeps it
+
+
+def content_of(origin: Origin, size: int) -> np.ndarray:
+    """Where a letterboxed picture is not padding, bool [S, S]."""
+    box = Letterbox(origin.width, origin.height, size)
+    (width, height), (left, top) = box.content, box.offset
+    inside = np.zeros((size, size), bool)
+    inside[top : top + height, left : left + width] = True
+    return inside
 
 
 def _eligible(arrays: dict[str, np.ndarray], known: np.ndarray, again: bool, tally: Tally) -> Iterator[int]:

@@ -14,8 +14,9 @@ from depthhmr_cli.main import main
 STANDING = {
     "pose": [[np.pi, 0, 0], *[[0, 0, 0]] * 23],
     "betas": [0] * 10,
-    "translation": [0, 0.1, 3],
+    "translation": [0, 0.6, 3],  # the feet are below the picture
 }
+FARTHER = {**STANDING, "translation": [1.5, 0.6, 5]}
 CAMERA = [80.0, 80.0, 40.0, 20.0]
 
 
@@ -26,7 +27,7 @@ def shards(tmp_path, picture):
         picture(tmp_path / "photos" / f"{name}.png")
     flat = {"joints_2d": {"left_knee": [30, 30], "right_knee": [32, 30], "left_ankle": [30, 36], "head": [31, 5]}}
     lines = [
-        {"image": "full.png", "intrinsics": CAMERA, "people": [STANDING]},
+        {"image": "full.png", "intrinsics": CAMERA, "people": [STANDING, FARTHER]},
         {"image": "flat.png", "intrinsics": CAMERA, "people": [STANDING, flat]},
         {"image": "empty.png"},
     ]
@@ -51,14 +52,14 @@ def load(shards, name: str) -> np.ndarray:
 def test_whoever_is_known_gets_a_depth_map_from_the_mesh(shards, capsys):
     assert main(["data", "depth", str(shards)]) == 0
 
-    assert "made 1 depth maps of 1 people; 0 pictures had one, and of 1 not everyone" in capsys.readouterr().out
+    assert "made 1 depth maps of 2 people; 0 pictures had one, and of 1 not everyone" in capsys.readouterr().out
     full, flat, empty = (row_of(shards, name) for name in ("full", "flat", "empty"))
     depth, known = load(shards, "depth"), load(shards, "known_depth")
     assert (known[full], known[flat], known[empty]) == (True, False, True)
     assert not depth[flat].any() and not depth[empty].any()
-    chest = depth[full, 28, 32]
+    chest = depth[full, 36, 32]
     assert chest == pytest.approx(2.9, abs=0.1) and 0.02 < (depth[full] > 0).mean() < 0.5
-    assert not depth[full, :16].any()  # the person stands in the picture, not in its padding
+    assert depth[full, 47].any() and not depth[full, 48:].any() and not depth[full, :16].any()  # nobody in the padding
     assert main(["data", "depth", str(shards)]) == 0
     assert "made 0 depth maps of 0 people; 1 pictures had one" in capsys.readouterr().out
 
@@ -67,8 +68,7 @@ def test_a_monocular_map_of_another_size_refines_it(shards, tmp_path, capsys):
     assert main(["data", "depth", str(shards)]) == 0
     mesh = load(shards, "depth")[row_of(shards, "full")].astype(np.float32)
     true = np.where(mesh > 0, mesh, 9)[16:48]  # without the padding
-    true[0:3, 20:44] = 9
-    true[13:17, :] = 1.0  # a bar before the person
+    true[27:31, :40] = 1.0  # a bar before the person
     maps = tmp_path / "maps"
     maps.mkdir()
     finer = np.repeat(np.repeat(50 / true + 3, 4, axis=0), 4, axis=1)  # 256 x 128
@@ -90,10 +90,10 @@ def test_a_monocular_map_of_another_size_refines_it(shards, tmp_path, capsys):
     assert main(command) == 0
 
     said = capsys.readouterr().out
-    assert "1 pictures have a monocular map, 0 of these show nothing of the people; 1 people agree" in said
+    assert "1 pictures have a monocular map, 0 of these show nothing of the people; 2 people agree" in said
     refined = load(shards, "depth")[row_of(shards, "full")]
-    assert not refined[29:33].any() and mesh[29:33].any()
-    assert (refined[20:29][mesh[20:29] > 0] > 0).all()
+    assert not refined[43:47, :40].any() and mesh[43:47, :40].any()
+    assert (refined[32:40][mesh[32:40] > 0] > 0).all()
     with Image.open(sheet) as page:
         assert page.width > 6 * 64
     assert not list(shards.rglob(".*.npy"))
