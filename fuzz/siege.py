@@ -1,0 +1,226 @@
+"""Thousands of requests that mean no good, over REST, bare sockets and gRPC, to one running service.
+
+Every one must be answered or hung up on, none with a fault of ours, and the service must be the same process afterwards.
+"""
+
+import asyncio
+import random
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+
+import grpc
+import httpx
+
+from fuzz.askers import Place
+from fuzz.corpus import CASES
+from service.rpc.pb import reconstruction_pb2 as pb
+from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
+
+LONGEST_S = 90.0  # for any answer, on a machine with other things to do
+AT_ONCE = 12
+ODD = (
+    "",
+    "nan",
+    "-1",
+    "1e309",
+    "2",
+    "0",
+    "²",
+    "\0",
+    "a" * 3000,
+    "../../etc/passwd",
+    "%00",
+    "vertices,vertices",
+    "0x10",
+)
+OPTIONS = ("threshold", "max_people", "include", "fov_degrees", "timeout_s", "fx", "fy", "cx", "cy", "mesh", "nonsense")
+TYPES = (
+    "",
+    "image/jpeg",
+    "image/png",
+    "text/html",
+    "multipart/form-data",
+    "application/json",
+    'image/jpeg; a="',
+    "*/*",
+)
+ACCEPT = ("*/*", "", "image/jpeg", "application/zip;q=0", "model/gltf-binary", "a" * 500, "application/json;q=nan")
+METHODS = ("GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE", "FOO")
+PATHS = ("/v1/reconstruct", "/v1/reconstruct/batch", "/v1/../etc", "/%00", "//", "/v1/models/" + "a" * 500)
+FAULTS = ("500", "501", "502", "INTERNAL", "UNKNOWN", "DATA_LOSS", "NEVER ANSWERED")
+
+
+class Siege:
+    """`await run(count)`; `happened` then counts every kind of request by what came back."""
+
+    def __init__(self, place: Place, photo: bytes, seed: int = 0) -> None:
+        self.happened: Counter[tuple[str, str]] = Counter()
+        self._place, self._photo, self._chance = place, photo, random.Random(seed)
+        self._small = [case for case in CASES.values() if not case.large]
+        self._kinds: list[Callable[[], Awaitable[str]]] = [
+            self.hostile_picture,
+            self.hostile_picture_over_grpc,
+            self.odd_options,
+            self.odd_options_over_grpc,
+            self.broken_form,
+            self.wrong_content_type,
+            self.other_method_or_path,
+            self.huge_head,
+            self.half_a_body,
+            self.noise,
+            self.stream_of_nonsense,
+            self.message_of_nonsense,
+        ]
+
+    @property
+    def faults(self) -> dict[tuple[str, str], int]:
+        return {key: count for key, count in self.happened.items() if key[1].startswith(FAULTS)}
+
+    async def run(self, count: int) -> None:
+        left = iter(range(count))
+        async with (
+            httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{self._place.port}", timeout=None, trust_env=False
+            ) as self._http,
+            grpc.aio.insecure_channel(f"127.0.0.1:{self._place.grpc_port}") as self._channel,
+        ):
+            self._stub = ReconstructionServiceStub(self._channel)
+            await asyncio.gather(*(self._besiege(left) for _ in range(AT_ONCE)))
+
+    async def counted_faults(self) -> dict[str, float]:
+        """The service's own count of what ended with a fault of its own."""
+        address = f"http://127.0.0.1:{self._place.port}"
+        async with httpx.AsyncClient(base_url=address, timeout=LONGEST_S, trust_env=False) as client:
+            text = (await client.get("/metrics")).text
+        counts = re.findall(r"^depthhmr_requests_total\{(.*status=\"(\w+)\".*)\} (\S+)$", text, re.MULTILINE)
+        return {labels: float(count) for labels, status, count in counts if status in FAULTS}
+
+    def table(self) -> str:
+        lines = [f"  {kind:<28} {answer:<24} {count:>7}" for (kind, answer), count in sorted(self.happened.items())]
+        return "\n".join([*lines, f"  {'in all':<53} {sum(self.happened.values()):>7}"])
+
+    async def _besiege(self, left: Iterator[int]) -> None:
+        for number in left:
+            ask = self._kinds[number % len(self._kinds)]
+            try:
+                async with asyncio.timeout(LONGEST_S):
+                    answer = await ask()
+            except TimeoutError:
+                answer = "NEVER ANSWERED"
+            self.happened[ask.__name__.replace("_", " "), answer] += 1
+
+    def _picture(self) -> bytes:
+        return self._chance.choice(self._small).content() if self._chance.random() < 0.7 else self._photo
+
+    async def _post(self, content: bytes, headers: dict[str, str], params: dict[str, str] | None = None) -> str:
+        try:
+            return str(
+                (await self._http.post("/v1/reconstruct", content=content, headers=headers, params=params)).status_code
+            )
+        except httpx.TransportError:
+            return "hung up"
+
+    async def hostile_picture(self) -> str:
+        headers = {"Content-Type": "image/jpeg", "Accept": self._chance.choice(ACCEPT)}
+        return await self._post(self._picture(), headers)
+
+    async def hostile_picture_over_grpc(self) -> str:
+        return await self._call(pb.ReconstructRequest(image=self._picture()))
+
+    async def odd_options(self) -> str:
+        names = self._chance.sample(OPTIONS, self._chance.randrange(1, 5))
+        return await self._post(
+            self._photo, {"Content-Type": "image/jpeg"}, {name: self._chance.choice(ODD) for name in names}
+        )
+
+    async def odd_options_over_grpc(self) -> str:
+        number = self._chance.choice([0.0, -1.0, float("nan"), float("inf"), 1e-30, 1e30])
+        options = pb.Options(threshold=number, outputs=[self._chance.choice([1, 2, 3, 77])])
+        if self._chance.random() < 0.5:
+            options.camera.CopyFrom(pb.Camera(fx=number, fy=1.0, cx=number, cy=0.0))
+        return await self._call(pb.ReconstructRequest(image=self._photo, options=options))
+
+    async def broken_form(self) -> str:
+        head = b'--x\r\nContent-Disposition: form-data; name="image"; filename="%s"\r\n\r\n'
+        name = self._chance.choice([b"a", b"../../x", b"\0", b"n" * 9000, "😀".encode()])
+        whole = head % name + self._photo + b"\r\n--x--\r\n"
+        cut = whole[: self._chance.randrange(len(whole))]
+        content = self._chance.choice([cut, whole * 2, whole.replace(b"form-data", b"nonsense"), b"--x--", b""])
+        boundary = self._chance.choice(["x", "", "y", "x" * 300, '"'])
+        return await self._post(content, {"Content-Type": f"multipart/form-data; boundary={boundary}"})
+
+    async def wrong_content_type(self) -> str:
+        headers = {
+            "Content-Type": self._chance.choice(TYPES),
+            "Content-Encoding": self._chance.choice(["", "gzip", "br"]),
+        }
+        return await self._post(self._picture(), headers)
+
+    async def other_method_or_path(self) -> str:
+        try:
+            method, path = self._chance.choice(METHODS), self._chance.choice(PATHS)
+            return str((await self._http.request(method, path, content=b"x")).status_code)
+        except httpx.TransportError:
+            return "hung up"
+
+    async def huge_head(self) -> str:
+        size = self._chance.choice([1000, 60_000, 70_000, 500_000])
+        return await self._raw(b"GET /v1/version HTTP/1.1\r\nHost: x\r\nX-Big: " + b"a" * size + b"\r\n\r\n")
+
+    async def half_a_body(self) -> str:
+        """And then the client leaves, or closes its side."""
+        head = b"POST /v1/reconstruct HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
+        whole = head % len(self._photo) + self._photo
+        return await self._raw(whole[: self._chance.randrange(len(head), len(whole) - 1)], stay=False)
+
+    async def noise(self) -> str:
+        return await self._raw(self._chance.randbytes(self._chance.randrange(1, 3000)) + b"\r\n\r\n", stay=False)
+
+    async def _raw(self, content: bytes, *, stay: bool = True) -> str:
+        answer = b""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._place.port)
+        with suppress(OSError):
+            writer.write(content)
+            await writer.drain()
+            if stay:
+                answer = await reader.read(4096)
+            elif writer.can_write_eof():
+                writer.write_eof()
+                answer = await reader.read(4096)
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+        return answer[9:12].decode("latin-1") if answer.startswith(b"HTTP/1.") else "hung up"
+
+    async def stream_of_nonsense(self) -> str:
+        call = self._stub.ReconstructStream()
+        messages = [
+            pb.ReconstructStreamRequest(),
+            pb.ReconstructStreamRequest(config=pb.StreamConfig(max_in_flight=self._chance.choice([0, 4, 10**6]))),
+            pb.ReconstructStreamRequest(config=pb.StreamConfig(overload_policy=self._chance.choice([0, 2, 99]))),
+            pb.ReconstructStreamRequest(frame=pb.Frame(frame_id=self._chance.randrange(3), image=self._picture())),
+        ]
+        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            for message in self._chance.choices(messages, k=4):
+                await call.write(message)
+            if self._chance.random() < 0.3:
+                call.cancel()
+            else:
+                await call.done_writing()
+                async for _ in call:
+                    pass
+        own = "ExecuteBatch" in (
+            await call.details() or ""
+        )  # the library's word for writing to a stream that has ended
+        return "ended" if own else (await call.code()).name
+
+    async def message_of_nonsense(self) -> str:
+        method = self._chance.choice(["Reconstruct", "GetInfo", "ReconstructStream", "NoSuchThing"])
+        call = self._channel.unary_unary(f"/depthhmr.v1.ReconstructionService/{method}")
+        return (await call(self._chance.randbytes(200)).code()).name
+
+    async def _call(self, request: pb.ReconstructRequest) -> str:
+        call = self._stub.Reconstruct(request, timeout=self._chance.choice([0.001, LONGEST_S, LONGEST_S]))
+        return (await call.code()).name

@@ -1,0 +1,44 @@
+"""A siege of one real process: ten thousand requests that mean no good, some hundred of them by default."""
+
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from depthhmr_cli.running import running_service
+from fuzz.askers import Place
+from fuzz.siege import Siege
+
+pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore")]
+
+# The allocators' caches fill in the first requests; a leak of 4 kB in each of the ten thousand would be 40 MB.
+MAY_GROW_MB = 25.0
+
+
+@pytest.mark.parametrize("count", [600, pytest.param(10_000, marks=pytest.mark.long)])
+async def test_a_siege_brings_out_no_fault_and_no_restart(model_dir, people_jpeg, count, capsys):
+    arguments = ("--model-dir", str(model_dir), "--log-level", "error", "--request-timeout-s", "20")
+    with running_service(*arguments) as service:
+        siege = Siege(Place(service.port, service.grpc_port), people_jpeg)
+        await siege.run(count // 5)  # whatever is loaded at first use is loaded
+        memory = [rss_mb(service.pid)]
+        for _ in range(4):
+            await siege.run(count // 5)
+            memory.append(rss_mb(service.pid))
+        address = f"http://127.0.0.1:{service.port}"
+        async with httpx.AsyncClient(base_url=address, timeout=60, trust_env=False) as client:
+            headers = {"Content-Type": "image/jpeg"}
+            reply = await client.post("/v1/reconstruct", content=people_jpeg, headers=headers)
+        counted = await siege.counted_faults()
+
+    with capsys.disabled():
+        print(f"\n{siege.table()}\n  memory, MB: " + " ".join(f"{size:.0f}" for size in memory))
+    assert siege.faults == {} and counted == {}
+    assert reply.status_code == 200 and len(reply.json()["people"]) == 2  # of the same process
+    assert memory[-1] - memory[0] < MAY_GROW_MB
+
+
+def rss_mb(pid: int) -> float:
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) / 1000
