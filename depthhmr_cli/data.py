@@ -37,12 +37,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pack.add_argument("--seed", type=int, default=0, help="of the order of the pictures (default: %(default)s)")
     pack.add_argument("--limit", type=int, metavar="N", help="pack the first N pictures only")
     pack.add_argument("--images", type=Path, metavar="FOLDER", help="where the pictures lie (default: at the source)")
-    pack.add_argument("--every", type=int, default=1, metavar="N", help="3dpw, bedlam: every Nth frame only")
+    pack.add_argument(
+        "--every", type=int, default=DEFAULTS["every"], metavar="N", help="3dpw, bedlam: every Nth frame only"
+    )
     pack.add_argument("--fits", type=Path, metavar="FOLDER", help="agora: what gt_path_smpl starts from")
     pack.add_argument("--body", type=Path, help="body file of the network (default: the free body of the package)")
     pack.add_argument("--smpl", type=Path, metavar="FILE", help="agora, bedlam: your SMPL (depthhmr body import)")
     pack.add_argument(
-        "--tolerance-mm", type=float, default=40, help="of limb joints, for SMPL on another body (default: %(default)g)"
+        "--tolerance-mm",
+        type=float,
+        default=DEFAULTS["tolerance_mm"],
+        help="of limb joints, for SMPL on another body (default: %(default)g)",
     )
     pack.add_argument("--with-empty", action="store_true", help="coco: pictures without any annotation, too")
     pack.add_argument("--everyone", action="store_true", help="own: everyone is listed, where a line does not say")
@@ -86,6 +91,7 @@ def run_pack(args: argparse.Namespace) -> int:
             raise UserError(f"expected --{name} of at least 1, got {getattr(args, name)}")
     if not args.source.exists():
         raise UserError(f"there is no {args.source}; expected the data set's folder or file")
+    check_options(args)
     pictures = islice(READERS[args.format](args), args.limit)
     packed = pack(pictures, args.out, size=args.size, seed=args.seed, progress=True)
     left_out = f" ({packed.left_out} more left out: too many in one picture)" if packed.left_out else ""
@@ -94,6 +100,18 @@ def run_pack(args: argparse.Namespace) -> int:
         f"{left_out}, {packed.posed} of them in 3D, into {packed.shards} shards under {args.out}"
     )
     return 0
+
+
+def check_options(args: argparse.Namespace) -> None:
+    """UserError for an option that the format does not know: it would be passed over in silence."""
+    for name in sorted({name for names in OPTIONS.values() for name in names} - set(OPTIONS[args.format])):
+        default = DEFAULTS.get(name)
+        if getattr(args, name) not in (default, False):
+            takes = " ".join(f"--{known.replace('_', '-')}" for known in OPTIONS[args.format])
+            flag = name.replace("_", "-")
+            raise UserError(
+                f"{args.format} has no --{flag}; expected {takes or 'none of the options of single formats'}"
+            )
 
 
 def run_depth(args: argparse.Namespace) -> int:
@@ -235,3 +253,14 @@ READERS: "dict[str, Callable[[argparse.Namespace], Iterator[Picture]]]" = {
     "own": read_own,
     "nobody": read_nobody,
 }
+OPTIONS = {
+    "agora": ("images", "fits", "smpl", "body", "tolerance_mm"),
+    "bedlam": ("images", "smpl", "every", "body", "tolerance_mm"),
+    "3dpw": ("images", "every", "body", "tolerance_mm"),
+    "coco": ("images", "with_empty"),
+    "lsp": (),
+    "relative-human": ("images",),
+    "own": ("body", "everyone", "metric"),
+    "nobody": (),
+}
+DEFAULTS = {"every": 1, "tolerance_mm": 40.0}

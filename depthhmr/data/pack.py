@@ -178,9 +178,15 @@ def nearest_the_eye(people: Sequence[Person]) -> list[Person]:
     """At most MOST_PEOPLE of them, in their order: those that cover the most of the picture."""
     if len(people) <= MOST_PEOPLE:
         return list(people)
-    extents = [np.nan_to_num(np.nanmax(p.joints_2d, 0) - np.nanmin(p.joints_2d, 0)).max() for p in people]
+    extents = [_extent(person.joints_2d) for person in people]
     kept = sorted(np.argsort(-np.array(extents), kind="stable")[:MOST_PEOPLE])
     return [people[i] for i in kept]
+
+
+def _extent(joints: np.ndarray) -> float:
+    """Longer side of the box around the labelled joints [24, 2], pixels; 0 without any."""
+    given = joints[np.isfinite(joints).all(axis=1)]
+    return float(np.ptp(given, axis=0).max()) if len(given) else 0.0
 
 
 def fit_depth(depth: np.ndarray, box: Letterbox, path: Path) -> np.ndarray:

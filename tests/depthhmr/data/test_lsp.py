@@ -85,3 +85,16 @@ def test_a_matrix_of_another_form_is_refused(tmp_path, picture):
     (tmp_path / "joints.mat").write_bytes(b"no matrix")
     with pytest.raises(UserError, match="no MATLAB file"):
         list(lsp.read(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "flag", "complaint"),
+    [
+        ("lsp", ["--every", "2"], "lsp has no --every; expected none of the options of single formats"),
+        ("coco", ["--smpl", "a.npz"], "coco has no --smpl; expected --images --with-empty"),
+        ("own", ["--with-empty"], "own has no --with-empty; expected --body --everyone --metric"),
+    ],
+)
+def test_an_option_of_another_format_is_refused(tmp_path, capsys, name, flag, complaint):
+    assert main(["data", "pack", name, str(tmp_path), *flag, "--out", str(tmp_path / "shards")]) == 2
+    assert complaint in capsys.readouterr().err

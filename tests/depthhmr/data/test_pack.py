@@ -75,6 +75,7 @@ def test_of_too_many_people_the_largest_stay_and_the_picture_no_longer_shows_eve
     crowd = [person(offset) for offset in range(MOST_PEOPLE + 1)]
     small = Person(crowd[4].joints_2d * 0.1, crowd[4].known_2d)
     crowd[4] = small
+    crowd.append(Person(np.full((24, 2), np.nan), np.zeros(24, bool)))  # behind the camera
 
     arrays = packed([Picture(picture(tmp_path / "a.png"), tuple(crowd), everyone=True)], tmp_path / "shards")
 
