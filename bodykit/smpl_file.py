@@ -110,7 +110,7 @@ def _read_npz(content: bytes, path: Path) -> Mapping[str, Any]:
 
 def _read_pickle(content: bytes, path: Path) -> Mapping[str, Any]:
     try:
-        entries = _ArrayUnpickler(io.BytesIO(content), encoding="latin1").load()
+        entries = ArrayUnpickler(io.BytesIO(content), encoding="latin1").load()
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except Exception as error:  # a damaged pickle raises whatever its bytes happen to say
@@ -154,7 +154,7 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
     return text.encode(encoding)
 
 
-class _ArrayUnpickler(pickle.Unpickler):
+class ArrayUnpickler(pickle.Unpickler):
     """Knows arrays and the stand-ins above; refuses every other name."""
 
     KNOWN: Mapping[tuple[str, str], Callable[..., Any]] = {

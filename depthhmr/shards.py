@@ -129,7 +129,8 @@ class ShardPool:
         parts: list[dict[str, np.ndarray]] = []
         for path, share in zip(chosen, np.array_split(np.arange(count), len(chosen)), strict=True):
             arrays = self._open[path]
-            rows = np.sort(rng.choice(len(arrays["count"]), len(share), replace=False))
+            held = len(arrays["count"])
+            rows = np.sort(rng.choice(held, len(share), replace=len(share) > held))
             parts.append({name: values[rows] for name, values in arrays.items()})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

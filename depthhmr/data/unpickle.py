@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bodykit.errors import UserError
-from bodykit.smpl_file import _ArrayUnpickler
+from bodykit.smpl_file import ArrayUnpickler
 
 Row = Mapping[str, Any]
 
@@ -153,7 +153,7 @@ def _parameter(data: np.ndarray, *_: Any) -> np.ndarray:
 
 class _Unpickler(pickle.Unpickler):
     KNOWN: Mapping[tuple[str, str], Callable[..., Any]] = {
-        **{name: found for name, found in _ArrayUnpickler.KNOWN.items() if name[0] != "copy_reg"},
+        **{name: found for name, found in ArrayUnpickler.KNOWN.items() if name[0] != "copy_reg"},
         ("builtins", "slice"): slice,
         ("collections", "OrderedDict"): OrderedDict,
         ("pandas.core.frame", "DataFrame"): Table,
@@ -167,7 +167,7 @@ class _Unpickler(pickle.Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        module = _ArrayUnpickler.RENAMED.get(module, module).replace("numpy._core", "numpy.core")
+        module = ArrayUnpickler.RENAMED.get(module, module).replace("numpy._core", "numpy.core")
         if (module, name) in self.KNOWN:
             return self.KNOWN[module, name]
         if module.startswith("pandas.core.indexes.") and name.endswith("Index"):

@@ -169,6 +169,15 @@ def test_a_mixture_keeps_its_shares(tmp_path: Path) -> None:
     assert np.mean(drawn) == pytest.approx(0.5, abs=0.06)
 
 
+def test_a_shard_may_hold_less_than_is_drawn(tmp_path: Path) -> None:
+    (tmp_path / "0000000000").mkdir()
+    np.save(tmp_path / "0000000000" / "count.npy", np.int16([1, 2]))
+
+    drawn = ShardPool(tmp_path).draw(np.random.default_rng(0), 9)
+
+    assert len(drawn["count"]) == 9 and set(drawn["count"]) == {1, 2}
+
+
 @pytest.mark.parametrize("shares", [(0.7, 0.7), (-0.1,), (0.0,)])
 def test_shares_that_cannot_be_are_refused(tmp_path: Path, shares: tuple[float, ...]) -> None:
     with pytest.raises(UserError, match="shares above 0"):
