@@ -110,12 +110,14 @@ def test_what_was_accepted_may_finish_before_the_pod_is_killed(manifests) -> Non
     for pod, container in containers(manifests):
         if image_name(container) == PLAN:
             continue
-        delay = container["lifecycle"]["preStop"]["sleep"]["seconds"]
         if image_name(container) == GATEWAY:
             environment = manifests.environment(container)
+            delay = float(environment["DEPTHHMR_DRAIN_DELAY_S"])
+            assert delay >= 5, "proxies need a moment to hear of it"
             drain = int(environment["DEPTHHMR_SHUTDOWN_TIMEOUT_S"])
             assert drain >= float(environment["DEPTHHMR_REQUEST_TIMEOUT_S"])
         else:
+            delay = container["lifecycle"]["preStop"]["sleep"]["seconds"]
             drain = int(flags(container)["exit-timeout-secs"])
         assert pod.spec["terminationGracePeriodSeconds"] >= delay + drain + 5, pod.owner
 
