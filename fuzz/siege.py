@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import grpc
 import httpx
@@ -91,11 +92,24 @@ class Siege:
 
     async def counted_faults(self) -> dict[str, float]:
         """The service's own count of what ended with a fault of its own."""
-        address = f"http://127.0.0.1:{self._place.port}"
-        async with httpx.AsyncClient(base_url=address, timeout=LONGEST_S, trust_env=False) as client:
-            text = (await client.get("/metrics")).text
+        text = await self._metrics()
         counts = re.findall(r"^depthhmr_requests_total\{(.*status=\"(\w+)\".*)\} (\S+)$", text, re.MULTILINE)
         return {labels: float(count) for labels, status, count in counts if status in FAULTS}
+
+    async def memory_at_rest_mb(self, pid: int) -> float:
+        """Of the process, once nothing is in work any more for clients that have long gone."""
+        async with asyncio.timeout(LONGEST_S):
+            while "\ndepthhmr_images_in_work 0.0" not in await self._metrics():
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(1)  # a thread may still be at the picture of somebody who has left
+        found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+        assert found
+        return int(found[1]) / 1000
+
+    async def _metrics(self) -> str:
+        address = f"http://127.0.0.1:{self._place.port}"
+        async with httpx.AsyncClient(base_url=address, timeout=LONGEST_S, trust_env=False) as client:
+            return (await client.get("/metrics")).text
 
     def table(self) -> str:
         lines = [f"  {kind:<28} {answer:<24} {count:>7}" for (kind, answer), count in sorted(self.happened.items())]

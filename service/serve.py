@@ -142,7 +142,7 @@ def _uvicorn_config(
     return uvicorn.Config(
         app,
         log_config=None,
-        log_level="warning",
+        log_level="error",  # it has a line for each piece of noise that comes, and those would fill a disk
         access_log=False,
         lifespan="off",
         server_header=False,

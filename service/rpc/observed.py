@@ -54,6 +54,9 @@ class Observed(grpc.aio.ServerInterceptor):
                 except grpc.aio.AbortError:
                     _end(record, context)
                     raise
+                except grpc.aio.InternalError:
+                    record.end("CANCELLED", "cancelled")  # nobody is left to be told, as when a client goes
+                    raise
 
         return grpc.stream_stream_rpc_method_handler(call, read)
 

@@ -1,8 +1,5 @@
 """A siege of one real process: ten thousand requests that mean no good, some hundred of them by default."""
 
-import re
-from pathlib import Path
-
 import httpx
 import pytest
 
@@ -22,10 +19,10 @@ async def test_a_siege_brings_out_no_fault_and_no_restart(model_dir, people_jpeg
     with running_service(*arguments) as service:
         siege = Siege(Place(service.port, service.grpc_port), people_jpeg)
         await siege.run(count // 5)  # whatever is loaded at first use is loaded
-        memory = [rss_mb(service.pid)]
+        memory = [await siege.memory_at_rest_mb(service.pid)]
         for _ in range(4):
             await siege.run(count // 5)
-            memory.append(rss_mb(service.pid))
+            memory.append(await siege.memory_at_rest_mb(service.pid))
         address = f"http://127.0.0.1:{service.port}"
         async with httpx.AsyncClient(base_url=address, timeout=60, trust_env=False) as client:
             headers = {"Content-Type": "image/jpeg"}
@@ -37,8 +34,3 @@ async def test_a_siege_brings_out_no_fault_and_no_restart(model_dir, people_jpeg
     assert siege.faults == {} and counted == {}
     assert reply.status_code == 200 and len(reply.json()["people"]) == 2  # of the same process
     assert memory[-1] - memory[0] < MAY_GROW_MB
-
-
-def rss_mb(pid: int) -> float:
-    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    return int(found[1]) / 1000
