@@ -108,6 +108,16 @@ async def test_every_file_that_a_page_names_exists(client, path):
         assert response.status_code == 200, name
 
 
+async def test_the_page_asks_for_a_key_when_one_is_needed_and_keeps_it_nowhere(client):
+    page, script = (await client.get("/")).text, (await client.get("/static/page.js")).text
+
+    assert '<form id="door" hidden>' in page and '<input id="key" type="password" autocomplete="off"' in page
+    assert "response.status === 401) askForKey()" in script and 'headers["X-API-Key"] = state.key' in script
+    assert 'element("key").value = ""' in script
+    for place in ("localStorage", "sessionStorage", "cookie", "indexedDB", "location", "history"):
+        assert place not in script
+
+
 async def test_openapi_describes_the_options_and_the_errors(client):
     api = (await client.get("/openapi.json")).json()
 

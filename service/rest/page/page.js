@@ -1,17 +1,23 @@
 "use strict";
 
 const element = (id) => document.getElementById(id);
-const state = { file: null, reply: null };
+const state = { file: null, reply: null, key: "" };
 
 async function ask(accept) {
-  const response = await fetch("/v1/reconstruct", {
-    method: "POST",
-    headers: { Accept: accept, "Content-Type": state.file.type || "application/octet-stream" },
-    body: state.file,
-  });
+  const headers = { Accept: accept, "Content-Type": state.file.type || "application/octet-stream" };
+  if (state.key) headers["X-API-Key"] = state.key;
+  const response = await fetch("/v1/reconstruct", { method: "POST", headers, body: state.file });
   if (response.ok) return response;
+  if (response.status === 401) askForKey();
   const problem = await response.json().catch(() => ({ detail: response.statusText }));
   throw new Error(problem.detail);
+}
+
+// Whether keys are on is learnt from the first refusal: the service tells nobody beforehand.
+function askForKey() {
+  state.key = "";
+  element("door").hidden = false;
+  element("key").focus();
 }
 
 function cell(text) {
@@ -73,6 +79,14 @@ element("json").addEventListener("click", () =>
   save(new Blob([JSON.stringify(state.reply, null, 1)], { type: "application/json" }), "people.json"));
 element("glb").addEventListener("click", () => download("model/gltf-binary", "scene.glb"));
 element("zip").addEventListener("click", () => download("application/zip", "people.zip"));
+
+element("door").addEventListener("submit", (event) => {
+  event.preventDefault();
+  state.key = element("key").value.trim();
+  element("key").value = "";
+  element("door").hidden = true;
+  if (state.file) reconstruct(state.file);
+});
 
 const drop = element("drop");
 for (const name of ["dragenter", "dragover", "dragleave", "drop"]) {
