@@ -54,25 +54,29 @@ class Plan:
 def run_all(plan: Plan) -> Iterator[dict[str, Any]]:
     """Everything that is still missing. Yields the result of each network, of finished ones at once."""
     write_plan(plan)
-    for index in range(plan.shards):
-        render_shard(shards_of(plan), FIRST_SEED + index * SHARD, SHARD, plan.network.size, whole_depth=True)
-    lifter = plan.folder / "lifter.pt"
-    if plan.lifter is not None and not lifter.exists():
-        shutil.copy(plan.lifter, lifter)
-    if plan.lifter is None:
-        train_lifter(plan.network, lifter, steps=plan.lifter_steps)
     held_out: Validation | None = None
     for seed in range(plan.seeds):
         for variant in VARIANTS:
             result = folder_of(plan, variant, seed) / "result.json"
             if not result.exists():
-                if held_out is None:
-                    held_out = Validation.render(plan.network.size, CHOSEN_ON + plan.held_out)
+                held_out = held_out or prepare(plan)
                 train_one(plan, variant, seed)
                 partial = result.with_suffix(".partial")
                 partial.write_text(json.dumps(score_one(plan, variant, seed, held_out), indent=1) + "\n")
                 partial.replace(result)
             yield json.loads(result.read_text())
+
+
+def prepare(plan: Plan) -> Validation:
+    """What all networks share: training samples and a lifter in the folder, and the pictures to be scored."""
+    for index in range(plan.shards):
+        render_shard(shards_of(plan), FIRST_SEED + index * SHARD, SHARD, plan.network.size, whole_depth=True)
+    lifter = plan.folder / "lifter.pt"
+    if plan.lifter is None:
+        train_lifter(plan.network, lifter, steps=plan.lifter_steps)
+    elif not lifter.exists():
+        shutil.copy(plan.lifter, lifter)
+    return Validation.render(plan.network.size, CHOSEN_ON + plan.held_out)
 
 
 def results(plan: Plan) -> list[dict[str, Any]]:

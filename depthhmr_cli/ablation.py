@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
 
     from bodykit.errors import UserError
     from depthhmr.ablation import Plan, results, run_all
-    from depthhmr.ablation_page import tables
+    from depthhmr.ablation_dots import draw_dots
+    from depthhmr.ablation_page import MEASURES, spread, tables
     from depthhmr.variants import NETWORKS
 
     if args.network not in NETWORKS:
@@ -64,15 +65,13 @@ def run(args: argparse.Namespace) -> int:
     )  # fmt: skip
     torch.set_num_threads(1)
     for result in run_all(plan):
-        scores = result["scores"]
-        print(
-            f"{result['variant']}, seed {result['seed']}: F1 {scores['f1']:.3f}, root {scores['root_median'] or 0:.2f} m, "
-            f"PCDR {scores['pcdr']:.3f}, MPJPE {scores['mpjpe'] or 0:.0f} mm",
-            flush=True,
-        )
+        read = {measure: measure.read(result) for measure in MEASURES}
+        figures = ", ".join(f"{m.title} {spread([] if x is None else [x], m.digits)}" for m, x in read.items())
+        print(f"{result['variant']}, seed {result['seed']}: {figures}", flush=True)
         finished = results(plan)
-        page = f"# Ablation\n\n`{args.command_line}`\n\n{tables(finished)}"
+        page = f"# Ablation\n\n`{args.command_line}`\n\n![One dot per network](ablation.png)\n\n{tables(finished)}"
         (plan.folder / "ablation.json").write_text(json.dumps(finished, indent=1) + "\n")
         (plan.folder / "ablation.md").write_text(page)
+        draw_dots(finished, plan.folder / "ablation.png")
     print(f"the tables are in {plan.folder / 'ablation.md'}")
     return 0
