@@ -13,7 +13,7 @@ from depthhmr.geometry import rays, sincos
 from depthhmr.layers import EncoderLayer, cell_centres, conv_block, mlp, to_map, to_tokens, upsample_to
 
 RAY_BANDS = 5
-USUAL_DEPTH = 4.5  # canonical metres: the median of rendered people, from which unguided queries start
+USUAL_DEPTH = 4.5  # canonical metres where unguided queries start; 90 % of rendered people stand between 1.1 and 11.5
 
 
 def fused_width(config: ModelConfig) -> int:
