@@ -2,6 +2,7 @@
 
 import ssl
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bodykit.errors import UserError
@@ -27,7 +28,20 @@ class Tls:
             raise UserError(
                 f"TLS cannot be set up from {names}: {getattr(error, 'strerror', None) or error}"
             ) from error
+        _check_dates(self.certificate)
         return self
+
+
+def _check_dates(certificate: Path) -> None:
+    """Raise UserError for a certificate that no client would accept today; it would be noticed by clients alone."""
+    from cryptography import x509  # 0.1 s that a service without TLS need not spend
+
+    found = x509.load_pem_x509_certificate(certificate.read_bytes())  # the first is ours, others lead to an authority
+    begin, end = found.not_valid_before_utc, found.not_valid_after_utc
+    if datetime.now(UTC) > end:
+        raise UserError(f"the certificate {certificate} was valid until {end:%Y-%m-%d}")
+    if datetime.now(UTC) < begin:
+        raise UserError(f"the certificate {certificate} is valid from {begin:%Y-%m-%d} on")
 
 
 def open_tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:

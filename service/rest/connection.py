@@ -1,4 +1,4 @@
-"""uvicorn's connection with a bound on the head of a request, in bytes and in seconds.
+"""uvicorn's connection with a bound on the head of a request, in bytes and in seconds, and on how slowly an answer is read.
 
 The parser has none: one header of 200 MB that never ended took 400 MB and kept the event loop busy for 40 seconds.
 """
@@ -11,6 +11,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MAX_HEAD_BYTES = 64 * 1024  # request line and all headers
 HEAD_TIMEOUT_S = 10.0  # for them to arrive
 PIECE = 16 * 1024
+# Who takes less of an answer in so long is hung up on: what is not taken stays in memory here.
+READ_EVERY_S, READ_BYTES = 30.0, 64 * 1024
 
 
 class Connection(HttpToolsProtocol):
@@ -18,13 +20,23 @@ class Connection(HttpToolsProtocol):
 
     _in_head, _head_bytes = True, 0
     _timer: asyncio.TimerHandle | None = None
+    _reader_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._begin_head()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reader(None)
+
+    def resume_writing(self) -> None:
+        self._forget_reader()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_head()
+        self._forget_reader()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -60,3 +72,16 @@ class Connection(HttpToolsProtocol):
     def _too_slow(self) -> None:
         if not self.transport.is_closing():
             self.transport.close()
+
+    def _watch_reader(self, before: int | None) -> None:
+        """`before` is what was waiting to be read the last time."""
+        left = self.transport.get_write_buffer_size()
+        if before is not None and before - left < READ_BYTES:
+            self.transport.abort()
+            return
+        self._reader_timer = self.loop.call_later(READ_EVERY_S, self._watch_reader, left)
+
+    def _forget_reader(self) -> None:
+        if self._reader_timer is not None:
+            self._reader_timer.cancel()
+            self._reader_timer = None
