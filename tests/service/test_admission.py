@@ -119,9 +119,9 @@ async def test_a_free_place_is_had_at_once(queue, notes):
 
 
 async def test_of_requests_only_so_many_are_in_work_or_waiting(queue, notes):
-    with queue.admission(Claim("a"), 30.0, images=9), queue.admission(Claim("b"), 30.0):
-        with pytest.raises(Overloaded, match="10 images are in work or waiting already"):
-            queue.check(Claim("c"), 30.0)
+    nine, one = queue.admission(Claim("a"), 30.0, images=9), queue.admission(Claim("b"), 30.0)
+    with nine, one, pytest.raises(Overloaded, match="10 images are in work or waiting already"):
+        queue.check(Claim("c"), 30.0)
 
     assert notes.refusals == ["places"] and queue.admitted == 0
 
@@ -268,8 +268,7 @@ async def test_a_turn_that_comes_at_the_moment_of_leaving_is_passed_on(queue, cl
     await settle()
 
     holders[0]._end.set()
-    holders[0].task.add_done_callback(lambda _: leaving.task.cancel())  # its turn has come, and it does not know yet
-    await settle()
+    asyncio.get_running_loop().call_soon(leaving.task.cancel)  # its turn has come then, and it does not know yet
     await settle()
 
     assert leaving.task.cancelled() and next_one.started and queue.running == queue.places
@@ -409,7 +408,7 @@ class QueueMachine(RuleBasedStateMachine):
 
         def both() -> None:
             ends._end.set()
-            ends.task.add_done_callback(lambda _: leaves.task.cancel())
+            asyncio.get_running_loop().call_soon(leaves.task.cancel)
 
         self.run(both)
 
