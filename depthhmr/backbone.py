@@ -44,6 +44,7 @@ class VitPyramid(nn.Module):
         super().__init__()
         self.widths = (width // 2, width, width)
         self.vit = VisionTransformer(VIT_SIZES[architecture], image_size=size)
+        self.side = size // self.vit.patch_size  # a constant: read off the tokens, it would be a number of the graph
         embed = self.vit.embed_dim
         count = len(self.vit.taps)
         self.norms = nn.ModuleList(nn.LayerNorm(embed, eps=1e-6) for _ in range(count))
@@ -53,9 +54,9 @@ class VitPyramid(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """image [B, 3, S, S], normalised -> maps at strides 7, 14, 28."""
-        side = image.shape[-1] // self.vit.patch_size
         taps = [norm(tokens) for norm, tokens in zip(self.norms, self.vit(image), strict=True)]
-        middle = self.merge(torch.cat(taps, -1).transpose(1, 2).unflatten(2, (side, side)))
+        tokens = torch.cat(taps, -1).transpose(1, 2)
+        middle = self.merge(tokens.reshape(-1, self.merge.in_channels, self.side, self.side))
         return [self.finer(middle), middle, self.coarser(middle)]
 
 

@@ -226,7 +226,8 @@ class Criterion:
         """One disturbed query per person: a neighbouring cell at times; its own guess of place and depth when that is not
         far off, else the truth with noise (15 % of depth, 8 cm)."""
         head = self.model.query_head
-        shift = torch.randint(-1, 2, (*cells.shape, 2)) * (torch.rand(*cells.shape, 1) < 0.3)
+        here = cells.device
+        shift = torch.randint(-1, 2, (*cells.shape, 2), device=here) * (torch.rand(*cells.shape, 1, device=here) < 0.3)
         column = (cells % head.side + shift[..., 0]).clamp(0, head.side - 1)
         row = (cells // head.side + shift[..., 1]).clamp(0, head.side - 1)
         queries = head.at(row * head.side + column, scene.fused, placements, scene.first_log_depth)
@@ -314,11 +315,11 @@ class Criterion:
         image, who = (truth.learned & (torch.rand_like(chance) < chance)).nonzero(as_tuple=True)
         if not len(image):
             return None
-        slot = torch.full(truth.learned.shape, -1, dtype=torch.long)
+        slot = torch.full(truth.learned.shape, -1, dtype=torch.long, device=person.device)
         matched_image, query = (person >= 0).nonzero(as_tuple=True)
         slot[matched_image, person[matched_image, query]] = query
         slot = slot[image, who]
-        use_own = (slot < 0) | (torch.rand(len(slot)) < anchored_share)
+        use_own = (slot < 0) | (torch.rand(len(slot), device=slot.device) < anchored_share)
         slot = slot.clamp(min=0)
 
         def choose(name: str) -> Tensor:

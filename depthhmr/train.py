@@ -141,7 +141,7 @@ def work(run: Run, team: Team = ALONE) -> None:
         )
         rng = np.random.default_rng([config.seed, team.rank, trainee.step])
         torch.manual_seed(int(rng.integers(2**62)))
-        batch = _on(_draw(run, mixture, rng), device)
+        batch = to_device(_draw(run, mixture, rng), device)
         trainee.model.train()
         trainee.model.lifter.eval()
         with halves:
@@ -200,7 +200,7 @@ def _draw(run: Run, mixture: Mixture, rng: np.random.Generator) -> Batch:
     return _vary_colour(mirror(batch, torch.rand(len(batch)) < 0.5))
 
 
-def _on(batch: Batch, device: torch.device) -> Batch:
+def to_device(batch: Batch, device: torch.device) -> Batch:
     return Batch(**{field.name: getattr(batch, field.name).to(device) for field in dataclasses.fields(Batch)})
 
 
@@ -239,6 +239,7 @@ def write_settings(run: Run) -> None:
         "model": dataclasses.asdict(run.model),
         "train": dataclasses.asdict(run.train),
         "render_size": run.render_size,
+        "mix": [[str(folder), share] for folder, share in run.mix],
     }
     if path.exists():
         # through ModelConfig: a run that is older than a field has its default

@@ -45,12 +45,13 @@ class Validation:
 
     def answers(self, model: DepthHMR) -> list[Answer]:
         """What the model, in evaluation mode, says about every picture."""
-        export = ExportModel(model)
+        device = next(model.parameters()).device
+        export = ExportModel(model).to(device)
 
         def predict(images: np.ndarray, intrinsics: np.ndarray) -> dict[str, np.ndarray]:
             with torch.no_grad():
-                outputs = export(torch.from_numpy(images), torch.from_numpy(intrinsics))
-            return {name: tensor.numpy() for name, tensor in zip(OUTPUTS, outputs, strict=True)}
+                outputs = export(torch.from_numpy(images).to(device), torch.from_numpy(intrinsics).to(device))
+            return {name: tensor.cpu().numpy() for name, tensor in zip(OUTPUTS, outputs, strict=True)}
 
         return list(collect(predict, self.samples, self.body, batch=16))
 
