@@ -15,7 +15,7 @@ TIMED = ("decode", "queue", "infer", "post")  # what a result tells about itself
 STAGES = (*TIMED, "encode")
 # A stage takes from a tenth of a millisecond (JSON) to the deadline of an image (30 s).
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 PEOPLE = (0, 1, 2, 3, 5, 8, 12, 20, 40)
 PRIORITIES = ("interactive", "bulk")
 REASONS = ("places", "share", "deadline", "bytes", "streams")
@@ -92,6 +92,12 @@ class Metrics:
             buckets=LAG_SECONDS,
             registry=self._registry,
         )
+        self._loop_block = Gauge(
+            "depthhmr_event_loop_longest_block_seconds",
+            "The longest of these since the start that the loop's own thread spent computing",
+            registry=self._registry,
+        )
+        self._longest_block = 0.0
 
     def watch(self, engine: Engine) -> None:
         """Report what `engine` counts itself."""
@@ -171,8 +177,12 @@ class Metrics:
         """Counts an answered frame."""
         self._frames.labels(outcome).inc()
 
-    def loop_lag(self, seconds: float) -> None:
+    def loop_lag(self, seconds: float, computing: float) -> None:
+        """`computing` is the part of it in which the loop's own thread had the processor."""
         self._loop_lag.observe(seconds)
+        if computing > self._longest_block:
+            self._longest_block = computing
+            self._loop_block.set(computing)
 
     def text(self) -> bytes:
         """The Prometheus text format."""

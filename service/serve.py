@@ -139,6 +139,7 @@ def _uvicorn_config(
         limiter=limiter,
         cors_origins=[origin.strip() for origin in (settings.cors_origins or "").split(",") if origin.strip()],
     )
+    app.openapi()  # kept by the application; whoever asks first would keep the event loop for 40 ms
     return uvicorn.Config(
         app,
         log_config=None,

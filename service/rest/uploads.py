@@ -1,6 +1,7 @@
 """The body of a request -> the bytes of its images, and the form fields that came with them."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -41,10 +42,11 @@ async def read_upload(request: Request, *, timeout_s: float) -> Upload:
         async with asyncio.timeout(timeout_s):
             if media_type == FORM:
                 async with _form(request, max_files=MAX_FILES) as items:
-                    return await _one_image(items)
+                    return _one_image(items)
             # Without a Content-Type the receiver may look for itself (RFC 9110, 8.3); the decoder does.
             if media_type in RAW_TYPES or not media_type:
-                return Upload(await request.body())
+                chunks = [chunk async for chunk in request.stream()]
+                return Upload(await asyncio.to_thread(b"".join, chunks))  # 16 MB are 10 ms of the event loop
     hint = "; with curl, add -H 'Content-Type: image/jpeg'" if media_type.endswith("x-www-form-urlencoded") else ""
     wanted = ", ".join(RAW_TYPES)
     raise UnsupportedMedia(f"send the image as multipart/form-data or as {wanted}; got {media_type[:100]}{hint}")
@@ -57,7 +59,7 @@ async def read_batch(request: Request, *, max_images: int, timeout_s: float) -> 
     with _slow_client(timeout_s):
         async with asyncio.timeout(timeout_s):
             async with _form(request, max_files=MAX_BATCH_FILES) as items:
-                return await _all_images(items, max_images)
+                return _all_images(items, max_images)
 
 
 def _media_type(request: Request) -> str:
@@ -102,19 +104,25 @@ async def _form(request: Request, *, max_files: int) -> AsyncIterator[Items]:
         parser.close()
 
 
-async def _one_image(items: Items) -> Upload:
+def _one_image(items: Items) -> Upload:
     """The file of the part `image`; everything else must be text. Raises InvalidParameter."""
     images, fields = _files_and_fields(items)
     if len(images) != 1:
         raise _wrong_part(PART, f"expected exactly one file part, got {len(images)}")
-    return Upload(await images[0].read(), fields)
+    return Upload(_content(images[0]), fields)
 
 
-async def _all_images(items: Items, most: int) -> BatchUpload:
+def _all_images(items: Items, most: int) -> BatchUpload:
     images, fields = _files_and_fields(items)
     if not 1 <= len(images) <= most:
         raise _wrong_part(PART, f"expected 1 to {most} file parts, got {len(images)}")
-    return BatchUpload(tuple([(image.filename or "", await image.read()) for image in images]), fields)
+    return BatchUpload(tuple((image.filename or "", _content(image)) for image in images), fields)
+
+
+def _content(image: UploadFile) -> bytes:
+    """Of a file in memory, without the copy that `read` makes: 100 MB of a batch are 50 ms of the event loop."""
+    buffer = getattr(image.file, "_file", None)  # of SpooledTemporaryFile, which never spools here
+    return buffer.getvalue() if isinstance(buffer, io.BytesIO) else image.file.read()
 
 
 def _files_and_fields(items: Items) -> tuple[list[UploadFile], tuple[tuple[str, str], ...]]:
