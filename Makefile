@@ -17,7 +17,7 @@ test:         ## set up everything, then run every test that this machine can ru
 check:        ## format, lint, types and the import rules
 	@scripts/check
 
-soak:         ## ten minutes of clients who cancel, time out, send rubbish and vanish
+soak:         ## half an hour of clients who cancel, time out, send rubbish and vanish, and of killed engines
 	@scripts/soak
 
 fuzz:         ## a minute each of fuzzers against decoder, options, REST and streams

@@ -102,9 +102,7 @@ class Siege:
             while "\ndepthhmr_images_in_work 0.0" not in await self._metrics():
                 await asyncio.sleep(0.1)
             await asyncio.sleep(1)  # a thread may still be at the picture of somebody who has left
-        found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-        assert found
-        return int(found[1]) / 1000
+        return memory_mb(pid)
 
     async def _metrics(self) -> str:
         address = f"http://127.0.0.1:{self._place.port}"
@@ -237,3 +235,10 @@ class Siege:
     async def _call(self, request: pb.ReconstructRequest) -> str:
         call = self._stub.Reconstruct(request, timeout=self._chance.choice([0.001, LONGEST_S, LONGEST_S]))
         return (await call.code()).name
+
+
+def memory_mb(pid: int) -> float:
+    """What a process holds now."""
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found
+    return int(found[1]) / 1000

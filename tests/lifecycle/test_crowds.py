@@ -1,0 +1,74 @@
+"""Many connections and streams over gRPC: storms of clients that come, go and come again."""
+
+import asyncio
+
+import grpc
+import pytest
+
+from depthhmr_cli.running import running_service
+from fuzz.askers import Place
+from fuzz.siege import Siege, memory_mb
+from service.rpc.pb import reconstruction_pb2 as pb
+from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
+
+pytestmark = pytest.mark.anyio
+
+OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
+MAY_GROW_MB = 30.0
+
+
+async def one_stream(stub: ReconstructionServiceStub, photo: bytes) -> str:
+    """How a stream of one frame ends."""
+
+    async def requests():
+        yield pb.ReconstructStreamRequest(config=pb.StreamConfig())
+        yield pb.ReconstructStreamRequest(frame=pb.Frame(frame_id=1, image=photo))
+
+    try:
+        kinds = [message.WhichOneof("message") async for message in stub.ReconstructStream(requests())]
+    except grpc.aio.AioRpcError as error:
+        # The client library's word for a stream that ended while it was being written to.
+        return "ended" if error.details() == "Internal error from Core" else error.code().name
+    return "right" if kinds == ["ready", "result", "summary"] else f"WRONG {kinds}"
+
+
+@pytest.mark.parametrize("clients", [300, pytest.param(5000, marks=pytest.mark.long)])
+async def test_a_storm_of_reconnects_is_served(model_dir, people_jpeg, clients):
+    with running_service("--model-dir", str(model_dir), "--log-level", "error") as service:
+        storm = asyncio.Semaphore(30)
+
+        async def client(number: int) -> str:
+            async with storm:
+                channel = grpc.aio.insecure_channel(f"127.0.0.1:{service.grpc_port}", options=OWN_CONNECTION)
+                async with channel:
+                    stub = ReconstructionServiceStub(channel)
+                    if number % 3:  # leaves at once, with its call under way
+                        stub.Reconstruct(pb.ReconstructRequest(image=people_jpeg))
+                        return "left"
+                    reply = await stub.Reconstruct(pb.ReconstructRequest(image=people_jpeg), timeout=60)
+                    return "right" if len(reply.reconstruction.people) == 2 else "WRONG"
+
+        first = await asyncio.gather(*(client(number) for number in range(clients // 3)))
+        before = memory_mb(service.pid)
+        told = first + await asyncio.gather(*(client(number) for number in range(2 * clients // 3)))
+
+        assert set(told) == {"left", "right"} and memory_mb(service.pid) - before < MAY_GROW_MB
+
+
+@pytest.mark.long
+async def test_ten_thousand_streams_at_once_are_served_or_told_to_come_again(model_dir, people_jpeg, capsys):
+    """Over ten connections; a thousand streams may be open at once."""
+    with running_service("--model-dir", str(model_dir), "--log-level", "error") as service:
+        channels = [
+            grpc.aio.insecure_channel(f"127.0.0.1:{service.grpc_port}", options=OWN_CONNECTION) for _ in range(10)
+        ]
+        stubs = [ReconstructionServiceStub(channel) for channel in channels]
+        told = await asyncio.gather(*(one_stream(stubs[number % 10], people_jpeg) for number in range(10_000)))
+        with capsys.disabled():
+            print("\n10,000 streams: " + ", ".join(f"{what} {told.count(what)}" for what in sorted(set(told))))
+
+        assert set(told) <= {"right", "RESOURCE_EXHAUSTED", "ended"} and told.count("right") >= 1000
+        assert await Siege(Place(service.port, service.grpc_port), people_jpeg).counted_faults() == {}
+        assert await one_stream(stubs[0], people_jpeg) == "right"
+        for channel in channels:
+            await channel.close()
