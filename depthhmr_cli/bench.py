@@ -9,6 +9,7 @@ examples:
   depthhmr bench --photo photo.jpg --requests 1000 --clients 1 8
   depthhmr bench --triton --protocols REST
   depthhmr bench --engine fake      # what the service costs without a network
+  depthhmr bench --overload         # three times what it can do, for a minute
 """
 
 import argparse
@@ -52,6 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what to speak (default: everything)",
     )
     parser.add_argument("--triton", action="store_true", help="take the bundled Triton server into the comparison")
+    parser.add_argument(
+        "--overload",
+        action="store_true",
+        help="instead, send several times what the service can do, REST and gRPC mixed",
+    )
+    parser.add_argument("--seconds", type=float, default=60.0, help="of overload (default: 60)")
+    parser.add_argument("--times", type=float, default=3.0, help="the capacity that is sent (default: 3)")
+    parser.add_argument("--deadline-s", type=float, default=2.0, help="of each request of overload (default: 2)")
     add_model_arguments(parser)
 
 
@@ -69,7 +78,16 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings(
         {name: getattr(args, name) for name in ("engine", "triton_url", "model_dir", "body", "threads")}
     )
+    if not (args.seconds > 0 and args.times > 0 and args.deadline_s > 0):
+        raise UserError(
+            f"expected seconds, times and a deadline above 0, got {args.seconds:g}, {args.times:g}, {args.deadline_s:g}"
+        )
     print(f"photo {args.photo.name}, {len(photo) / 1000:.0f} kB; model {settings.model_dir}")
+    if args.overload:
+        from depthhmr_cli.bench_overload import overload
+
+        overload(flags_of(settings), args.photo, seconds=args.seconds, times=args.times, deadline_s=args.deadline_s)
+        return 0
     with ExitStack() as stack:
         contestants = [Contestant("decoding alone", repeated(decoding(settings, photo)), time.process_time)]
         if settings.engine != "fake":  # the loop runs the network, so it would be no comparison
