@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,7 @@ WARM_UP_RETRY_S = 1.0
 BACKLOG = 512
 HARD_STOP_S = 5.0  # beyond the time that running requests get: for closing what they leave behind
 ENGINE_LOST = 70  # exit status; EX_SOFTWARE of sysexits.h
+THREADS = 24  # gRPC's, the log's, the network's and the event loop's own
 MIN_WORKERS = 2  # one image is decoded while another is written, even on one processor
 
 
@@ -67,6 +69,7 @@ def serve(settings: Settings, departure: Departure) -> int:
     begin = time.perf_counter()
     keep_standard_streams()
     give_back_large_blocks()
+    check_threads(THREADS + (settings.workers or usable_cpus()))
     start_logging(settings.log_level, settings.log_format, access=settings.access_log)
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_departure)
     tls = open_tls(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
@@ -80,6 +83,23 @@ def serve(settings: Settings, departure: Departure) -> int:
         with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
             runner.run(_run(server, rpc, core, gate, listener, settings, departure, begin))
     return departure.status
+
+
+def check_threads(count: int) -> None:
+    """Raise UserError where so many threads cannot be had; a service without would be there and never answer."""
+    enough = threading.Event()
+    started = []
+    try:
+        for _ in range(count):
+            started.append(threading.Thread(target=enough.wait, daemon=True))
+            started[-1].start()
+    except RuntimeError as error:
+        raise UserError(
+            f"the service needs {count} more threads, and {len(started) - 1} can be had: the limit on processes is too low "
+            "(ulimit -u, or pids_limit of a container)"
+        ) from error
+    finally:
+        enough.set()
 
 
 def listen(host: str, port: int, *, flag: str = "--port") -> socket.socket:
