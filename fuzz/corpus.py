@@ -1,8 +1,9 @@
 """Hostile and odd pictures, made here and the same in every run, each with what must become of it.
 
-`CASES` has them by name. Nothing is stored: the largest take a second and 16 MB to make.
+`CASES` has them by name. One alone is stored, and the largest take a second and 16 MB to make.
 """
 
+import base64
 import io
 import struct
 import zipfile
@@ -55,6 +56,14 @@ class Case:
     expected: Refused | Decoded | Either
     large: bool = False  # takes megabytes or a second; decoded, but not sent over the network
 
+
+# `arrow()` as libjpeg-turbo's cjpeg -arithmetic writes it; Pillow can read this coding and not write it.
+ARITHMETIC = (
+    b"|JeWF01!$>Nk#wx0RR9200961|JwjV01XKW3knDg3knMk4h;_zAQcl55)&sJ9v2`kDKRiEDJ?8BI!Zn>HbyrrEkIX6ModmpQ&KWM"
+    b"T47pHU`kO^PygEhLjevB4iga*CKVMXPc<zyPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPft%zPf!2J"
+    b"01*fPAOJ7}0U`hb5di}c0sqVZ3IGrg1pyEd1^?Or3<CiG0ucid06zf#0244p%cQAPV*niy5`>s?VU=PhTk5B{kD1JIj#&;+q~2=n"
+    b"MdRm&iw2$9FEd^A9`8Qsnx&7Uk1w+c{naUq74+l&&#TQL&3Xzc7+n}<cV&f1G=uQ}*#"
+)
 
 RED_GREEN = ((255, 0, 0), (0, 255, 0))
 DAMAGED = Refused(422, "invalid-image")
@@ -294,6 +303,7 @@ def _jpeg_kinds() -> Iterator[Case]:
     yield Case("a JPEG with restart markers", lambda: encoded(arrow(), quality=95, restart_marker_blocks=1), Decoded())
     yield Case("a JPEG of 12 bits", lambda: _with_frame(lambda frame: frame[:2] + b"\x0c" + frame[3:]), DAMAGED)
     yield Case("a JPEG of arithmetic coding that is none", lambda: _with_marker(0xC9), Either())
+    yield Case("a JPEG of arithmetic coding", lambda: base64.b85decode(ARITHMETIC), Decoded(colours=RED_GREEN))
     yield Case("a lossless JPEG", lambda: _with_marker(0xC3), DAMAGED)
     yield Case("a hierarchical JPEG", lambda: _with_marker(0xC5), DAMAGED)
     yield Case("a JPEG with sampling factors of zero", lambda: _with_frame(lambda f: f[:9] + b"\x00" + f[10:]), DAMAGED)
