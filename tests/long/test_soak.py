@@ -29,6 +29,7 @@ from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
 
 pytestmark = [pytest.mark.anyio, pytest.mark.long]
 
+MINUTES = float(os.environ.get("DEPTHHMR_SOAK_MINUTES", "30"))  # here, because tests see no settings from outside
 WORKERS = 8
 SAMPLES = 60
 KILL_EVERY_S = 20.0
@@ -44,7 +45,7 @@ UNAVAILABLE = "StatusCode.UNAVAILABLE"
 async def test_memory_is_flat_and_answers_are_right_under_cancellation(
     engine, model_dir, people_jpeg, empty_jpeg, tmp_path, capsys, request
 ):
-    seconds = 60 * float(os.environ.get("DEPTHHMR_SOAK_MINUTES", "30")) / 2
+    seconds = 60 * MINUTES / 2
     happened: Counter[str] = Counter()
     memory: list[float] = []
     with ExitStack() as stack:
