@@ -93,19 +93,22 @@ def test_a_claim_is_judged_by_differences_of_the_same_seed() -> None:
     # Student's t for two degrees of freedom is 4.303
     assert found.half_width == pytest.approx(4.303 * 0.001 / 3**0.5, rel=1e-3) and found.verdict == "yes"
     assert difference(clear, Claim("x", "rgb", "full"), F1).verdict == "no, the opposite"
-    leaning = [made("rgb", seed, 0.5) for seed in range(3)] + [
-        made("full", seed, f1) for seed, f1 in enumerate((0.51, 0.7, 0.52))
-    ]
-    assert difference(leaning, claim, F1).verdict == "leans yes"
-    noise = [made("rgb", seed, 0.5) for seed in range(2)] + [made("full", 0, 0.4), made("full", 1, 0.6)]
+    noise = [made("rgb", seed, 0.5) for seed in range(3)]
+    noise += [made("full", seed, f1) for seed, f1 in enumerate((0.51, 0.7, 0.52))]
     assert difference(noise, claim, F1).verdict == "within noise"
 
 
-def test_less_is_better_for_distances_and_one_seed_proves_nothing() -> None:
+def test_two_seeds_prove_nothing_however_well_they_agree() -> None:
+    rows = [made(name, seed, f1) for name, f1 in (("rgb", 0.5), ("full", 0.6)) for seed in range(2)]
+    found = difference(rows, Claim("x", "full", "rgb"), F1)
+    assert found is not None and found.half_width == pytest.approx(0, abs=1e-9) and found.verdict == "too few seeds"
+
+
+def test_less_is_better_for_distances() -> None:
     rows = [made("rgb", 0, 0.5, root=0.8), made("full", 0, 0.5, root=0.6)]
     found = difference(rows, Claim("x", "full", "rgb"), ROOT)
-    assert found is not None and found.mean == pytest.approx(0.2) and found.verdict == "within noise"
-    assert "+0.200: within noise" in tables(rows)
+    assert found is not None and found.mean == pytest.approx(0.2)
+    assert "+0.200: too few seeds" in tables(rows)
 
 
 def test_a_figure_that_nobody_has_is_a_dash() -> None:
