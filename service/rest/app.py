@@ -19,8 +19,9 @@ from service.rest.keycheck import KeyCheck
 from service.rest.observed import Observed
 from service.rest.page import page_router
 from service.rest.problems import HANDLERS
-from service.rest.reconstruct import reconstruct_router
+from service.rest.reconstruct import RECONSTRUCT_PATHS, reconstruct_router
 from service.rest.requestid import RequestId
+from service.rest.room import Room
 from service.rest.security_headers import SecurityHeaders
 from service.telemetry.observer import Observer
 
@@ -65,6 +66,7 @@ def create_app(
     )
     for router in routers:
         app.include_router(router)
+    app.add_middleware(Room, core=core, single=RECONSTRUCT_PATHS, batches={BATCH_PATH: max_batch_images})
     # The last one added is the outermost: an oversized body is refused under its request id.
     app.add_middleware(BodyLimit, held=core.held, limit=max_body_bytes, of_path={BATCH_PATH: max_batch_bytes})
     app.add_middleware(KeyCheck, door=Door(keys, limiter))

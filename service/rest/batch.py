@@ -12,7 +12,7 @@ from service.formats import Job, write_json
 from service.recovery import MeshRecovery
 from service.rest.disconnect import unless_gone
 from service.rest.negotiation import choose
-from service.rest.options import announced_timeout, parse_options
+from service.rest.options import parse_options
 from service.rest.problems import problem_content
 from service.rest.requestid import request_id_of
 from service.rest.schemas import BATCH_REQUEST, BATCH_RESPONSES
@@ -30,8 +30,6 @@ def batch_router(core: MeshRecovery, *, max_images: int, body_timeout_s: float) 
     async def reconstruct_batch(request: Request) -> Response:
         """Recover the people of several images. They share the options, and give way to single images."""
         choose(",".join(request.headers.getlist("accept")), ["application/json"])
-        timeout_s = announced_timeout(request.query_params)
-        core.check_room(max_images, timeout_s=timeout_s, bulk=True)  # a full service says so before it reads megabytes
         upload = await read_batch(request, max_images=max_images, timeout_s=BODY_TIMES * body_timeout_s)
         options = parse_options([*request.query_params.multi_items(), *upload.fields]).core
         request_id = request_id_of(request.scope)

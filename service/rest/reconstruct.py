@@ -9,12 +9,13 @@ from service.formats import FORMATS, Job
 from service.recovery import MeshRecovery
 from service.rest.disconnect import unless_gone
 from service.rest.negotiation import choose
-from service.rest.options import announced_timeout, parse_options
+from service.rest.options import parse_options
 from service.rest.requestid import request_id_of
 from service.rest.schemas import REQUEST, RESPONSES
 from service.rest.uploads import read_upload
 from service.results import Recovery
 
+RECONSTRUCT_PATHS = ("/v1/reconstruct", "/reconstruct")
 BY_MEDIA_TYPE = {item.media_type: item for item in FORMATS}
 
 
@@ -24,9 +25,6 @@ def reconstruct_router(core: MeshRecovery, *, body_timeout_s: float) -> APIRoute
     async def reconstruct(request: Request) -> Response:
         """Recover every person in one image: pose, shape and place, in metres."""
         format_ = BY_MEDIA_TYPE[choose(",".join(request.headers.getlist("accept")), list(BY_MEDIA_TYPE))]
-        core.check_room(
-            timeout_s=announced_timeout(request.query_params)
-        )  # a full service says so before it reads megabytes
         upload = await read_upload(request, timeout_s=body_timeout_s)
         options = parse_options([*request.query_params.multi_items(), *upload.fields])
         request_id = request_id_of(request.scope)
@@ -38,6 +36,7 @@ def reconstruct_router(core: MeshRecovery, *, body_timeout_s: float) -> APIRoute
         content = await unless_gone(request, core.recover(upload.content, wanted, write))
         return Response(content, media_type=format_.media_type)
 
-    router.add_api_route("/v1/reconstruct", reconstruct, methods=["POST"], responses=RESPONSES, openapi_extra=REQUEST)
-    router.add_api_route("/reconstruct", reconstruct, methods=["POST"], include_in_schema=False)
+    stable, short = RECONSTRUCT_PATHS
+    router.add_api_route(stable, reconstruct, methods=["POST"], responses=RESPONSES, openapi_extra=REQUEST)
+    router.add_api_route(short, reconstruct, methods=["POST"], include_in_schema=False)
     return router
