@@ -44,6 +44,12 @@ class ModelConfig:
     bin_spacing: str = "lid"  # or "uniform"
 
     def __post_init__(self) -> None:
+        multiple, stride = (16, 8) if self.backbone == "conv" else (14, 14)  # of the coarsest map, of queries' cells
+        if self.size <= 0 or self.size % multiple:
+            raise ValueError(f"expected size in multiples of {multiple} with backbone {self.backbone}, got {self.size}")
+        if (self.size // stride) ** 2 < self.queries:
+            cells = (self.size // stride) ** 2
+            raise ValueError(f"expected a size with {self.queries} cells for as many queries, {self.size} has {cells}")
         if self.bin_spacing not in BIN_SPACINGS:
             raise ValueError(f"expected bin_spacing out of {', '.join(BIN_SPACINGS)}, got {self.bin_spacing!r}")
         if not self.depth_stream and (self.guided_queries or self.depth_attention):

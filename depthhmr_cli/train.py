@@ -18,7 +18,7 @@ EXAMPLE = """example:
   depthhmr export --run runs/state/tiny        (turns its best weights into the served model)
   depthhmr train --run runs/state/more --init model_repository/depthhmr     (trains the served model on)
   depthhmr train --preset small --run runs/state/small --backbone-weights dinov2_vits14_pretrain.pth
-  torchrun --nproc-per-node 8 -m depthhmr_cli train --preset small --run runs/state/small --backbone-weights FILE
+  torchrun --nproc-per-node 8 -m -- depthhmr_cli train --preset small --run runs/state/small --backbone-weights FILE
 """
 
 
@@ -74,6 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True, help="bfloat16 where it is safe")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--rehearse", action="store_true", help="three steps that write nothing: does it run here, in what memory?"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -86,6 +89,14 @@ def run(args: argparse.Namespace) -> int:
     from depthhmr.train_lifter import train_lifter
 
     plan = _plan(args)
+    if args.rehearse:
+        from depthhmr.rehearsal import rehearse
+
+        print(
+            f"{plan.model.name} at {plan.model.size} pixels, {plan.train.batch} images a step and process: "
+            f"{rehearse(plan) / 1024:.1f} GB at most"
+        )
+        return 0
     team = launched(os.environ)
     torch.set_num_threads(1)
     with joined(team, device_of(team, args.device)):
@@ -114,7 +125,10 @@ def _plan(args: argparse.Namespace) -> "Run":
         raise UserError(f"expected a checkpoint or a model folder at {args.init}, found none")
     if args.init is not None and args.backbone_weights is not None:
         raise UserError("expected one of --init and --backbone-weights, got both: each says where the backbone starts")
-    model = preset(args.preset, **({"size": args.size} if args.size else {}))
+    try:
+        model = preset(args.preset, **({} if args.size is None else {"size": args.size}))
+    except ValueError as error:
+        raise UserError(str(error)) from None
     if args.backbone_weights is not None:
         model = dataclasses.replace(model, backbone=_backbone(model, args.backbone_weights))
     names = [flag.removeprefix("--").replace("-", "_") for flag, _, _ in SCHEDULE]

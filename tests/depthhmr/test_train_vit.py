@@ -190,6 +190,12 @@ def test_a_network_without_transformer_keeps_the_two_groups_of_older_checkpoints
         (["--preset", "small", "--backbone-weights", "no.pth"], "expected a file of weights at no.pth, found none"),
         (["--preset", "small", "--backbone-weights", "{s}", "--init", "{s}"], "expected one of --init and --backbone"),
         (["--preset", "small", "--device", "cuda"], "expected a GPU that PyTorch can use, found none"),
+        (
+            ["--preset", "small", "--size", "100"],
+            "expected size in multiples of 14 with backbone dinov2_vits14, got 100",
+        ),
+        (["--preset", "tiny", "--size", "0"], "expected size in multiples of 16 with backbone conv, got 0"),
+        (["--preset", "tiny", "--size", "16"], "expected a size with 16 cells for as many queries, 16 has 4"),
         (["--preset", "huge"], "expected --preset out of tiny, small, base, got 'huge'"),
     ],
 )
