@@ -5,10 +5,17 @@ the service serves by default.
 
 example:
   depthhmr export --run runs/state/tiny --model-dir model_repository/depthhmr --threshold 0.35
+  depthhmr export --run runs/state/photos --blend model_repository/depthhmr=0.5     (half-way from the served model)
 """
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bodykit.errors import UserError
+
+if TYPE_CHECKING:
+    from depthhmr.model import DepthHMR
 
 HELP = "turn a training run into the served model folder: import in one line, its checks told only when they fail"
 
@@ -32,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="JSON of `depthhmr evaluate` whose figures go into the manifest",
     )
+    parser.add_argument("--data", help="what the manifest says of the training data (default: what the run knows)")
+    parser.add_argument(
+        "--blend", metavar="FOLDER=SHARE",
+        help="go only this share of the way from the model folder that the run was begun with (train --init)",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,13 +52,26 @@ def run(args: argparse.Namespace) -> int:
     from depthhmr.intake.folder import Facts, read_scores
 
     trained = read_trained(args.run)
+    network = trained.network if args.blend is None else _blended(trained.network, args.blend)
     facts = Facts(
         version=args.version,
         preset=trained.config.name,
         threshold=trained.threshold if args.threshold is None else args.threshold,
-        data=trained.data,
+        data=args.data or trained.data,
         scores={name: value for path in args.scores for name, value in read_scores(path).items()},
     )
-    graph, report = take_network(trained.network, trained.config, facts, args.model_dir)
+    graph, report = take_network(network, trained.config, facts, args.model_dir)
     print(f"wrote {graph} ({graph.stat().st_size / 1e6:.1f} MB), all {len(report.checks)} checks passed")
     return 0
+
+
+def _blended(network: "DepthHMR", text: str) -> "DepthHMR":
+    from depthhmr.blend import blend
+    from depthhmr.restore import restore
+
+    folder, _, share = text.rpartition("=")
+    try:
+        part = float(share)
+    except ValueError:
+        raise UserError(f"expected --blend FOLDER=SHARE with a share like 0.5, got {text!r}") from None
+    return blend(restore(Path(folder))[0], network, part)
