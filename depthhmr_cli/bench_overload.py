@@ -36,7 +36,7 @@ def overload(flags: list[str], photo: Path, *, seconds: float, times: float, dea
         environment = plain_environment() | {"DEPTHHMR_API_KEYS_FILE": str(Path(folder) / "keys")}
         with running_service(*flags, environment=environment) as service:
             people = people_of(photo, service.port, keys["REST"][0])
-            bench = _Bench(service, photo, people, keys, deadline_s)
+            bench = Bench(service, photo, people, keys, deadline_s)
             bench.capacity(WARM_UP_S)
             before = os.getloadavg()[0]
             capacity = bench.capacity(max(5.0, seconds / 4))
@@ -47,7 +47,7 @@ def overload(flags: list[str], photo: Path, *, seconds: float, times: float, dea
     print_table(found, (capacity + after) / 2, seconds=seconds, deadline_s=deadline_s)
 
 
-class _Bench:
+class Bench:
     """One service under one kind of load after another."""
 
     def __init__(
