@@ -12,11 +12,4 @@ $depthhmr train --preset tiny --run "$run" --workers 2 --size 128 --images 14700
 # then larger ones, for far people and for limbs, with the rate falling at the end
 $depthhmr train --preset tiny --run "$run" --workers 2 --images 272000 --decay-from 0.7 --adapt-lifter 5000
 
-# the threshold is chosen on the validation split, never on the test split
-$depthhmr export --run "$run" --model-dir "$run/model"
-threshold=$($depthhmr evaluate --split val --count 600 --sweep --model-dir "$run/model" --json "$run/val.json" >&2 &&
-    .venv/bin/python -c "import json, sys; print(json.load(open(sys.argv[1]))['threshold'])" "$run/val.json")
-$depthhmr export --run "$run" --model-dir "$run/model" --threshold "$threshold"
-$depthhmr evaluate --split test --model-dir "$run/model" --json "$run/scores.json"
-$depthhmr export --run "$run" --model-dir "$run/model" --threshold "$threshold" --scores "$run/scores.json"
-echo "the model lies in $run/model; copy it over model_repository/depthhmr to serve it by default"
+sh runs/finish.sh "$run"
