@@ -13,15 +13,15 @@ pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore")]
 MAY_GROW_MB = 25.0
 
 
-@pytest.mark.parametrize("count", [600, pytest.param(10_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [630, pytest.param(10_008, marks=pytest.mark.long)])
 async def test_a_siege_brings_out_no_fault_and_no_restart(model_dir, people_jpeg, count, capsys):
     arguments = ("--model-dir", str(model_dir), "--log-level", "error", "--request-timeout-s", "20")
     with running_service(*arguments) as service:
         siege = Siege(Place(service.port, service.grpc_port), people_jpeg)
-        await siege.run(count // 5)  # whatever is loaded at first use is loaded
+        await siege.run(count // 9)  # whatever is loaded at first use is loaded
         memory = [await siege.memory_at_rest_mb(service.pid)]
-        for _ in range(4):
-            await siege.run(count // 5)
+        for _ in range(8):
+            await siege.run(count // 9)
             memory.append(await siege.memory_at_rest_mb(service.pid))
         address = f"http://127.0.0.1:{service.port}"
         async with httpx.AsyncClient(base_url=address, timeout=60, trust_env=False) as client:
@@ -33,4 +33,5 @@ async def test_a_siege_brings_out_no_fault_and_no_restart(model_dir, people_jpeg
         print(f"\n{siege.table()}\n  memory, MB: " + " ".join(f"{size:.0f}" for size in memory))
     assert siege.faults == {} and counted == {}
     assert reply.status_code == 200 and len(reply.json()["people"]) == 2  # of the same process
-    assert memory[-1] - memory[0] < MAY_GROW_MB
+    # The C library keeps some 70 MB of a large picture for a while now and then; a leak stays.
+    assert min(memory[-4:]) - min(memory[:4]) < MAY_GROW_MB
