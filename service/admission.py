@@ -49,17 +49,24 @@ class Watcher(Protocol):
 
 
 class AdmissionQueue:
-    """`places` images are in work at once; of requests, `most` images are in work or waiting.
+    """`places` images are in work at once; of requests, `most` images are in work or waiting. Until the pace has been seen, it
+    is taken for that of `abreast` images done side by side.
 
     Frames of streams wait without being counted among the `most`: their number is bounded by that of the streams.
     """
 
     def __init__(
-        self, places: int, most: int, watcher: Watcher, *, clock: Callable[[], float] = time.monotonic
+        self,
+        places: int,
+        most: int,
+        watcher: Watcher,
+        *,
+        abreast: int = 1,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         assert 1 <= places <= most, (places, most)
         self.places, self.most = places, most
-        self.pace = Pace(places)
+        self.pace = Pace(places, abreast)
         self._watcher, self._clock = watcher, clock
         self._admitted: Counter[str] = Counter()  # images of requests, by client
         self._running = 0
@@ -215,8 +222,8 @@ def retry_after(wait_s: float) -> int:
 class Pace:
     """Seconds from one image done to the next while all `places` are taken: the inverse of the throughput."""
 
-    def __init__(self, places: int) -> None:
-        self._places = places
+    def __init__(self, places: int, abreast: int = 1) -> None:
+        self._places, self._abreast = places, min(abreast, places)
         self._worked, self._between = _Mean(), _Mean()
 
     def learn(self, worked_s: float, between_s: float | None) -> None:
@@ -232,7 +239,7 @@ class Pace:
             return None
         between_s = self._between.value
         # Images can be done one after the other at the slowest, side by side at the fastest; this mends an old figure.
-        return worked_s if between_s is None else min(max(between_s, worked_s / self._places), worked_s)
+        return worked_s / self._abreast if between_s is None else min(max(between_s, worked_s / self._places), worked_s)
 
 
 class _Mean:

@@ -281,6 +281,9 @@ def test_the_pace_is_that_of_all_places_together():
     assert pace.seconds is None
     pace.learn(0.4, None)
     assert pace.seconds == 0.4  # nobody knows yet how much goes on side by side
+    eager = Pace(4, abreast=2)
+    eager.learn(0.4, None)
+    assert eager.seconds == 0.2
     for _ in range(100):
         pace.learn(0.4, 0.1)
     assert pace.seconds == pytest.approx(0.1)

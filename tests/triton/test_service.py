@@ -61,7 +61,8 @@ async def test_two_hundred_clients_get_each_their_own_answer(own_triton, tiny_fo
     await embedded.aclose()
     assert len({str(people) for people in expected}) > CLIENTS / 2, "the pictures hardly differ"
 
-    with service(own_triton(), tiny_folder, "--max-concurrency", str(CLIENTS)) as started:
+    # One address is one client, which gets half of the places.
+    with service(own_triton(), tiny_folder, "--max-concurrency", str(2 * CLIENTS)) as started:
         async with clients(started.address) as client:
             replies = await asyncio.gather(
                 *(
