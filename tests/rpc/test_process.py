@@ -110,12 +110,12 @@ async def test_clients_that_never_read_cost_a_bounded_amount_of_memory(model_dir
 
 
 async def until_still(written: list[int]) -> None:
-    """Until nothing has been written for a second: the pipes are full."""
-    end, before = time.monotonic() + 20, -1
+    """Until nothing has been written for four seconds, which a busy machine may need for one picture: the pipes are full."""
+    end, before = time.monotonic() + 60, -1
     while len(written) != before:
         assert time.monotonic() < end, "the service takes more and more"
         before = len(written)
-        await asyncio.sleep(1)
+        await asyncio.sleep(4)
 
 
 async def test_sigterm_ends_streams_with_what_was_in_work(model_dir, people_jpeg):
