@@ -45,14 +45,19 @@ async def test_a_storm_of_reconnects_is_served(model_dir, people_jpeg, clients):
                     if number % 3:  # leaves at once, with its call under way
                         stub.Reconstruct(pb.ReconstructRequest(image=people_jpeg))
                         return "left"
-                    reply = await stub.Reconstruct(pb.ReconstructRequest(image=people_jpeg), timeout=60)
+                    try:
+                        reply = await stub.Reconstruct(pb.ReconstructRequest(image=people_jpeg), timeout=60)
+                    except grpc.aio.AioRpcError as error:
+                        return error.code().name
                     return "right" if len(reply.reconstruction.people) == 2 else "WRONG"
 
         first = await asyncio.gather(*(client(number) for number in range(clients // 3)))
         before = memory_mb(service.pid)
         told = first + await asyncio.gather(*(client(number) for number in range(2 * clients // 3)))
 
-        assert set(told) == {"left", "right"} and memory_mb(service.pid) - before < MAY_GROW_MB
+        # a machine busy with other work may have to refuse some of thirty at once; nobody is told anything else
+        assert set(told) - {"RESOURCE_EXHAUSTED"} == {"left", "right"}, set(told)
+        assert memory_mb(service.pid) - before < MAY_GROW_MB
 
 
 @pytest.mark.long
