@@ -115,7 +115,7 @@ async def run(load: Load, port: int, photo: bytes, people: int) -> dict[str, lis
     caller = CALLERS[load.protocol](port, photo, people, load)
     found: dict[str, list[float]] = defaultdict(list)
 
-    async def one(key: str) -> None:
+    async def one(key: str) -> str:
         start = time.perf_counter()
         try:
             kind = await asyncio.wait_for(caller.ask(key), load.deadline_s + GRACE_S)
@@ -127,10 +127,12 @@ async def run(load: Load, port: int, photo: bytes, people: int) -> dict[str, lis
         found[kind].append(took)
         if kind == ANSWERED and took <= load.deadline_s:
             found[ENDED].append(time.time() - load.begin)
+        return kind
 
     async def closed(key: str) -> None:
         while time.time() < load.begin + load.seconds:
-            await one(key)
+            if await one(key) == REFUSED:
+                await asyncio.sleep(1)  # what the refusal asks for at the least
 
     await asyncio.sleep(load.begin - time.time())
     tasks = [asyncio.create_task(closed(load.keys[index % len(load.keys)])) for index in range(load.at_once)]
