@@ -13,6 +13,7 @@ import time
 from collections import defaultdict, deque
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 GRACE_S = 10.0  # after its deadline a request that has no answer counts as unanswered
 ANSWERED, REFUSED, EXPIRED, WRONG, UNANSWERED = "answered", "refused", "expired", "wrong", "unanswered"
@@ -135,7 +136,9 @@ async def run(load: Load, port: int, photo: bytes, people: int) -> dict[str, lis
                 await asyncio.sleep(1)  # what the refusal asks for at the least
 
     await asyncio.sleep(load.begin - time.time())
-    tasks = [asyncio.create_task(closed(load.keys[index % len(load.keys)])) for index in range(load.at_once)]
+    tasks: list[asyncio.Task[Any]] = [
+        asyncio.create_task(closed(load.keys[index % len(load.keys)])) for index in range(load.at_once)
+    ]
     for index in range(int(load.rate * load.seconds)):
         due = load.begin + index / load.rate
         if (wait_s := due - time.time()) > 0:
