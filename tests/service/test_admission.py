@@ -413,6 +413,9 @@ class QueueMachine(RuleBasedStateMachine):
             ends._end.set()
             asyncio.get_running_loop().call_soon(leaves.task.cancel)
 
+        # Who leaves at the moment of its turn has had it: its client's wait, and its kind's, begin anew.
+        self.passed.pop((leaves.claim.bulk, leaves.claim.client), None)
+        self.bulk_passed = self.interactive_passed = -1
         self.run(both)
 
     @rule(seconds=st.integers(1, 3))
@@ -434,4 +437,4 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 TestQueueMachine = QueueMachine.TestCase
-TestQueueMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestQueueMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None, derandomize=True)
