@@ -55,7 +55,7 @@ def rasterise(
     return Raster(face, depth, bary)
 
 
-@kernel(nogil=True, error_model="numpy")
+@kernel("float64[:, ::1](float32[:, ::1], float64, float64, float64, float64)", nogil=True, error_model="numpy")
 def project(vertices, fx, fy, cx, cy):
     """Camera points [N, 3] -> float64 [N, 3]: pixel x, pixel y and 1/z; all zero for points closer than `NEAR`."""
     points = np.zeros((vertices.shape[0], 3), np.float64)
@@ -68,7 +68,11 @@ def project(vertices, fx, fy, cx, cy):
     return points
 
 
-@kernel(nogil=True, error_model="numpy")
+@kernel(
+    "void(float64[:, ::1], int32[:, ::1], int64, boolean, int32[:, ::1], float32[:, ::1])",
+    nogil=True,
+    error_model="numpy",
+)
 def draw(points, faces, first, cull, face, inverse_depth):
     """Draw faces of projected points into buffers `face` [H, W] (as `first` + row) and `inverse_depth` [H, W].
 
@@ -109,7 +113,27 @@ def draw(points, faces, first, cull, face, inverse_depth):
                 share_c += step_c
 
 
-@kernel(nogil=True, error_model="numpy")
+@kernel(
+    "UniTuple(float64, 3)(float64[:, ::1], int32, int32, int32, float64, float64)",
+    nogil=True,
+    error_model="numpy",
+)
+def shares_at(points, a, b, c, x, y):
+    """Perspective-correct shares of the corners a, b, c of a projected triangle at the pixel position x, y."""
+    ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
+    scale = 1.0 / ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
+    share_b = ((x - ax) * (cy - ay) - (y - ay) * (cx - ax)) * scale
+    share_c = ((bx - ax) * (y - ay) - (by - ay) * (x - ax)) * scale
+    near_a, near_b, near_c = (1.0 - share_b - share_c) * points[a, 2], share_b * points[b, 2], share_c * points[c, 2]
+    total = near_a + near_b + near_c
+    return near_a / total, near_b / total, near_c / total
+
+
+@kernel(
+    "Tuple((float32[:, ::1], float32[:, :, ::1]))(float64[:, ::1], int32[:, ::1], int32[:, ::1], float32[:, ::1])",
+    nogil=True,
+    error_model="numpy",
+)
 def resolve(points, faces, face, inverse_depth):
     """Depth [H, W] and perspective-correct shares [H, W, 3] of what `draw` left in the buffers."""
     height, width = face.shape
@@ -127,19 +151,7 @@ def resolve(points, faces, face, inverse_depth):
     return depth, bary
 
 
-@kernel(nogil=True, error_model="numpy")
-def shares_at(points, a, b, c, x, y):
-    """Perspective-correct shares of the corners a, b, c of a projected triangle at the pixel position x, y."""
-    ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
-    scale = 1.0 / ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
-    share_b = ((x - ax) * (cy - ay) - (y - ay) * (cx - ax)) * scale
-    share_c = ((bx - ax) * (y - ay) - (by - ay) * (x - ax)) * scale
-    near_a, near_b, near_c = (1.0 - share_b - share_c) * points[a, 2], share_b * points[b, 2], share_c * points[c, 2]
-    total = near_a + near_b + near_c
-    return near_a / total, near_b / total, near_c / total
-
-
-@kernel(nogil=True, error_model="numpy")
+@kernel("float32[:, ::1](float32[:, ::1], int32[:, ::1])", nogil=True, error_model="numpy")
 def vertex_normals(vertices, faces):
     """Unit normals [N, 3] of a mesh, each the mean of its faces' normals weighted by area; 0 for unused vertices."""
     normals = np.zeros_like(vertices)

@@ -2,10 +2,33 @@
 
 import numpy as np
 
+from numba import types
+
 from bodykit.kernels import kernel
 
 
-@kernel(fastmath=True, nogil=True)
+def _given(dtype: types.Type, axes: int) -> types.Array:
+    """An array that is only read, and so may be one that must not be written."""
+    return types.Array(dtype, axes, "C", readonly=True)
+
+
+@kernel(
+    types.void(
+        _given(types.float32, 2),
+        _given(types.float32, 3),
+        _given(types.float32, 2),
+        _given(types.float32, 4),
+        _given(types.float32, 2),
+        _given(types.int32, 2),
+        _given(types.float32, 2),
+        _given(types.int32, 1),
+        _given(types.int32, 1),
+        _given(types.float32, 2),
+        types.float32[:, :, ::1],
+    ),
+    fastmath=True,
+    nogil=True,
+)
 def skin(
     template: np.ndarray,
     shapedirs: np.ndarray,

@@ -61,7 +61,7 @@ def paint_overlay(
     first = np.arange(people, dtype=np.int32)[:, None, None] * count
     triangles = (np.asarray(faces, dtype=np.int32) + first).reshape(-1, 3)
     normals = vertex_normals(points, triangles)
-    chosen = person_colours(people) if colours is None else np.asarray(colours, dtype=np.uint8)
+    chosen = person_colours(people) if colours is None else np.ascontiguousarray(colours, dtype=np.uint8)
     for band in _bands(rows, max(1, band_pixels // (columns.stop - columns.start))):
         # A silhouette's edge looks at the rows above and below; what is painted there belongs to the next band.
         wider = slice(max(band.start - 1, rows.start), min(band.stop + 1, rows.stop))

@@ -10,7 +10,11 @@ SHADOW = 0.30  # brightness of a surface turned away from the light
 HIGHLIGHT = 0.16  # white added where the surface mirrors the light towards the camera
 
 
-@kernel(nogil=True, fastmath=True)
+@kernel(
+    "void(uint8[:, :, ::1], int32[:, ::1], float32[:, :, ::1], int32[:, ::1], float32[:, ::1], uint8[:, ::1], float64)",
+    nogil=True,
+    fastmath=True,
+)
 def blend(
     image: np.ndarray,
     face: np.ndarray,

@@ -18,14 +18,19 @@ async def test_a_siege_brings_out_no_fault_and_no_restart(model_dir, people_jpeg
     arguments = ("--model-dir", str(model_dir), "--log-level", "error", "--request-timeout-s", "20")
     with running_service(*arguments) as service:
         siege = Siege(Place(service.port, service.grpc_port), people_jpeg)
-        await siege.run(count // 9)  # whatever is loaded at first use is loaded
+        address = f"http://127.0.0.1:{service.port}"
+        headers = {"Content-Type": "image/jpeg"}
+        # Whatever is loaded at first use is loaded: 170 MB come with the compiler of the kernels.
+        async with httpx.AsyncClient(base_url=address, timeout=60, trust_env=False) as client:
+            for wanted in ("image/jpeg", "model/gltf-binary"):
+                drawn = await client.post("/v1/reconstruct", content=people_jpeg, headers=headers | {"Accept": wanted})
+                assert drawn.status_code == 200
+        await siege.run(count // 9)
         memory = [await siege.memory_at_rest_mb(service.pid)]
         for _ in range(8):
             await siege.run(count // 9)
             memory.append(await siege.memory_at_rest_mb(service.pid))
-        address = f"http://127.0.0.1:{service.port}"
         async with httpx.AsyncClient(base_url=address, timeout=60, trust_env=False) as client:
-            headers = {"Content-Type": "image/jpeg"}
             reply = await client.post("/v1/reconstruct", content=people_jpeg, headers=headers)
         counted = await siege.counted_faults()
 
@@ -33,5 +38,4 @@ async def test_a_siege_brings_out_no_fault_and_no_restart(model_dir, people_jpeg
         print(f"\n{siege.table()}\n  memory, MB: " + " ".join(f"{size:.0f}" for size in memory))
     assert siege.faults == {} and counted == {}
     assert reply.status_code == 200 and len(reply.json()["people"]) == 2  # of the same process
-    # The C library keeps some 70 MB of a large picture for a while now and then; a leak stays.
-    assert min(memory[-4:]) - min(memory[1:5]) < MAY_GROW_MB
+    assert min(memory[-4:]) - min(memory[:4]) < MAY_GROW_MB  # the least of four: a large picture may be in work still
