@@ -1,7 +1,6 @@
 """The inner loop of skinning, compiled by numba. Apart from `skinning`, so that joints can be had without numba."""
 
 import numpy as np
-
 from numba import types
 
 from bodykit.kernels import kernel
