@@ -46,6 +46,7 @@ class EmbeddedEngine(Engine):
         self._runs, self._running = 0, False
         self._lost = asyncio.Event()
         self._reason = ""
+        self._course = ort.RunOptions()  # of every run
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="infer")
 
     @classmethod
@@ -95,6 +96,7 @@ class EmbeddedEngine(Engine):
 
     def _lose(self, reason: str) -> None:
         self._reason = self._reason or reason
+        self._course.terminate = True  # a run that never ends would keep its thread, and with it the process
         self._lost.set()
 
     def run(self, tensors: Tensors, outputs: tuple[str, ...] = ()) -> Tensors:
@@ -102,7 +104,7 @@ class EmbeddedEngine(Engine):
         names, batch = outputs or output_names(self._manifest), len(tensors["image"])
         self._runs, self._running = self._runs + 1, True
         try:
-            values = self._session.run(names, dict(tensors))
+            values = self._session.run(names, dict(tensors), self._course)
         except Exception as error:  # onnxruntime raises a family of its own, and plain RuntimeError
             raise EngineFailed("the network failed on this image") from error
         finally:

@@ -12,7 +12,7 @@ from fuzz.askers import Askers, Place, table
 from service.engines import embedded
 from service.engines.base import Call, blank_inputs, output_names
 from service.engines.embedded import EmbeddedEngine
-from service.errors import EngineUnavailable
+from service.errors import EngineFailed, EngineUnavailable
 
 JPEG = {"Content-Type": "image/jpeg"}
 
@@ -92,7 +92,9 @@ async def test_a_run_that_never_ends_is_noticed(endless_network, monkeypatch, pe
     assert "has not ended" in reason and not engine.ready
     with pytest.raises(EngineUnavailable, match="broken"):
         await engine.infer(blank_inputs(manifest), Call.within(60, wanted))
-    asking.cancel()
+    with pytest.raises(EngineFailed):  # the run is told to end, and does
+        await asyncio.wait_for(asking, 30)
+    await asyncio.wait_for(engine.aclose(), 30)
 
 
 @pytest.mark.anyio

