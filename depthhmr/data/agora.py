@@ -2,29 +2,46 @@
 
 Layout (github.com/pixelite1201/agora_evaluation, docs/gt_dataframe.md and projection.py): a pickled pandas table per part,
 a row per picture: imgPath; camX, camY, camZ (centimetres) and camYaw (degrees); and lists with an entry per person: X, Y,
-Z, Yaw, kid, occlusion (percent), gt_path_smpl, and, in the tables "with joints and vertices", gt_joints_3d (SMPL's,
-metres, camera frame). A fit is a pickled dictionary with root_pose, body_pose, betas and translation, arrays or tensors,
-before the turn and place of its scan. Which camera took a picture follows from its name.
+Z, Yaw, kid, occlusion (percent), isValid, gender, age, ethnicity, gt_path_smpl, and, in the tables "with joints and
+vertices", gt_joints_3d and gt_verts (SMPL's, metres, camera frame). A fit is a pickled dictionary with root_pose,
+body_pose, betas and translation, arrays or tensors, before the turn and place of its scan. Which camera took a picture
+follows from its name.
+
+A child's fit has an eleventh beta: the share of the way from the adult template to a template of small children
+(smpl_kid_template.npy, of those who hold SMPL), which smplx calls age="kid".
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bodykit.body import Body
+from bodykit.body import BETAS, JOINTS, Body
 from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
 from bodykit.rotations import axis_angle_to_matrix
+from bodykit.skinning import pose_vertices
 from depthhmr.data.carry import Carry, SmplPerson, smpl_joints
-from depthhmr.data.picture import Person, Picture, size_of
+from depthhmr.data.picture import About, Person, Picture, size_of
 from depthhmr.data.unpickle import Row, read_pickle, read_table
 
 SENSOR_MM = 36.0
 FLIP = np.diag([1.0, -1.0, -1.0])  # y up to y down
+TEXTS = ("gender", "age", "ethnicity")  # columns that some tables have
 COLUMNS = ("imgPath", "X", "Y", "Z", "Yaw", "camX", "camY", "camZ", "camYaw", "occlusion", "gt_path_smpl")
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What people are made of, beside their rows."""
+
+    fits: Path  # folder that gt_path_smpl starts from
+    carry: Carry
+    smpl: Body | None  # a licensed user's own file, imported; for tables without joints
+    kid_template: np.ndarray | None  # [V, 3] of the vertices of `smpl`
+    surfaces: bool  # keep true surfaces
 
 
 @dataclass(frozen=True)
@@ -48,12 +65,29 @@ FIXED = {  # part of a picture's name -> its camera; any other picture has its c
 }
 
 
-def read(source: Path, images: Path, fits: Path, carry: Carry, smpl: Body | None) -> Iterator[Picture]:
+def read(
+    source: Path,
+    images: Path,
+    fits: Path,
+    carry: Carry,
+    smpl: Body | None,
+    *,
+    kid_template: np.ndarray | None = None,
+    surfaces: bool = False,
+) -> Iterator[Picture]:
     """The pictures of one table, or of all in a folder. `fits` is the folder that gt_path_smpl starts from.
 
     Joints come from the table, or, where it has none, from `smpl` (a licensed user's own file, imported). Everyone is
-    listed; `visible` is what the occlusion leaves. Raises UserError for files of another form.
+    listed; `visible` is what the occlusion leaves. A child without joints in the table can only be placed by
+    `kid_template`; without one she is left out, and not everyone is listed. `surfaces`, for an evaluation: people keep
+    their true vertices where the table has them (80 KB each), and a child who cannot be placed is an error.
+    Raises UserError for files of another form.
     """
+    if smpl is not None and kid_template is not None and kid_template.shape != smpl.template.shape:
+        raise UserError(
+            f"expected a kid template of {len(smpl.template)} vertices as {smpl.name} has, got {list(kid_template.shape)}"
+        )
+    parts = Source(fits, carry, smpl, kid_template, surfaces)
     files = sorted(source.glob("*.pkl")) if source.is_dir() else [source]
     if not files:
         raise UserError(f"there is no .pkl in {source}; expected AGORA's camera tables")
@@ -67,7 +101,7 @@ def read(source: Path, images: Path, fits: Path, carry: Carry, smpl: Body | None
                 raise UserError(
                     f"{path} has no column gt_joints_3d; expected the tables with joints, or your SMPL file in --smpl"
                 )
-            yield _picture(row, _file(str(row["imgPath"]), pictures, images), fits, carry, smpl, path)
+            yield _picture(row, _file(str(row["imgPath"]), pictures, images), parts, path)
 
 
 def _file(name: str, pictures: dict[str, Path], images: Path) -> Path:
@@ -78,16 +112,18 @@ def _file(name: str, pictures: dict[str, Path], images: Path) -> Path:
     raise UserError(f"cannot find {name} or {name.replace('.png', '_1280x720.png')} under {images}")
 
 
-def _picture(row: Row, file: Path, fits: Path, carry: Carry, smpl: Body | None, path: Path) -> Picture:
+def _picture(row: Row, file: Path, parts: Source, path: Path) -> Picture:
     width, height = size_of(file)
     view = view_of(row)
     focal = view.focal_mm / SENSOR_MM * width
     camera = Intrinsics(focal, focal, width / 2, height / 2)
     try:
-        people = tuple(_person(row, i, view, camera, fits, carry, smpl) for i in range(len(row["X"])))
+        people = [_person(row, i, view, camera, parts) for i in range(len(row["X"]))]
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise UserError(f"{path}: the people of {row['imgPath']} are not as in AGORA: {error!r}") from error
-    return Picture(file, people, camera, everyone=True, metric=True)
+        reason = error if isinstance(error, ValueError) else repr(error)
+        raise UserError(f"{path}: the people of {row['imgPath']} are not as in AGORA: {reason}") from error
+    placed = tuple(person for person in people if person is not None)
+    return Picture(file, placed, camera, everyone=len(placed) == len(people), metric=True)
 
 
 def view_of(row: Row) -> View:
@@ -118,23 +154,83 @@ def about_y(degrees: float) -> np.ndarray:
     return axis_angle_to_matrix(np.radians([0.0, degrees, 0.0]))
 
 
-def _person(row: Row, i: int, view: View, camera: Intrinsics, fits: Path, carry: Carry, smpl: Body | None) -> Person:
-    fit = read_pickle(fits / str(row["gt_path_smpl"][i]).replace(".obj", ".pkl"))
+def kid_body(smpl: Body, kid_template: np.ndarray, share: float) -> Body:
+    """The body of a child `share` of the way from SMPL's template to that of small children, both [V, 3].
+
+    The latter is moved so that its vertices have their mean at the origin, as smplx does before it takes the difference.
+    """
+    away = share * (kid_template - kid_template.mean(axis=0) - smpl.template)
+    joints = smpl.joint_regressor.dense(len(smpl.template)) @ away
+    return replace(
+        smpl,
+        sha256="",
+        template=(smpl.template + away).astype(np.float32),
+        joint_template=(smpl.joint_template + joints).astype(np.float32),
+    )
+
+
+def _person(row: Row, i: int, view: View, camera: Intrinsics, parts: Source) -> Person | None:
+    fit = read_pickle(parts.fits / str(row["gt_path_smpl"][i]).replace(".obj", ".pkl"))
     root = _part(fit, "root_pose", "global_orient").reshape(-1, 3)[:1]
     angles = np.concatenate([root, _part(fit, "body_pose").reshape(-1, 3)])
-    if angles.shape != (24, 3):
-        raise ValueError(f"the fit {row['gt_path_smpl'][i]} has {len(angles)} rotations, expected SMPL's 24")
+    if angles.shape != (JOINTS, 3):
+        raise ValueError(f"the fit {row['gt_path_smpl'][i]} has {len(angles)} rotations, expected SMPL's {JOINTS}")
     local = axis_angle_to_matrix(angles)
-    betas = _part(fit, "betas").ravel()[:10]
+    shape = _part(fit, "betas").ravel()
     turn, shift = to_camera(row, i, view)
+    about = _about(row, i)
+    own = _own_body(row, i, about, shape, parts)
     if "gt_joints_3d" in row:
-        joints = np.asarray(row["gt_joints_3d"][i], float).reshape(-1, 3)[:24]
+        joints = _given(row, i, "gt_joints_3d", JOINTS)[:JOINTS]
+    elif own is not None:
+        translation = _part(fit, "translation", "transl").ravel()
+        joints = smpl_joints(own, shape[:BETAS], local, translation) @ turn.T + shift
     else:
-        assert smpl is not None
-        joints = smpl_joints(smpl, betas, local, _part(fit, "translation", "transl").ravel()) @ turn.T + shift
+        return None
     rotations = np.concatenate([turn[None] @ local[:1], local[1:]])
-    visible = 1 - min(max(float(row["occlusion"][i]), 0.0), 100.0) / 100
-    return carry.person(SmplPerson(rotations, betas, joints), camera, visible=visible)
+    vertices = None
+    if parts.surfaces and "gt_verts" in row:
+        vertices = _given(row, i, "gt_verts", 1)
+    elif parts.surfaces and about.kid and own is not None:
+        posed = pose_vertices(own, shape[None, :BETAS], rotations[None], joints[None, 0])
+        vertices = posed[0][0]
+    visible = 1 - min(max(about.occlusion or 0.0, 0.0), 100.0) / 100
+    person = SmplPerson(rotations, shape[:BETAS], joints, vertices)
+    return parts.carry.person(person, camera, visible=visible, about=about)
+
+
+def _about(row: Row, i: int) -> About:
+    return About(
+        occlusion=float(row["occlusion"][i]),
+        kid=bool(row["kid"][i]) if "kid" in row else None,
+        scored=bool(row["isValid"][i]) if "isValid" in row else True,
+        **{name: str(row[name][i]) for name in TEXTS if name in row},
+    )
+
+
+def _own_body(row: Row, i: int, about: About, shape: np.ndarray, parts: Source) -> Body | None:
+    """SMPL, a child's where the person is one; None where nobody can say."""
+    if not about.kid or parts.smpl is None:
+        return parts.smpl
+    if parts.kid_template is None:
+        if parts.surfaces and "gt_joints_3d" not in row:
+            raise ValueError(
+                f"person {i} is a child, whom SMPL alone cannot shape: expected a table with joints, or smpl_kid_template.npy"
+            )
+        return None
+    if len(shape) <= BETAS:
+        raise ValueError(f"person {i} is a child with {len(shape)} betas, expected {BETAS + 1}")
+    return kid_body(parts.smpl, parts.kid_template, float(shape[BETAS]))
+
+
+def _given(row: Row, i: int, column: str, fewest: int) -> np.ndarray:
+    """Points [n, 3] of a person in a column, `fewest` at least."""
+    values = row[column][i]
+    points = np.zeros(0) if values is None else np.asarray(values, float).ravel()
+    if points.size % 3 or points.size < 3 * fewest or not np.isfinite(points).all():
+        got = f"{points.size // 3}" if np.isfinite(points).all() else "some that are not finite"
+        raise ValueError(f"person {i} needs at least {fewest} points in {column}, got {got}")
+    return points.reshape(-1, 3)
 
 
 def _part(fit: dict[str, Any], *names: str) -> np.ndarray:

@@ -14,7 +14,7 @@ from bodykit.body import BETAS, JOINTS, Body
 from bodykit.camera import Intrinsics
 from bodykit.skinning import pose_joints
 from depthhmr.data.joints import SAME_JOINTS
-from depthhmr.data.picture import Person, Pose
+from depthhmr.data.picture import NOTHING, About, Person, Pose
 
 # joint -> the one joint at the far end of its bone: hips, knees, shoulders, elbows
 LIMBS = {1: 4, 2: 5, 4: 7, 5: 8, 16: 18, 17: 19, 18: 20, 19: 21}
@@ -31,6 +31,7 @@ class SmplPerson:
     rotations: np.ndarray  # [24, 3, 3], joint 0 into the camera frame
     betas: np.ndarray  # [10]
     joints: np.ndarray  # [24, 3] metres
+    vertices: np.ndarray | None = None  # [6890, 3] metres, where the data set or a body of the person's own gives them
 
 
 @dataclass(frozen=True)
@@ -41,18 +42,23 @@ class Carry:
     body: Body
     tolerance_m: float = 0.04
 
-    def person(self, smpl: SmplPerson, camera: Intrinsics, *, visible: float = 1.0) -> Person:
+    def person(self, smpl: SmplPerson, camera: Intrinsics, *, visible: float = 1.0, about: About = NOTHING) -> Person:
         """The person in terms of the body; without a fit, SMPL's joints as pixels, the limbs' marked as known."""
         pose = self.pose(smpl)
         if pose is not None:
-            return posed(pose, camera, visible=visible)
+            return posed(pose, camera, visible=visible, about=about)
         in_front = smpl.joints[:, 2] > 0.05
         pixels = np.full((JOINTS, 2), np.nan)
         pixels[in_front] = camera.project(smpl.joints[in_front])
-        return Person(pixels, SAME_JOINTS & in_front, visible=visible)
+        return Person(pixels, SAME_JOINTS & in_front, visible=visible, about=about)
 
     def pose(self, smpl: SmplPerson) -> Pose | None:
-        """The pose of the body that puts its joints where SMPL's are, or None."""
+        """The pose of the body that puts its joints where SMPL's are, or None.
+
+        A person whose own surface is given, in the vertices of this body, needs no fit: joints and surface stay hers.
+        """
+        if smpl.vertices is not None and smpl.vertices.shape == self.body.template.shape:
+            return Pose(smpl.rotations, smpl.betas, smpl.joints, smpl.vertices)
         own = self._joints(smpl.betas[None], smpl.rotations, smpl.joints[0])[0]
         if rms(own - smpl.joints) <= EXACT_M:
             return Pose(smpl.rotations, smpl.betas, own)
@@ -103,12 +109,12 @@ class Carry:
         )
 
 
-def posed(pose: Pose, camera: Intrinsics, *, visible: float = 1.0) -> Person:
+def posed(pose: Pose, camera: Intrinsics, *, visible: float = 1.0, about: About = NOTHING) -> Person:
     """A person of whom everything is known: the joints in front of the camera have their pixels."""
     in_front = pose.joints_3d[:, 2] > 0.05
     pixels = np.full((JOINTS, 2), np.nan)
     pixels[in_front] = camera.project(pose.joints_3d[in_front])
-    return Person(pixels, in_front, pose, visible=visible)
+    return Person(pixels, in_front, pose, visible=visible, about=about)
 
 
 def smpl_joints(smpl: Body, betas: np.ndarray, rotations: np.ndarray, transl: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bodykit.body import JOINT_NAMES, JOINTS
-from depthhmr.data.picture import Person
+from depthhmr.data.picture import NOTHING, About, Person
 
 SAME = ("ankle", "knee", "wrist", "elbow", "shoulder")
 NEAR = ("left_hip", "right_hip", "neck")
@@ -15,7 +15,7 @@ NEAR_JOINTS = np.array([name in NEAR for name in JOINT_NAMES])
 FEWEST_JOINTS = 4  # known ones; SAT-HMR keeps people from as many on
 
 
-def labelled(joints: np.ndarray, *, layer: int = -1) -> Person:
+def labelled(joints: np.ndarray, *, layer: int = -1, about: About = NOTHING) -> Person:
     """A person seen by people who clicked on joints. joints [24, 2] pixels, NaN where not labelled.
 
     Ankles, knees, wrists, elbows and shoulders are the joints of our body. Hips are clicked on the surface, above and outside
@@ -23,7 +23,8 @@ def labelled(joints: np.ndarray, *, layer: int = -1) -> Person:
     `visible` is the share of these joints that is labelled.
     """
     given = np.isfinite(joints).all(axis=1)
-    return Person(joints, given & SAME_JOINTS, visible=float(given[SAME_JOINTS | NEAR_JOINTS].mean()), layer=layer)
+    visible = float(given[SAME_JOINTS | NEAR_JOINTS].mean())
+    return Person(joints, given & SAME_JOINTS, visible=visible, layer=layer, about=about)
 
 
 def in_our_order(names: Sequence[str], points: np.ndarray, given: np.ndarray) -> np.ndarray:

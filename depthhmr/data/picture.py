@@ -26,6 +26,22 @@ class Pose:
     rotations: np.ndarray  # [24, 3, 3], joint 0 into the camera frame, the others relative to their parent
     betas: np.ndarray  # [10]
     joints_3d: np.ndarray  # [24, 3] metres
+    vertices: np.ndarray | None = None  # [V, 3] where the data set says more of the surface than betas of the body can
+
+
+@dataclass(frozen=True)
+class About:
+    """What a data set says of a person beside the pose; scores are split by it. None where it says nothing."""
+
+    occlusion: float | None = None  # percent of the person that is hidden; below 0 where that is not known
+    kid: bool | None = None
+    gender: str | None = None
+    age: str | None = None
+    ethnicity: str | None = None
+    scored: bool = True  # the data set's own evaluation counts her
+
+
+NOTHING = About()
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +53,7 @@ class Person:
     pose: Pose | None = None
     visible: float = 1.0  # share of the person that can be seen
     layer: int = NO_LAYER  # ordinal depth layer, 0 nearest
+    about: About = NOTHING
 
     def __post_init__(self) -> None:
         if self.joints_2d.shape != (JOINTS, 2) or self.known_2d.shape != (JOINTS,):

@@ -14,7 +14,7 @@ import numpy as np
 
 from bodykit.errors import UserError
 from depthhmr.data.joints import FEWEST_JOINTS, in_our_order, labelled
-from depthhmr.data.picture import NO_LAYER, Picture
+from depthhmr.data.picture import NO_LAYER, About, Picture
 from depthhmr.data.unpickle import read_npz
 
 SIDES = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
@@ -24,11 +24,15 @@ OCHUMAN = (
     *(f"{side}_{part}" for half in (SIDES[:3], SIDES[3:]) for side in ("right", "left") for part in half),
     "head_top", "neck", "right_ear", "left_ear", "nose", "right_eye", "left_eye",
 )  # fmt: skip
+AGES = ("adult", "teen", "kid", "baby")  # any other number is an unknown age
+GENDERS = ("male", "female")
 OWN_NAME = 7  # characters of a picture's name without .jpg
 
 
-def read(path: Path, images: Path) -> Iterator[Picture]:
+def read(path: Path, images: Path, *, fewest: int = FEWEST_JOINTS) -> Iterator[Picture]:
     """The pictures of an annotation file. Raises UserError for one of another form.
+
+    People with fewer than `fewest` labelled limb joints are left out: one says little to a network, but is to be scored.
 
     Not everyone is known: people in crowds are left out by the annotators, or have no joints.
     """
@@ -37,7 +41,7 @@ def read(path: Path, images: Path) -> Iterator[Picture]:
         raise UserError(f"{path}: annots is a {type(annotations).__name__}, expected a dictionary of pictures")
     for name, items in annotations.items():
         try:
-            people = tuple(person for item in items if (person := _person(str(name), item)) is not None)
+            people = tuple(person for item in items if (person := _person(str(name), item, fewest)) is not None)
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"{path}: {name} is not a list of people with kp2d of 14 or 19 points and depth_id: {error!r}"
@@ -46,7 +50,7 @@ def read(path: Path, images: Path) -> Iterator[Picture]:
             yield Picture(images / str(name), people)
 
 
-def _person(name: str, item: Mapping[str, Any]) -> Any:
+def _person(name: str, item: Mapping[str, Any], fewest: int) -> Any:
     if item.get("kp2d") is None:
         return None
     points = np.asarray(item["kp2d"], float).reshape(-1, 3)
@@ -55,5 +59,11 @@ def _person(name: str, item: Mapping[str, Any]) -> Any:
     own = OWN if len(Path(name).name.replace(".jpg", "")) == OWN_NAME else OCHUMAN
     order = CROWDPOSE if len(points) == len(CROWDPOSE) else own
     layer = int(item["depth_id"])
-    person = labelled(in_our_order(order, points[:, :2], points[:, 2] > 0), layer=layer if layer >= 0 else NO_LAYER)
-    return person if person.known_2d.sum() >= FEWEST_JOINTS else None
+    about = About(age=_named(AGES, item.get("age")), gender=_named(GENDERS, item.get("gender")))
+    joints = in_our_order(order, points[:, :2], points[:, 2] > 0)
+    person = labelled(joints, layer=layer if layer >= 0 else NO_LAYER, about=about)
+    return person if person.known_2d.sum() >= fewest else None
+
+
+def _named(names: tuple[str, ...], number: Any) -> str | None:
+    return names[int(number)] if number is not None and 0 <= int(number) < len(names) else None

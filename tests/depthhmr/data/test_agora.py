@@ -1,6 +1,7 @@
 """AGORA in its public layout: tables, fits, pictures; people land where its own projection puts them."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from scipy.spatial.transform import Rotation
 from bodykit.body import load_body
 from bodykit.errors import UserError
 from bodykit.rotations import axis_angle_to_matrix
+from bodykit.skinning import pose_vertices
 from depthhmr.data import agora
 from depthhmr.data.carry import Carry, smpl_joints
+from depthhmr.data.picture import About
 from depthhmr_cli.main import main
 
 WIDTH, HEIGHT = 128, 72
@@ -131,3 +134,100 @@ def test_what_is_missing_is_told(data_set, smpl_like, write_table):
     (folder / "smpl_gt" / "part" / "0_0.pkl").write_bytes(pickle.dumps({"betas": np.zeros(10)}))
     with pytest.raises(UserError, match="are not as in AGORA"):
         list(agora.read(folder / "SMPL", folder, folder, carry, None))
+
+
+@pytest.fixture
+def one_person(tmp_path, picture, standing, write_table):
+    """Writes a table of one picture with one person, SMPL's fit of given betas; other columns as given."""
+
+    def write(betas: np.ndarray, **columns) -> Path:
+        name = PICTURES[0]
+        picture(tmp_path / "images" / name, WIDTH, HEIGHT)
+        angles = standing(5)
+        angles[0] = 0  # a fit stands upright, y up
+        fit = {"root_pose": angles[:1], "body_pose": angles[1:], "betas": betas, "translation": np.zeros(3)}
+        (tmp_path / "0.pkl").write_bytes(pickle.dumps(fit))
+        row = {"imgPath": name, "camX": 0.0, "camY": 0.0, "camZ": 0.0, "camYaw": 0.0, "X": [500.0], "Y": [0.0],
+               "Z": [100.0], "Yaw": [0.0], "occlusion": [25.0], "gt_path_smpl": ["0.obj"], **columns}  # fmt: skip
+        return write_table(tmp_path / "one" / "a.pkl", {key: [value] for key, value in row.items()})
+
+    return write
+
+
+def test_what_the_table_says_of_a_person_is_kept(one_person, smpl_like, tmp_path):
+    said = {"kid": [False], "isValid": [False], "gender": ["female"], "age": ["31-50"], "ethnicity": ["asian"]}
+    carry = Carry(smpl_like)
+
+    [shown] = agora.read(one_person(np.zeros(10), **said), tmp_path, tmp_path, carry, smpl_like)
+    [plain] = agora.read(one_person(np.zeros(10)), tmp_path, tmp_path, carry, smpl_like)
+
+    assert shown.people[0].about == About(25.0, False, "female", "31-50", "asian", scored=False)
+    assert plain.people[0].about == About(25.0) and plain.people[0].about.scored
+
+
+def test_a_child_is_shaped_by_the_kid_template(one_person, smpl_like, tmp_path):
+    table = one_person(np.append(np.zeros(10), 0.4), kid=[True])
+    template = 0.6 * (smpl_like.template - smpl_like.template.mean(axis=0)) + 7  # smplx moves its mean to the origin
+    carry = Carry(smpl_like)
+
+    [shown] = agora.read(table, tmp_path, tmp_path, carry, smpl_like, kid_template=template, surfaces=True)
+
+    pose = shown.people[0].pose
+    adult = smpl_like.template
+    mean_shape = adult + 0.4 * (0.6 * (adult - adult.mean(axis=0)) - adult)  # 84 % of the adult, but for a shift
+    height = np.ptp(mean_shape[:, 1]) / np.ptp(adult[:, 1])
+    assert height == pytest.approx(0.84, abs=0.001)
+    upright = pose_vertices(smpl_like, np.zeros((1, 10)), pose.rotations[None], pose.joints_3d[None, 0])[0][0]
+    assert np.ptp(pose.vertices[:, 1]) / np.ptp(upright[:, 1]) == pytest.approx(0.84, abs=0.02)
+    bone = np.linalg.norm(pose.joints_3d[4] - pose.joints_3d[1])
+    rest = np.linalg.norm(smpl_like.joint_template[4] - smpl_like.joint_template[1])
+    regressed = smpl_like.joint_regressor.dense(len(adult)) @ mean_shape
+    by_hand = smpl_like.joint_template + regressed - smpl_like.joint_regressor.dense(len(adult)) @ adult
+    assert bone == pytest.approx(np.linalg.norm(by_hand[4] - by_hand[1]), abs=1e-5) and bone < rest
+    assert shown.everyone and shown.people[0].about.kid
+
+
+def test_a_child_without_joints_is_left_out_of_training_and_an_error_in_an_evaluation(one_person, smpl_like, tmp_path):
+    table, carry = one_person(np.zeros(11), kid=[True]), Carry(smpl_like)
+
+    [shown] = agora.read(table, tmp_path, tmp_path, carry, smpl_like)
+
+    assert shown.people == () and not shown.everyone
+    with pytest.raises(UserError, match=r"person 0 is a child, .* expected a table with joints, or smpl_kid_template"):
+        list(agora.read(table, tmp_path, tmp_path, carry, smpl_like, surfaces=True))
+    short = one_person(np.zeros(10), kid=[True])
+    with pytest.raises(UserError, match="person 0 is a child with 10 betas, expected 11"):
+        list(agora.read(short, tmp_path, tmp_path, carry, smpl_like, kid_template=smpl_like.template))
+    with pytest.raises(UserError, match=r"expected a kid template of \d+ vertices as smpl-like has, got \[5, 3\]"):
+        list(agora.read(table, tmp_path, tmp_path, carry, smpl_like, kid_template=np.zeros((5, 3))))
+
+
+def test_true_surfaces_are_kept_for_an_evaluation_alone(one_person, smpl_like, tmp_path):
+    joints = np.random.default_rng(0).normal(0, 0.3, (45, 3)) + [0, 0, 5]  # no body has its joints there
+    surface = np.full(smpl_like.template.shape, 5.0)
+    table = one_person(np.zeros(11), kid=[True], gt_joints_3d=[joints], gt_verts=[surface])
+
+    [scored] = agora.read(table, tmp_path, tmp_path, Carry(smpl_like), None, surfaces=True)
+    [packed] = agora.read(table, tmp_path, tmp_path, Carry(smpl_like), None)
+
+    assert scored.people[0].pose.vertices == pytest.approx(surface)
+    assert scored.people[0].pose.joints_3d == pytest.approx(joints[:24])
+    assert packed.people[0].pose is None
+
+
+@pytest.mark.parametrize(
+    ("joints", "got"),
+    [
+        ([], "got 0"),
+        (None, "got 0"),
+        (np.zeros((22, 3)), "got 22"),
+        (np.full((45, 3), np.nan), "some that are not finite"),
+    ],
+)
+def test_a_person_without_joints_is_told(joints, got, one_person, smpl_like, tmp_path):
+    table = one_person(np.zeros(10), gt_joints_3d=[joints])
+
+    with pytest.raises(
+        UserError, match=f"hdri.* not as in AGORA: person 0 needs at least 24 points in gt_joints_3d, .*{got}"
+    ):
+        list(agora.read(table, tmp_path, tmp_path, Carry(smpl_like), None))

@@ -5,8 +5,10 @@ import pickle
 import numpy as np
 import pytest
 
+from bodykit.body import load_body
 from bodykit.errors import UserError
 from bodykit.rotations import axis_angle_to_matrix
+from bodykit.skinning import pose_vertices
 from depthhmr.data import pw3d
 from depthhmr.data.carry import Carry, smpl_joints
 from depthhmr_cli.main import main
@@ -84,3 +86,37 @@ def test_other_files_are_refused(data_set, smpl_like):
         list(pw3d.read(path, images, carry))
     with pytest.raises(UserError, match=r"there is no \.pkl"):
         list(pw3d.read(images, images, carry))
+
+
+def test_the_body_of_the_actors_gender_gives_the_true_surface(data_set, smpl_like):
+    folder, content, joints = data_set
+    source, images, carry = folder / "sequenceFiles", folder / "imageFiles", Carry(smpl_like)
+
+    first, *_ = pw3d.read(source, images, carry, bodies={"male": smpl_like, "female": smpl_like})
+    plain, *_ = pw3d.read(source, images, carry)
+
+    assert [person.about.gender for person in first.people] == ["male", "female"]
+    assert first.people[0].pose.vertices.shape == smpl_like.template.shape
+    assert plain.people[0].pose.vertices is None
+    camera = content["cam_poses"][0]
+    seen = joints[0][0] @ camera[:3, :3].T + camera[:3, 3]
+    pose = first.people[0].pose
+    assert pose.joints_3d == pytest.approx(seen)
+    betas = content["betas"][0].reshape(1, 10)
+    assert pose.vertices == pytest.approx(
+        pose_vertices(smpl_like, betas, pose.rotations[None], seen[:1])[0][0], abs=1e-5
+    )
+
+
+def test_a_body_of_another_gender_and_joints_that_are_not_finite_are_told(data_set, smpl_like):
+    folder, content, _ = data_set
+    images, carry, other = folder / "imageFiles", Carry(smpl_like), load_body()
+    with pytest.raises(
+        UserError, match=r"the body of actor 0 \(.*\) has its joints \d+ mm off jointPositions, expected 10"
+    ):
+        list(pw3d.read(folder / "sequenceFiles", images, carry, bodies={"male": other, "female": other}))
+    path = folder / "a.pkl"
+    lost = np.full((3, 72), np.nan)
+    path.write_bytes(pickle.dumps({**content, "jointPositions": [content["jointPositions"][0], lost]}))
+    with pytest.raises(UserError, match="no sequence of 3DPW: actor 1 has joints in frame 0 that are not finite"):
+        list(pw3d.read(path, images, carry))

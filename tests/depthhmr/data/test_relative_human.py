@@ -44,6 +44,29 @@ def test_layers_and_joints_are_read_in_each_order(data_set):
     assert ochuman.people[0].layer == 3 and ochuman.people[0].known_2d.sum() == 10
 
 
+def test_age_and_gender_are_kept_where_they_are_known(tmp_path):
+    items = [person(14, 0), {**person(14, 0), "age": 3, "gender": 0}, {**person(14, 0), "age": -1, "gender": -1}]
+    unsaid = person(14, 0)
+    del unsaid["age"], unsaid["gender"]
+    np.savez(tmp_path / "a.npz", annots={"102349.jpg": [*items, unsaid]})
+
+    [shown] = relative_human.read(tmp_path / "a.npz", tmp_path)
+
+    said = [(found.about.age, found.about.gender) for found in shown.people]
+    assert said == [("adult", "female"), ("baby", "male"), (None, None), (None, None)]
+
+
+def test_whom_training_leaves_out_may_be_scored(data_set):
+    counts = {
+        fewest: [
+            len(shown.people) for shown in relative_human.read(data_set / "train_annots.npz", data_set, fewest=fewest)
+        ]
+        for fewest in (4, 0)
+    }
+
+    assert counts == {4: [3, 1, 1], 0: [3, 1, 1, 1]}  # the last has no joint that is seen
+
+
 def test_the_command_packs_layers(data_set, tmp_path):
     out = tmp_path / "shards"
 
