@@ -12,12 +12,14 @@ import numpy as np
 from bodykit.errors import UserError
 from depthhmr.benchmarks.matching import match_greedy
 from depthhmr.benchmarks.people import People
+from depthhmr.benchmarks.records import PeopleRow, judged, mean, records, root_and_shape, tables
+from depthhmr.judgement import Judgement
 
 FLOOR = 0.1  # IoU
 MOST_OCCLUDED = 90.0  # percent; whoever is hidden further, or of unknown occlusion (below 0), does not count
 BODY_JOINTS = 24
+CHILD, ADULT = "child", "adult"
 HIPS = [1, 2]  # AGORA's pelvis is the middle of the hips, not joint 0
-OCCLUSIONS = tuple((low, low + 10) for low in range(0, 90, 10))  # percent, from (excluded but for 0) to (included)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,7 @@ class AgoraTruth:
     people: People
     occlusion: np.ndarray  # [M] percent
     kid: np.ndarray  # bool[M]
+    scored: np.ndarray | None = None  # bool[M], AGORA's isValid; all when None
 
     def __post_init__(self) -> None:
         if not len(self.people) == len(self.occlusion) == len(self.kid):
@@ -37,8 +40,9 @@ class AgoraTruth:
 
     @property
     def counts(self) -> np.ndarray:
-        """bool[M]: hidden by at most 90 %. Children count like everybody else."""
-        return (self.occlusion >= 0) & (self.occlusion <= MOST_OCCLUDED)
+        """bool[M]: valid, and hidden by at most 90 %. Children count like everybody else."""
+        seen = (self.occlusion >= 0) & (self.occlusion <= MOST_OCCLUDED)
+        return seen if self.scored is None else seen & self.scored
 
 
 @dataclass(frozen=True)
@@ -62,64 +66,63 @@ class AgoraFigures:
 
 
 @dataclass(frozen=True)
-class OcclusionRow:
-    """The true people whose occlusion lies in one class; errors in millimetres of those found."""
-
-    name: str
-    people: int
-    recall: float
-    mpjpe: float
-    mve: float
-
-
-@dataclass(frozen=True)
 class AgoraScores:
     published: AgoraFigures  # as a leaderboard prints them
     exact: AgoraFigures
     kids: AgoraFigures | None  # published figures of children alone, all false people counted; None without children
     counts: dict[str, int]
-    by_occlusion: list[OcclusionRow]
-
-
-PERSON = np.dtype([("occlusion", "f8"), ("kid", "?"), ("found", "?"), ("mpjpe", "f8"), ("mve", "f8")])
+    splits: dict[str, list[PeopleRow]]
 
 
 def score_agora(
     pictures: Iterable[tuple[People, AgoraTruth]], *, body_vertices: np.ndarray | None = None
 ) -> AgoraScores:
-    """The figures of all pictures: (predicted people, true people) of each.
+    """The figures of all pictures: (predicted people, true people) of each. See `judge_agora` and `agora_figures`."""
+    return agora_figures(judge_agora(pictures, body_vertices=body_vertices))
+
+
+def judge_agora(pictures: Iterable[tuple[People, AgoraTruth]], *, body_vertices: np.ndarray | None = None) -> Judgement:
+    """Matches every picture and measures everybody who was found; `records.PERSON` records.
 
     body_vertices: int[B], the vertices that MVE is taken over (AGORA lists those of the body); all when None.
     """
-    records, false, images, ignored = [np.zeros(0, PERSON)], 0, 0, 0
-    for predicted, truth in pictures:
-        rows, wrong = _picture(predicted, truth, body_vertices)
-        records.append(rows)
-        false, images, ignored = false + wrong, images + 1, ignored + int((~truth.counts).sum())
-    people = np.concatenate(records)
+    rows, false, ignored = [], [], []
+    for image, (predicted, truth) in enumerate(pictures):
+        people, wrong = _picture(predicted, truth, body_vertices, image)
+        rows.append(people)
+        false.append(wrong)
+        ignored.append(int((~truth.counts).sum()))
+    return judged(rows, false, ignored)
+
+
+def agora_figures(judgement: Judgement) -> AgoraScores:
+    people, false = judgement.people, int(judgement.false.sum())
     exact = _figures(people, false)
-    kids = people[people["kid"]]
-    found = int(people["found"].sum())
+    kids = people[people["kid"] == CHILD]
+    found = judgement.found
     return AgoraScores(
         published=exact.published(),
         exact=exact,
         kids=_figures(kids, false).published() if len(kids) else None,
         counts={
-            "images": images, "people": len(people), "ignored": ignored, "found": found,
-            "missed": len(people) - found, "false": false, "kids": len(kids),
+            "images": len(judgement.false), "people": len(people), "ignored": int(judgement.ignored.sum()),
+            "found": len(found), "missed": len(people) - len(found), "false": false, "kids": len(kids),
+            "without_error": int(np.isnan(found["mve"]).sum()),
         },
-        by_occlusion=[_occlusion_row(people, low, high) for low, high in OCCLUSIONS],
+        splits=tables(people),
     )  # fmt: skip
 
 
-def _picture(predicted: People, truth: AgoraTruth, vertices: np.ndarray | None) -> tuple[np.ndarray, int]:
+def _picture(predicted: People, truth: AgoraTruth, vertices: np.ndarray | None, image: int) -> tuple[np.ndarray, int]:
     """PERSON records of the people that count, and the number of false people."""
     true, counts = truth.people, truth.counts
     matching = match_greedy(predicted.joints_2d, true.joints_2d, floor=FLOOR, counts=counts)
-    rows = np.zeros(len(true), PERSON)
-    rows["occlusion"], rows["kid"], rows["mpjpe"], rows["mve"] = truth.occlusion, truth.kid, np.nan, np.nan
-    rows["found"][matching.true] = True
+    rows = records(true, image)
+    rows["occlusion"], rows["kid"] = truth.occlusion, np.where(truth.kid, CHILD, ADULT)
+    rows["query"][matching.true] = matching.predicted
     for n, m in zip(matching.predicted, matching.true, strict=True):
+        if not true.is_posed(m):
+            continue
         moved = [people.joints_3d[i, HIPS].mean(axis=0) for people, i in ((predicted, n), (true, m))]
         joints = [people.joints_3d[i, :BODY_JOINTS] for people, i in ((predicted, n), (true, m))]
         meshes = [people.vertices[i] for people, i in ((predicted, n), (true, m))]
@@ -130,34 +133,23 @@ def _picture(predicted: People, truth: AgoraTruth, vertices: np.ndarray | None) 
         if vertices is not None:
             meshes = [mesh[vertices] for mesh in meshes]
         rows["mpjpe"][m], rows["mve"][m] = (
-            1000 * np.linalg.norm((first - moved[0]) - (second - moved[1]), axis=1).mean()
+            np.linalg.norm((first - moved[0]) - (second - moved[1]), axis=1).mean()
             for first, second in (joints, meshes)
         )
+        rows["root"][m], rows["pa_mpjpe"][m] = root_and_shape(predicted, true, n, m)
     return rows[counts], len(matching.false)
 
 
 def _figures(people: np.ndarray, false: int) -> AgoraFigures:
-    found, missed = int(people["found"].sum()), int((~people["found"]).sum())
+    found = people[people["query"] >= 0]
+    missed = len(people) - len(found)
     if len(people):
-        precision, recall = found / max(found + false, 1), found / len(people)
-        f1 = found / (found + 0.5 * (false + missed))
+        precision, recall = len(found) / max(len(found) + false, 1), len(found) / len(people)
+        f1 = len(found) / (len(found) + 0.5 * (false + missed))
     else:
         precision = recall = f1 = 0.0
-    mpjpe, mve = _mean(people, "mpjpe"), _mean(people, "mve")
+    mpjpe, mve = 1000 * mean(found["mpjpe"]), 1000 * mean(found["mve"])
     return AgoraFigures(precision, recall, f1, mpjpe, mve, _over(mpjpe, f1), _over(mve, f1))
-
-
-def _occlusion_row(people: np.ndarray, low: int, high: int) -> OcclusionRow:
-    inside = (people["occlusion"] > (low or -1)) & (people["occlusion"] <= high)
-    members = people[inside]
-    recall = float(members["found"].mean()) if len(members) else np.nan
-    return OcclusionRow(f"{low} to {high} %", len(members), recall, _mean(members, "mpjpe"), _mean(members, "mve"))
-
-
-def _mean(people: np.ndarray, name: str) -> float:
-    """Over the people found; NaN without any."""
-    found = people[name][people["found"]]
-    return float(found.mean()) if len(found) else np.nan
 
 
 def _over(error: float, f1: float) -> float:

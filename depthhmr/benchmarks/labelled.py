@@ -11,10 +11,11 @@ from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
 from bodykit.skinning import pose_vertices
 from depthhmr.answers import NEAREST_M
-from depthhmr.benchmarks.agora import AgoraTruth
-from depthhmr.benchmarks.people import People
+from depthhmr.benchmarks.agora import ADULT, CHILD, AgoraTruth
+from depthhmr.benchmarks.people import ABOUT, LABELS, People
 from depthhmr.benchmarks.relative_human import LayerPrediction, LayerTruth
-from depthhmr.data.picture import Person, Picture
+from depthhmr.data.picture import About, Person, Picture, Pose
+from depthhmr.data.relative_human import AGES, GENDERS
 from depthhmr.photos import UNLABELLED, PhotoAnswer
 
 # CrowdPose's joints that our body has; the fourteenth is the top of the head.
@@ -23,7 +24,6 @@ LAYER_JOINTS = [
     for name in (*(f"{side}_{part}" for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
                    for side in ("left", "right")), "neck")
 ]  # fmt: skip
-OCCLUSION_DIGITS = 6  # the readers keep 1 - occlusion / 100; 90 % must not come back as 90.00000000000001
 UNKNOWN = -1
 
 
@@ -68,61 +68,92 @@ def _asked(group: list[Shown], ask: Ask) -> Iterator[tuple[Picture, PhotoAnswer]
         yield from zip((shown.picture for shown in group), ask(group), strict=True)
 
 
+def trimmed(answer: PhotoAnswer, threshold: float) -> PhotoAnswer:
+    """The answer without the queries below `threshold` and without its depth map: a hundredth of the memory."""
+    chosen = answer.people(threshold)
+    kept = {name: answer.outputs[name][chosen] for name in ("scores", "betas", "rotations", "translation")}
+    return PhotoAnswer(answer.photo, kept, answer.joints_2d[chosen], answer.size)
+
+
 def predicted_people(answer: PhotoAnswer, body: Body, threshold: float) -> People:
     """Whoever the network reports from `threshold` on."""
     chosen = answer.people(threshold)
     parts = (answer.outputs[name][chosen] for name in ("betas", "rotations", "translation"))
-    return _people(body, *parts, answer.joints_2d[chosen])
+    vertices, joints = _posed(body, *parts)
+    return People(answer.joints_2d[chosen], joints, vertices)
 
 
-def true_people(picture: Picture, body: Body) -> tuple[People, list[Person]]:
-    """The people of a picture that are known in 3D, and their labels."""
+def true_people(picture: Picture, body: Body, size: tuple[int, int]) -> tuple[People, list[Person]]:
+    """The people of a picture of (width, height) pixels, and their labels.
+
+    Who has no pose of this body (children on the free one) is there with projected joints alone, to be found or missed;
+    who has neither, because she stands beside or behind the camera, is left out.
+    """
     if picture.intrinsics is None:
         raise UserError(f"{picture.path} has no camera, which people in 3D cannot be projected without")
-    posed = [(person, person.pose) for person in picture.people if person.pose is not None]
-    joints = np.array([pose.joints_3d for _, pose in posed]).reshape(-1, JOINTS, 3)
-    in_front = np.concatenate([joints[..., :2], np.maximum(joints[..., 2:], NEAREST_M)], axis=-1)
-    betas = np.array([pose.betas for _, pose in posed], np.float32).reshape(-1, BETAS)
-    rotations = np.array([pose.rotations for _, pose in posed], np.float32).reshape(-1, JOINTS, 3, 3)
-    translation = joints[:, 0].astype(np.float32)
-    people = _people(body, betas, rotations, translation, picture.intrinsics.project(in_front))
-    return people, [person for person, _ in posed]
+    kept = [person for person in picture.people if person.pose is not None or np.isfinite(person.joints_2d).all()]
+    posed = np.array([person.pose is not None for person in kept], bool)
+    poses = [person.pose for person in kept if person.pose is not None]
+    joints = np.zeros((len(kept), JOINTS, 3))
+    joints[posed] = np.array([pose.joints_3d for pose in poses]).reshape(-1, JOINTS, 3)
+    vertices = np.zeros((len(kept), len(body.template), 3), np.float32)
+    vertices[posed] = _surfaces(body, poses)
+    pixels = np.array([person.joints_2d for person in kept]).reshape(-1, JOINTS, 2)
+    pixels[posed] = picture.intrinsics.project(_in_front(joints[posed]))
+    about = np.array([_about(person.about) for person in kept], ABOUT)
+    about["distance"] = np.where(posed, joints[:, 0, 2], np.nan)
+    for row, points in enumerate(vertices):
+        outline = picture.intrinsics.project(_in_front(points)) if posed[row] else pixels[row]
+        about["height"][row] = np.ptp(outline[:, 1]) / max(size)
+    return People(pixels, joints, vertices, posed, about), kept
 
 
 def agora_pictures(
     answers: Iterable[tuple[Picture, PhotoAnswer]], body: Body, threshold: float
 ) -> Iterator[tuple[People, AgoraTruth]]:
-    """For `score_agora`. The readers do not tell children from adults."""
+    """For `judge_agora`."""
     for picture, answer in answers:
-        people, labels = true_people(picture, body)
-        occlusion = np.array([round(100 * (1 - label.visible), OCCLUSION_DIGITS) for label in labels])
-        yield (
-            predicted_people(answer, body, threshold),
-            AgoraTruth(people, occlusion, np.zeros(len(people), dtype=bool)),
+        people, labels = true_people(picture, body, answer.size)
+        truth = AgoraTruth(
+            people,
+            occlusion=np.array(
+                [UNKNOWN if label.about.occlusion is None else label.about.occlusion for label in labels]
+            ),
+            kid=np.array([bool(label.about.kid) for label in labels], bool),
+            scored=np.array([label.about.scored for label in labels], bool),
         )
+        yield predicted_people(answer, body, threshold), truth
 
 
 def threedpw_pictures(
     answers: Iterable[tuple[Picture, PhotoAnswer]], body: Body, threshold: float
 ) -> Iterator[tuple[People, People]]:
-    """For `score_3dpw`."""
+    """For `judge_3dpw`."""
     for picture, answer in answers:
-        yield predicted_people(answer, body, threshold), true_people(picture, body)[0]
+        yield predicted_people(answer, body, threshold), true_people(picture, body, answer.size)[0]
 
 
 def layer_pictures(
     answers: Iterable[tuple[Picture, PhotoAnswer]], threshold: float
 ) -> Iterator[tuple[LayerPrediction, LayerTruth]]:
-    """For `score_layers`. The readers tell no ages, and leave people with hardly any joint out."""
+    """For `judge_layers`."""
     for picture, answer in answers:
         chosen = answer.people(threshold)
-        people = [person for person in picture.people if np.isfinite(person.joints_2d[LAYER_JOINTS, 0]).any()]
+        people = layered(picture)
         joints = np.array([person.joints_2d[LAYER_JOINTS] for person in people]).reshape(-1, len(LAYER_JOINTS), 2)
-        layers = np.array([person.layer for person in people], dtype=int)
+        ages, genders = (
+            np.array([_number(names, getattr(person.about, kind)) for person in people], int)
+            for kind, names in (("age", AGES), ("gender", GENDERS))
+        )
         yield (
             LayerPrediction(answer.joints_2d[chosen][:, LAYER_JOINTS], answer.outputs["translation"][chosen, 2]),
-            LayerTruth(joints, layers, np.full(len(people), UNKNOWN)),
+            LayerTruth(joints, np.array([person.layer for person in people], int), ages, genders),
         )
+
+
+def layered(picture: Picture) -> list[Person]:
+    """The people of a picture with one of LAYER_JOINTS at least, in the order of `layer_pictures`."""
+    return [person for person in picture.people if np.isfinite(person.joints_2d[LAYER_JOINTS, 0]).any()]
 
 
 def read_regressor(path: Path) -> np.ndarray:
@@ -137,6 +168,13 @@ def read_vertices(path: Path) -> np.ndarray:
     return _read_array(path, "a list of vertex numbers", lambda array: array.ndim == 1 and array.dtype.kind in "iu")
 
 
+def read_points(path: Path) -> np.ndarray:
+    """A .npy array of points [N, 3]. Raises UserError for another file."""
+    return _read_array(
+        path, "points [N, 3]", lambda array: array.ndim == 2 and array.shape[1] == 3 and array.dtype.kind == "f"
+    )
+
+
 def _read_array(path: Path, what: str, fits: Callable[[np.ndarray], bool]) -> np.ndarray:
     try:
         array = np.load(path, allow_pickle=False)
@@ -148,10 +186,36 @@ def _read_array(path: Path, what: str, fits: Callable[[np.ndarray], bool]) -> np
     return array
 
 
-def _people(
-    body: Body, betas: np.ndarray, rotations: np.ndarray, translation: np.ndarray, joints_2d: np.ndarray
-) -> People:
+def _about(about: About) -> tuple[object, ...]:
+    """An ABOUT record; distance and height are for the caller to say."""
+    occlusion = np.nan if about.occlusion is None else about.occlusion
+    kid = "" if about.kid is None else CHILD if about.kid else ADULT
+    return (np.nan, np.nan, occlusion, kid, *(getattr(about, name) or "" for name in LABELS))
+
+
+def _number(names: tuple[str, ...], name: str | None) -> int:
+    return names.index(name) if name in names else UNKNOWN
+
+
+def _in_front(points: np.ndarray) -> np.ndarray:
+    return np.concatenate([points[..., :2], np.maximum(points[..., 2:], NEAREST_M)], axis=-1)
+
+
+def _surfaces(body: Body, poses: list[Pose]) -> np.ndarray:
+    """Vertices [P, V, 3]: those that the data set gives, else those of the pose."""
+    betas = np.array([pose.betas for pose in poses], np.float32).reshape(-1, BETAS)
+    rotations = np.array([pose.rotations for pose in poses], np.float32).reshape(-1, JOINTS, 3, 3)
+    pelvis = np.array([pose.joints_3d[0] for pose in poses], np.float32).reshape(-1, 3)
+    vertices = _posed(body, betas, rotations, pelvis)[0]
+    for row, pose in enumerate(poses):
+        if pose.vertices is not None:
+            vertices[row] = pose.vertices
+    return vertices
+
+
+def _posed(
+    body: Body, betas: np.ndarray, rotations: np.ndarray, translation: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     if not len(betas):
-        return People(joints_2d, np.zeros((0, JOINTS, 3)), np.zeros((0, len(body.template), 3)))
-    vertices, joints = pose_vertices(body, betas, rotations, translation)
-    return People(joints_2d, joints, vertices)
+        return np.zeros((0, len(body.template), 3), np.float32), np.zeros((0, JOINTS, 3), np.float32)
+    return pose_vertices(body, betas, rotations, translation)

@@ -6,6 +6,23 @@ import numpy as np
 
 from bodykit.errors import UserError
 
+LABELS = ("gender", "age", "ethnicity")  # "" where nothing is known
+ABOUT = np.dtype(
+    [
+        ("distance", "f8"),  # of the pelvis along z, metres; NaN unknown, as all numbers here
+        ("height", "f8"),  # of the box in the picture, share of the picture's longer side
+        ("occlusion", "f8"),  # percent
+        *((name, "U32") for name in ("kid", *LABELS)),  # kid: "adult", "child"
+    ]
+)
+
+
+def nothing_about(count: int) -> np.ndarray:
+    """ABOUT records [count] of people of whom nothing is known."""
+    about = np.zeros(count, ABOUT)
+    about["distance"] = about["height"] = about["occlusion"] = np.nan
+    return about
+
 
 @dataclass(frozen=True, eq=False)
 class People:
@@ -17,6 +34,8 @@ class People:
     joints_2d: np.ndarray  # [P, J, 2]
     joints_3d: np.ndarray  # [P, J, 3]
     vertices: np.ndarray  # [P, V, 3]
+    posed: np.ndarray | None = None  # bool[P], all when None; joints_3d and vertices of others mean nothing
+    about: np.ndarray | None = None  # ABOUT[P], of true people
 
     def __post_init__(self) -> None:
         for name, width in (("joints_2d", 2), ("joints_3d", 3), ("vertices", 3)):
@@ -28,3 +47,6 @@ class People:
 
     def __len__(self) -> int:
         return len(self.joints_2d)
+
+    def is_posed(self, person: int) -> bool:
+        return self.posed is None or bool(self.posed[person])

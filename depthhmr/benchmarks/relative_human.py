@@ -10,6 +10,7 @@ import numpy as np
 
 from bodykit.errors import UserError
 from depthhmr.benchmarks.matching import match_greedy
+from depthhmr.data.relative_human import AGES, GENDERS
 
 FLOOR = 0.05  # IoU
 NEAR_M = 0.2  # people of one layer lie nearer to each other than this, people of two layers farther apart
@@ -17,7 +18,7 @@ MISS_COST = 0.3  # of a pair, for every person missed
 HEAD_SHARE = 0.143  # mPCKh0.6: of the diagonal of the box, because a body is about seven heads high
 NOWHERE = -2.0  # pixels: where the public evaluation puts a joint without label, also when it takes boxes
 UNKNOWN_LAYER = -1
-AGES = ("adult", "teen", "kid", "baby")
+STEPS = ((0, 0, "one layer"), (1, 1, "1 layer apart"), (2, 2, "2 layers apart"), (3, np.inf, "3 and more"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +28,13 @@ class LayerTruth:
     joints_2d: np.ndarray  # [M, 14, 2] pixels, CrowdPose's joints; NaN without a label
     layer: np.ndarray  # int[M], rising with depth; -1 unknown
     age: np.ndarray  # int[M], rows of AGES; anything else is unknown
+    gender: np.ndarray  # int[M], rows of GENDERS; anything else is unknown
 
     def __post_init__(self) -> None:
-        if not len(self.joints_2d) == len(self.layer) == len(self.age):
+        if not len(self.joints_2d) == len(self.layer) == len(self.age) == len(self.gender):
             raise UserError(
-                f"expected one layer and one age for each of {len(self.joints_2d)} people, "
-                f"got {len(self.layer)} and {len(self.age)}"
+                f"expected one layer, one age and one gender for each of {len(self.joints_2d)} people, "
+                f"got {len(self.layer)}, {len(self.age)} and {len(self.gender)}"
             )
         if len(self.joints_2d) and np.isnan(self.joints_2d[..., 0]).all(axis=1).any():
             raise UserError("expected at least one labelled joint for everybody; leave people without out")
@@ -47,6 +49,18 @@ class LayerPrediction:
 
 
 @dataclass(frozen=True)
+class LayerRow:
+    """One class of a split. Of a class of pairs there are no people, and no recall."""
+
+    name: str
+    people: int | None
+    recall: float
+    pairs: int  # with at least one of the class
+    right: int
+    pcdr: float  # missed people of the class count as in PCDR0.2; NaN without pairs
+
+
+@dataclass(frozen=True)
 class LayerScores:
     """Shares. PCDR of an age is None where no pair has somebody of that age; NaN where there is no pair at all."""
 
@@ -57,9 +71,49 @@ class LayerScores:
     people: int
     found: int
     false: int
+    splits: dict[str, list[LayerRow]]  # by layers between the two of a pair, by age and gender where labelled
 
 
-PAIR = np.dtype([("layers", "i8"), ("step", "f8"), ("first_age", "i8"), ("second_age", "i8")])
+PERSON = np.dtype(
+    [
+        ("image", "i4"),
+        ("person", "i4"),
+        ("query", "i4"),  # the prediction she was found by; -1: missed
+        ("layer", "i8"),
+        ("age", "i8"),
+        ("gender", "i8"),
+        ("heads", "f8"),  # share of her labelled joints within a head of their label; NaN: missed, or one joint alone
+    ]
+)
+PAIR = np.dtype(
+    [
+        ("image", "i4"),
+        ("first", "i4"),  # people, by their number in the picture
+        ("second", "i4"),
+        ("layers", "i8"),  # from the first to the second
+        ("step", "f8"),  # of their predicted depths, metres
+        ("right", "?"),
+    ]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerJudgement:
+    """What became of everybody, and of every pair of found people of known layer."""
+
+    people: np.ndarray  # PERSON records
+    pairs: np.ndarray  # PAIR records
+    false: np.ndarray  # int[I] predictions that are nobody
+
+    def kinds(self, kind: str, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """People of one age or gender, bool[people], and pairs with at least one of them, bool[pairs]."""
+        members = self.people[kind] == number
+        named = {(image, person) for image, person in self.people[["image", "person"]][members].tolist()}
+        ends = [
+            np.array([end in named for end in self.pairs[["image", side]].tolist()], bool)
+            for side in ("first", "second")
+        ]
+        return members, ends[0] | ends[1]
 
 
 def score_layers(pictures: Iterable[tuple[LayerPrediction, LayerTruth]]) -> LayerScores:
@@ -69,59 +123,111 @@ def score_layers(pictures: Iterable[tuple[LayerPrediction, LayerTruth]]) -> Laye
     0.2 m in one layer, and beyond 0.2 m on the right side otherwise. Every person missed, of known layer or not, adds 0.3
     to the number of pairs. For an age: the pairs with at least one of that age, and the missed of that age.
     """
-    pairs, missed, heads, people, false = [np.zeros(0, PAIR)], [np.zeros(0, int)], [np.zeros(0)], 0, 0
-    for predicted, truth in pictures:
+    return layer_figures(judge_layers(pictures))
+
+
+def judge_layers(pictures: Iterable[tuple[LayerPrediction, LayerTruth]]) -> LayerJudgement:
+    """Matches every picture and judges its pairs."""
+    people, pairs, false = [np.zeros(0, PERSON)], [np.zeros(0, PAIR)], []
+    for image, (predicted, truth) in enumerate(pictures):
         known = ~np.isnan(truth.joints_2d[..., 0])
         joints = np.where(known[..., None], truth.joints_2d, NOWHERE)
         matching = match_greedy(
             predicted.joints_2d, joints, floor=FLOOR, counts=np.ones(len(joints), dtype=bool), labelled=known
         )
-        pairs.append(_pairs(predicted.depth[matching.predicted], truth.layer[matching.true], truth.age[matching.true]))
-        missed.append(truth.age[matching.missed])
-        heads.append(_head_shares(predicted.joints_2d[matching.predicted], truth.joints_2d[matching.true]))
-        people, false = people + len(joints), false + len(matching.false)
-    return _scores(np.concatenate(pairs), np.concatenate(missed), np.concatenate(heads), people, false)
+        rows = np.zeros(len(joints), PERSON)
+        rows["image"], rows["person"], rows["query"], rows["heads"] = image, np.arange(len(joints)), -1, np.nan
+        rows["layer"], rows["age"], rows["gender"] = truth.layer, truth.age, truth.gender
+        rows["query"][matching.true] = matching.predicted
+        rows["heads"][matching.true] = _head_shares(
+            predicted.joints_2d[matching.predicted], truth.joints_2d[matching.true]
+        )
+        people.append(rows)
+        pairs.append(_pairs(rows[matching.true], predicted.depth[matching.predicted]))
+        false.append(len(matching.false))
+    return LayerJudgement(np.concatenate(people), np.concatenate(pairs), np.array(false, int))
 
 
-def _scores(pairs: np.ndarray, missed: np.ndarray, heads: np.ndarray, people: int, false: int) -> LayerScores:
+def layer_figures(judgement: LayerJudgement) -> LayerScores:
+    people, pairs = judgement.people, judgement.pairs
+    missed, heads = people["query"] < 0, people["heads"][~np.isnan(people["heads"])]
     order = np.sign(pairs["layers"])
-    right = np.where(order == 0, np.abs(pairs["step"]) < NEAR_M, order * pairs["step"] > NEAR_M)
-    ages: dict[str, float | None] = {}
-    for age, name in enumerate(AGES):
-        involved = (pairs["first_age"] == age) | (pairs["second_age"] == age)
-        cost = MISS_COST * (missed == age).sum()
-        ages[name] = float(right[involved].sum() / (involved.sum() + cost)) if involved.any() else None
-    kinds = {"equal": order == 0, "closer": order < 0, "farther": order > 0}
+    sides = {"equal": order == 0, "closer": order < 0, "farther": order > 0}
+    ages, genders = (_rows(judgement, kind, names) for kind, names in (("age", AGES), ("gender", GENDERS)))
+    gaps = np.abs(pairs["layers"])
+    steps = [_row(name, pairs[(gaps >= low) & (gaps <= high)]) for low, high, name in STEPS]
+    splits = {"layers": steps, "age": ages, "gender": genders}
     return LayerScores(
-        pcdr=float(right.sum() / (len(pairs) + MISS_COST * len(missed))) if len(pairs) else np.nan,
-        pcdr_by_age=ages,
+        pcdr=_share(pairs, int(missed.sum())),
+        pcdr_by_age={row.name: row.pcdr if row.pairs else None for row in ages},
         mpckh=float(heads.mean()) if len(heads) else np.nan,
-        correct={name: (int(right[kind].sum()), int(kind.sum())) for name, kind in kinds.items()},
-        people=people,
-        found=people - len(missed),
-        false=false,
+        correct={name: (int(pairs["right"][kind].sum()), int(kind.sum())) for name, kind in sides.items()},
+        people=len(people),
+        found=int((~missed).sum()),
+        false=int(judgement.false.sum()),
+        splits={name: rows for name, rows in splits.items() if any(row.pairs or row.people for row in rows)},
     )
 
 
-def _pairs(depth: np.ndarray, layer: np.ndarray, age: np.ndarray) -> np.ndarray:
-    """PAIR records of all pairs of people of known layer."""
-    known = layer != UNKNOWN_LAYER
-    depth, layer, age = depth[known], layer[known], age[known]
-    first, second = np.triu_indices(len(depth), k=1)
+def layer_ranking(judgement: LayerJudgement) -> np.ndarray:
+    """One number per picture to rank them by [I]: the share of its pairs that is wrong, 0.3 of a wrong pair for everybody
+    missed, and a hundredth of the share of joints farther than a head from their label, which decides between pictures
+    whose pairs are equally right. NaN for a picture without a pair or a missed person.
+    """
+    images, people, pairs = len(judgement.false), judgement.people, judgement.pairs
+    missed = MISS_COST * np.bincount(people["image"][people["query"] < 0], minlength=images)
+    total = np.bincount(pairs["image"], minlength=images) + missed
+    wrong = np.bincount(pairs["image"][~pairs["right"]], minlength=images) + missed
+    known = people[~np.isnan(people["heads"])]
+    off = np.bincount(known["image"], 1 - known["heads"], images)
+    off = off / np.maximum(np.bincount(known["image"], minlength=images), 1)
+    return np.where(total > 0, wrong / np.maximum(total, MISS_COST) + 0.01 * off, np.nan)
+
+
+def _rows(judgement: LayerJudgement, kind: str, names: tuple[str, ...]) -> list[LayerRow]:
+    rows = []
+    for number, name in enumerate(names):
+        members, pairs = judgement.kinds(kind, number)
+        rows.append(_row(name, judgement.pairs[pairs], judgement.people[members]))
+    return rows
+
+
+def _row(name: str, pairs: np.ndarray, members: np.ndarray | None = None) -> LayerRow:
+    right = int(pairs["right"].sum())
+    if members is None:
+        return LayerRow(name, None, np.nan, len(pairs), right, _share(pairs, 0))
+    missed = int((members["query"] < 0).sum())
+    recall = 1 - missed / len(members) if len(members) else np.nan
+    return LayerRow(name, len(members), recall, len(pairs), right, _share(pairs, missed))
+
+
+def _share(pairs: np.ndarray, missed: int) -> float:
+    """PCDR of these pairs and this many people missed."""
+    return float(pairs["right"].sum() / (len(pairs) + MISS_COST * missed)) if len(pairs) else np.nan
+
+
+def _pairs(found: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """PAIR records of all pairs of found people of known layer; depth [found] metres."""
+    known = found["layer"] != UNKNOWN_LAYER
+    found, depth = found[known], depth[known]
+    first, second = np.triu_indices(len(found), k=1)
     records = np.zeros(len(first), PAIR)
-    records["layers"], records["step"] = layer[second] - layer[first], depth[second] - depth[first]
-    records["first_age"], records["second_age"] = age[first], age[second]
+    records["image"] = found["image"][first]
+    records["first"], records["second"] = found["person"][first], found["person"][second]
+    records["layers"], records["step"] = found["layer"][second] - found["layer"][first], depth[second] - depth[first]
+    order, step = np.sign(records["layers"]), records["step"]
+    records["right"] = np.where(order == 0, np.abs(step) < NEAR_M, order * step > NEAR_M)
     return records
 
 
 def _head_shares(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Share of each person's labelled joints within a head of their label; people of one labelled joint left out."""
-    enough = (~np.isnan(true[..., 0])).sum(axis=1) >= 2
-    predicted, true = predicted[enough], true[enough]
-    if not len(true):
-        return np.zeros(0)
+    """Share of each person's labelled joints within a head of their label [P]; NaN of people of one labelled joint."""
     known = ~np.isnan(true[..., 0])
-    diagonal = np.linalg.norm(np.nanmax(true, axis=1) - np.nanmin(true, axis=1), axis=-1)
-    error = np.linalg.norm(predicted - true, axis=-1)
-    within = error < HEAD_SHARE * diagonal[:, None]
-    return (within & known).sum(axis=1) / known.sum(axis=1)
+    shares = np.full(len(true), np.nan)
+    enough = known.sum(axis=1) >= 2
+    if enough.any():
+        some, labels = known[enough], true[enough]
+        diagonal = np.linalg.norm(np.nanmax(labels, axis=1) - np.nanmin(labels, axis=1), axis=-1)
+        within = np.linalg.norm(predicted[enough] - labels, axis=-1) < HEAD_SHARE * diagonal[:, None]
+        shares[enough] = (within & some).sum(axis=1) / some.sum(axis=1)
+    return shares

@@ -2,7 +2,8 @@
 
 von Marcard et al., ECCV 2018; the protocol of nkolot/SPIN, which later work keeps: a regressor of 17 Human3.6M joints turns
 the predicted mesh and the true one (of the true gender) into joints, 14 of them are Leeds Sports Poses', and both bodies
-are moved so that their Human3.6M pelvis lies at the origin. VIBE moves the middle of the hips there instead.
+are moved so that their Human3.6M pelvis lies at the origin. VIBE moves the middle of the hips there instead. The data
+set's own challenge takes SMPL's 24 joints with the pelvis joint at the origin; these figures have 24 in their name.
 """
 
 from collections.abc import Iterable
@@ -13,6 +14,8 @@ import numpy as np
 
 from bodykit.errors import UserError
 from depthhmr.benchmarks.people import People
+from depthhmr.benchmarks.records import PeopleRow, judged, mean, records, root_and_shape, tables
+from depthhmr.judgement import Judgement
 from depthhmr.metrics import match_people, mean_distance, procrustes_distance
 
 Pelvis = Literal["h36m", "mid_hip"]
@@ -22,6 +25,7 @@ H36M = ("pelvis", "left_hip", "left_knee", "left_ankle", "right_hip", "right_kne
 LSP = ("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "right_wrist", "right_elbow",
        "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "neck", "head_top")  # fmt: skip
 LSP_OF_H36M = [H36M.index(name) for name in LSP]
+BODY_JOINTS = 24
 HIPS = [LSP.index("right_hip"), LSP.index("left_hip")]
 
 
@@ -32,45 +36,75 @@ class ThreeDPWScores:
     mpjpe: float
     pa_mpjpe: float
     mve: float
+    mpjpe_24: float
+    pa_mpjpe_24: float
     recall: float
     people: int
     found: int
+    without_error: int  # of them: who has no pose in the body in use
     pelvis: Pelvis
+    splits: dict[str, list[PeopleRow]]
 
 
 def score_3dpw(
     pictures: Iterable[tuple[People, People]], regressor: np.ndarray, *, pelvis: Pelvis = "h36m"
 ) -> ThreeDPWScores:
-    """(predicted people, true people with a valid pose) of every picture. UserError where meshes do not fit.
+    """The figures of all pictures: (predicted people, true people with a valid pose) of each. See `judge_3dpw`."""
+    return threedpw_figures(judge_3dpw(pictures, regressor, pelvis=pelvis), pelvis)
+
+
+def judge_3dpw(
+    pictures: Iterable[tuple[People, People]], regressor: np.ndarray, *, pelvis: Pelvis = "h36m"
+) -> Judgement:
+    """Matches every picture and measures everybody who was found; `records.PERSON` records.
 
     regressor: [17, V], rows in the order of `H36M`. Who is who is found by `metrics.match_people`; the public protocols
-    take boxes or identities of the truth for that, and false people cost nothing in any of them.
+    take boxes or identities of the truth for that, and false people cost nothing in any of them: passers-by are not
+    labelled. UserError where meshes do not fit.
     """
     if regressor.ndim != 2 or len(regressor) != len(H36M):
         raise UserError(f"expected a joint regressor of shape [{len(H36M)}, V], got {list(regressor.shape)}")
-    errors, people = [np.zeros((3, 0))], 0
-    for predicted, true in pictures:
-        people += len(true)
+    rows = []
+    for image, (predicted, true) in enumerate(pictures):
+        people = records(true, image)
         matching = match_people(predicted.joints_2d, true.joints_2d)
-        if len(matching.true):
-            meshes = predicted.vertices[matching.predicted], true.vertices[matching.true]
-            errors.append(_errors(*meshes, regressor, pelvis))
-    mpjpe, pa_mpjpe, mve = (1000 * row.mean() if row.size else np.nan for row in np.concatenate(errors, axis=1))
-    found = sum(batch.shape[1] for batch in errors)
-    recall = found / people if people else np.nan
-    return ThreeDPWScores(float(mpjpe), float(pa_mpjpe), float(mve), recall, people, found, pelvis)
+        people["query"][matching.true] = matching.predicted
+        for n, m in zip(matching.predicted, matching.true, strict=True):
+            if true.is_posed(m):
+                errors = _errors(predicted.vertices[n], true.vertices[m], regressor, pelvis)
+                people["mpjpe"][m], people["pa_mpjpe"][m], people["mve"][m] = errors
+                joints = predicted.joints_3d[n, None, :BODY_JOINTS], true.joints_3d[m, None, :BODY_JOINTS]
+                people["mpjpe_24"][m] = mean_distance(*joints, *(points[:, 0] for points in joints))[0]
+                people["root"][m], people["pa_mpjpe_24"][m] = root_and_shape(predicted, true, n, m)
+        rows.append(people)
+    return judged(rows, [0] * len(rows), [0] * len(rows))
+
+
+def threedpw_figures(judgement: Judgement, pelvis: Pelvis) -> ThreeDPWScores:
+    people, found = judgement.people, judgement.found
+    return ThreeDPWScores(
+        **{name: 1000 * mean(found[name]) for name in ("mpjpe", "pa_mpjpe", "mve", "mpjpe_24", "pa_mpjpe_24")},
+        recall=len(found) / len(people) if len(people) else np.nan,
+        people=len(people),
+        found=len(found),
+        without_error=int(np.isnan(found["mve"]).sum()),
+        pelvis=pelvis,
+        splits=tables(people),
+    )
 
 
 def _errors(predicted: np.ndarray, true: np.ndarray, regressor: np.ndarray, pelvis: Pelvis) -> np.ndarray:
-    """MPJPE, PA-MPJPE and MVE in metres [3, P] of meshes [P, V, 3]."""
-    if predicted.shape != true.shape or predicted.shape[1] != regressor.shape[1]:
+    """MPJPE, PA-MPJPE and MVE in metres [3] of meshes [V, 3]."""
+    if predicted.shape != true.shape or len(predicted) != regressor.shape[1]:
         raise UserError(
             f"3DPW compares meshes of one body: the regressor knows {regressor.shape[1]} vertices, "
-            f"the truth has {true.shape[1]}, the prediction {predicted.shape[1]}"
+            f"the truth has {len(true)}, the prediction {len(predicted)}"
         )
-    joints = [np.einsum("jv,pvc->pjc", regressor, meshes) for meshes in (predicted, true)]
+    meshes = [predicted[None], true[None]]
+    joints = [regressor @ mesh for mesh in meshes]  # [1, 17, 3]
     lsp = [points[:, LSP_OF_H36M] for points in joints]
     roots = (
         [points[:, 0] for points in joints] if pelvis == "h36m" else [points[:, HIPS].mean(axis=1) for points in lsp]
     )
-    return np.stack([mean_distance(*lsp, *roots), procrustes_distance(*lsp), mean_distance(predicted, true, *roots)])
+    errors = mean_distance(*lsp, *roots), procrustes_distance(*lsp), mean_distance(*meshes, *roots)
+    return np.concatenate(errors)

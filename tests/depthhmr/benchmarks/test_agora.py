@@ -1,13 +1,14 @@
 """AGORA's figures on people placed by hand."""
 
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
 
 from bodykit.errors import UserError
-from depthhmr.benchmarks.agora import AgoraFigures, AgoraTruth, score_agora
-from depthhmr.benchmarks.people import People
+from depthhmr.benchmarks.agora import AgoraFigures, AgoraTruth, judge_agora, score_agora
+from depthhmr.benchmarks.people import People, nothing_about
+from depthhmr.benchmarks.records import ranking
 
 NOBODY = np.zeros(0)
 
@@ -46,6 +47,7 @@ def test_the_truth_scores_perfectly():
     assert astuple(scores.published) == (1, 1, 1, 0, 0, 0, 0)
     assert scores.counts == {
         "images": 1, "people": 2, "ignored": 0, "found": 2, "missed": 0, "false": 0, "kids": 0,
+        "without_error": 0,
     }  # fmt: skip
 
 
@@ -123,6 +125,14 @@ def test_who_is_hidden_by_more_than_90_percent_does_not_count(occlusion, counted
     assert (scores.counts["people"], scores.counts["ignored"]) == (int(counted), int(not counted))
 
 
+def test_who_is_not_valid_does_not_count_however_little_is_hidden():
+    who = AgoraTruth(people(0, 300), np.zeros(2), np.zeros(2, bool), scored=np.array([True, False]))
+
+    scores = score_agora([(people(0), who)])
+
+    assert (scores.counts["people"], scores.counts["ignored"], scores.published.f1) == (1, 1, 1)
+
+
 def test_who_is_predicted_on_a_hidden_person_is_false():
     scores = score_agora([(people(0, 300), truth(0, 300, occlusion=[0, 95]))])
 
@@ -143,11 +153,49 @@ def test_children_count_like_everybody_and_have_figures_of_their_own():
 def test_the_table_by_occlusion_has_closed_upper_ends():
     scores = score_agora([(people(0, 300), truth(0, 300, 600, occlusion=[10, 10.5, 90]))])
 
-    assert [(row.name, row.people) for row in scores.by_occlusion if row.people] == [
+    rows = scores.splits["occlusion"]
+    assert [(row.name, row.people) for row in rows if row.people] == [
         ("0 to 10 %", 1), ("10 to 20 %", 1), ("80 to 90 %", 1),
     ]  # fmt: skip
-    assert [row.recall for row in scores.by_occlusion if row.people] == [1, 1, 0]
-    assert np.isnan(scores.by_occlusion[4].recall) and np.isnan(scores.by_occlusion[8].mpjpe)
+    assert [row.recall for row in rows if row.people] == [1, 1, 0]
+    assert np.isnan(rows[4].recall) and np.isnan(rows[8].mpjpe)
+
+
+@pytest.mark.parametrize(("shift", "found"), [(81, 1), (84, 0)])
+def test_the_floor_of_agora_is_a_tenth(shift, found):
+    # boxes of 101 x 101 pixels: 20 columns shared of 182 are 0.11, 17 of 185 are 0.09
+    assert score_agora([(people(shift), truth(0))]).counts["found"] == found
+
+
+def test_splits_by_distance_height_and_labels():
+    who = truth(0, 300, 600, kid=[True, False, False])
+    about = nothing_about(3)
+    about["distance"], about["height"], about["gender"] = [2, 4, 9], [0.3, 0.5, 0.9], ["female", "male", ""]
+    true = AgoraTruth(replace(who.people, about=about), who.occlusion, who.kid)
+    off = moved(people(0, 300), joints={0: (0, 0, 0.24)}, vertices={0: (0.3, 0, 0)})  # 10 mm each, the root by 0.24 m
+
+    splits = score_agora([(off, true)]).splits
+
+    assert set(splits) == {"distance", "height", "occlusion", "kid", "gender"}
+    near, middle, _, far = splits["distance"]
+    assert (near.people, near.recall, near.mve, near.mpjpe, near.root_median) == pytest.approx((1, 1, 10, 10, 0.24))
+    assert middle.people == 1 and (far.name, far.people, far.recall) == ("over 8 m", 1, 0) and np.isnan(far.mve)
+    assert [row.people for row in splits["height"]] == [1, 1, 1]
+    assert [(row.name, row.people, row.recall) for row in splits["kid"]] == [("adult", 2, 0.5), ("child", 1, 1)]
+    assert [(row.name, row.people) for row in splits["gender"]] == [("female", 1), ("male", 1)]
+    assert 0 < near.pa_mpjpe < 20
+
+
+def test_pictures_are_ranked_by_errors_missed_and_false_people():
+    exact, off = people(0), moved(people(0), vertices={0: (3.0, 0, 0)})  # 100 mm
+    unknown = AgoraTruth(replace(people(0), posed=np.array([False])), np.zeros(1), np.ones(1, bool))
+
+    judgement = judge_agora(
+        [(exact, truth(0)), (off, truth(0)), (people(), truth(0)), (people(0, 900), truth(0)), (exact, unknown)]
+    )
+
+    assert ranking(judgement) == pytest.approx([0, 0.1, 0.4, 0.2, np.nan], nan_ok=True)
+    assert np.isnan(judgement.people["mve"][-1]) and judgement.people["query"][-1] == 0
 
 
 def test_meshes_of_another_body_are_refused():

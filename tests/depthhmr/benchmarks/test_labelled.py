@@ -1,5 +1,6 @@
 """Pictures of the readers against a network that knows the truth about them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,21 +10,23 @@ from PIL import Image
 from bodykit.body import JOINT_NAMES, load_body
 from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
-from bodykit.skinning import pose_joints
+from bodykit.skinning import pose_joints, pose_vertices
 from depthhmr.benchmarks.agora import score_agora
 from depthhmr.benchmarks.labelled import (
     LAYER_JOINTS,
     agora_pictures,
     answered,
     layer_pictures,
+    read_points,
     read_regressor,
     read_vertices,
     threedpw_pictures,
+    trimmed,
     true_people,
 )
 from depthhmr.benchmarks.relative_human import score_layers
 from depthhmr.benchmarks.threedpw import score_3dpw
-from depthhmr.data.picture import Person, Picture, Pose
+from depthhmr.data.picture import About, Person, Picture, Pose
 from depthhmr.photos import ask
 
 BODY = load_body()
@@ -31,13 +34,14 @@ SIDE, QUERIES = 64, 4
 CAMERA = Intrinsics(100.0, 100.0, 60.0, 40.0)  # of pictures of 120 x 80
 
 
-def person(x: float, z: float, *, visible: float = 1.0, layer: int = -1, known: bool = True) -> Person:
+def person(x: float, z: float, *, layer: int = -1, known: bool = True, **facts) -> Person:
     """Somebody upright who looks into the camera, pelvis at (x, 0, z)."""
     rotations = np.tile(np.eye(3, dtype=np.float32), (24, 1, 1))
     rotations[0] = np.diag([1, -1, -1])
     joints = pose_joints(BODY, np.zeros((1, 10), np.float32), rotations[None], np.float32([[x, 0, z]]))[0]
     pose = Pose(rotations, np.zeros(10), joints) if known else None
-    return Person(CAMERA.project(joints), np.ones(24, bool), pose, visible, layer)
+    about = About(**{"occlusion": 0.0, **facts})
+    return Person(CAMERA.project(joints), np.ones(24, bool), pose, layer=layer, about=about)
 
 
 @pytest.fixture
@@ -84,8 +88,8 @@ def test_the_truth_scores_perfectly_on_agora(show):
 
 
 @pytest.mark.parametrize(("occlusion", "counted"), [(90.0, 1), (90.5, 0)])
-def test_what_the_readers_say_is_seen_comes_back_as_occlusion(show, occlusion, counted):
-    scores = score_agora(agora_pictures(show((person(0, 3, visible=1 - occlusion / 100),)), BODY, 0.5))
+def test_people_count_up_to_an_occlusion_of_90_percent(show, occlusion, counted):
+    scores = score_agora(agora_pictures(show((person(0, 3, occlusion=occlusion),)), BODY, 0.5))
 
     assert scores.counts["people"] == counted
 
@@ -96,6 +100,47 @@ def test_the_truth_scores_perfectly_on_3dpw(show):
     scores = score_3dpw(threedpw_pictures(show((person(-0.6, 3), person(0.6, 4))), BODY, 0.5), regressor)
 
     assert scores.recall == 1 and (scores.mpjpe, scores.mve) == pytest.approx((0, 0), abs=0.01)
+
+
+def test_the_true_surface_is_the_one_that_the_data_set_gives(show):
+    child = person(0, 3, kid=True, gender="female")
+    surface = pose_vertices(BODY, np.zeros((1, 10)), child.pose.rotations[None], child.pose.joints_3d[None, 0])[0][0]
+    child = replace(child, pose=replace(child.pose, vertices=surface + [0, 0.05, 0]))
+
+    scores = score_agora(agora_pictures(show((child, person(1, 3, kid=False))), BODY, 0.5))
+
+    assert scores.kids.mve == pytest.approx(50, abs=0.1) and scores.kids.mpjpe == pytest.approx(0, abs=0.1)
+    assert scores.exact.mve == pytest.approx(25, abs=0.1)
+    assert [row.name for row in scores.splits["kid"]] == ["adult", "child"]
+
+
+def test_distance_and_height_of_true_people(show):
+    regressor = np.random.default_rng(0).dirichlet(np.ones(len(BODY.template)), 17)
+    pictures = show((person(-0.6, 2.5, gender="male"), person(0.6, 6, gender="female")))
+
+    splits = score_3dpw(threedpw_pictures(pictures, BODY, 0.5), regressor).splits
+
+    # 1.7 m at 2.5 m under f = 100 pixels: 68 of 120; at 6 m: 28 of 120
+    assert [(row.name, row.people) for row in splits["height"] if row.people] == [("under 0.4", 1), ("0.4 to 0.7", 1)]
+    assert [row.name for row in splits["distance"] if row.people] == ["under 3 m", "5 to 8 m"]
+    assert [row.name for row in splits["gender"]] == ["female", "male"] and "occlusion" in splits
+
+
+def test_ages_and_genders_reach_the_scores_of_layers(show):
+    answers = show((person(-0.6, 3, layer=0, age="kid", gender="male"), person(0.6, 4, layer=1, age="adult")))
+
+    scores = score_layers(layer_pictures(answers, 0.5))
+
+    assert scores.pcdr_by_age["kid"] == scores.pcdr_by_age["adult"] == 1 and scores.pcdr_by_age["teen"] is None
+    assert scores.splits["gender"][0].people == 1
+
+
+def test_an_answer_kept_for_later_has_its_people_alone(show):
+    [(_, answer)] = show((person(0, 3),))
+
+    kept = trimmed(answer, 0.5)
+
+    assert len(kept.joints_2d) == len(kept.outputs["betas"]) == 1 and kept.people(0.5).tolist() == [0]
 
 
 def test_layers_of_depth_are_judged_by_thirteen_joints(show):
@@ -109,17 +154,25 @@ def test_layers_of_depth_are_judged_by_thirteen_joints(show):
     assert JOINT_NAMES[LAYER_JOINTS[0]] == "left_shoulder" and JOINT_NAMES[LAYER_JOINTS[-1]] == "neck"
 
 
-def test_people_who_are_not_known_in_3d_are_no_true_people(show):
-    picture = Picture(Path("a.png"), (person(0, 3), person(1, 3, known=False)), CAMERA)
+def test_people_without_a_pose_can_be_found_and_have_no_error(show):
+    scores = score_agora(agora_pictures(show((person(-0.6, 3), person(0.6, 3, known=False, kid=True))), BODY, 0.5))
 
-    people, labels = true_people(picture, BODY)
+    assert (scores.published.f1, scores.counts["without_error"]) == (1, 1)
+    assert scores.exact.mpjpe == pytest.approx(0, abs=0.01) and np.isnan(scores.kids.mpjpe)
+
+
+def test_people_without_pose_and_pixels_are_no_true_people():
+    behind = Person(np.full((24, 2), np.nan), np.zeros(24, bool))
+    picture = Picture(Path("a.png"), (person(0, 3), behind), CAMERA)
+
+    people, labels = true_people(picture, BODY, (120, 80))
 
     assert len(people) == len(labels) == 1
 
 
 def test_people_in_3d_without_a_camera_are_refused():
     with pytest.raises(UserError, match=r"a\.png has no camera"):
-        true_people(Picture(Path("a.png"), (person(0, 3),)), BODY)
+        true_people(Picture(Path("a.png"), (person(0, 3),)), BODY, (120, 80))
 
 
 def test_arrays_of_another_form_are_refused(tmp_path):
@@ -133,5 +186,7 @@ def test_arrays_of_another_form_are_refused(tmp_path):
         read_vertices(matrix)
     with pytest.raises(UserError, match=r"a matrix of joints by vertices in .*, got int64 \[5\]"):
         read_regressor(numbers)
+    with pytest.raises(UserError, match=r"points \[N, 3\] in .*, got int64 \[5\]"):
+        read_points(numbers)
     with pytest.raises(UserError, match="cannot read"):
         read_regressor(text)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bodykit.errors import UserError
-from depthhmr.benchmarks.relative_human import AGES, LayerPrediction, LayerTruth, score_layers
+from depthhmr.benchmarks.relative_human import LayerPrediction, LayerTruth, judge_layers, layer_ranking, score_layers
+from depthhmr.data.relative_human import AGES
 
 ADULT, TEEN, KID, BABY = range(4)
 
@@ -15,10 +16,15 @@ def joints(*places: float) -> np.ndarray:
     return np.array([corners + [x, 0] for x in places], float).reshape(len(places), 14, 2)
 
 
-def picture(depths, layers, ages=None, missed: int = 0) -> tuple[LayerPrediction, LayerTruth]:
+def picture(depths, layers, ages=None, missed: int = 0, genders=None) -> tuple[LayerPrediction, LayerTruth]:
     """People 300 pixels apart; the last `missed` of them have no prediction (nor a depth)."""
     places = [300.0 * i for i in range(len(layers))]
-    truth = LayerTruth(joints(*places), np.array(layers), np.array([ADULT] * len(layers) if ages is None else ages))
+    truth = LayerTruth(
+        joints(*places),
+        np.array(layers),
+        np.array([ADULT] * len(layers) if ages is None else ages),
+        np.array([-1] * len(layers) if genders is None else genders),
+    )
     return LayerPrediction(joints(*places[: len(layers) - missed]), np.array(depths, float)), truth
 
 
@@ -80,6 +86,47 @@ def test_an_age_has_the_pairs_that_it_takes_part_in_and_its_own_misses():
     assert tuple(scores.pcdr_by_age) == AGES
 
 
+def test_layers_between_the_two_of_a_pair_ages_and_genders_split_the_share():
+    # four in order of depth but for the last, who is predicted in front of everybody; her three pairs are wrong
+    first = picture([3.0, 4.0, 5.0, 2.0], [0, 1, 1, 4], ages=[ADULT, KID, KID, TEEN], genders=[0, 1, -1, 1])
+    second = picture([3.0], [0, 1], ages=[KID, KID], missed=1, genders=[0, 0])  # one child missed, and no pair
+
+    splits = score_layers([first, second]).splits
+
+    layers = [(row.name, row.people, row.pairs, row.right) for row in splits["layers"]]
+    assert layers == [  # 1-1 wrong: they are 1 m apart
+        ("one layer", None, 1, 0), ("1 layer apart", None, 2, 2), ("2 layers apart", None, 0, 0), ("3 and more", None, 3, 0),
+    ]  # fmt: skip
+    kid = splits["age"][KID]
+    assert (kid.people, kid.recall, kid.pairs, kid.right) == (4, 0.75, 5, 2) and kid.pcdr == pytest.approx(2 / 5.3)
+    male, female = splits["gender"]
+    assert (male.people, male.pairs, male.right, male.pcdr) == (3, 3, 2, pytest.approx(2 / 3.3))
+    assert (female.name, female.people, female.recall, female.pairs, female.right) == ("female", 2, 1, 5, 1)
+
+
+def test_a_class_that_nobody_is_labelled_for_is_no_split():
+    scores = score_layers([picture([3.0, 4.0], [0, 1], ages=[-1, -1])])
+
+    assert set(scores.splits) == {"layers"} and scores.splits["layers"][1].pcdr == 1
+
+
+def test_pictures_are_ranked_by_their_wrong_pairs_and_missed_people_then_by_joints():
+    off = picture([3.0, 5.0], [0, 1])
+    off[0].joints_2d[0, 0] += (50, 0)  # one of 14 joints of one of two people
+
+    judgement = judge_layers(
+        [
+            picture([3.0, 5.0], [0, 1]),
+            off,
+            picture([5.0, 3.0], [0, 1]),
+            picture([3.0], [0, 1], missed=1),
+            picture([3.0], [0]),  # nothing to judge
+        ]
+    )
+
+    assert layer_ranking(judgement) == pytest.approx([0, 0.01 / 28, 1, 1, np.nan], nan_ok=True)
+
+
 def test_a_pair_of_two_of_one_age_counts_once():
     assert score_layers([picture([3.0, 5.0], [0, 1], ages=[TEEN, TEEN])]).pcdr_by_age["teen"] == 1
 
@@ -96,6 +143,14 @@ def test_swapped_depths_of_found_people_are_wrong_everywhere():
     scores = score_layers([picture([6.0, 4.0, 2.0], [0, 1, 2])])
 
     assert scores.pcdr == 0 and scores.correct["farther"] == (0, 3)
+
+
+@pytest.mark.parametrize(("shift", "found"), [(91, 1), (92, 0)])
+def test_the_floor_of_relative_human_is_a_twentieth(shift, found):
+    # boxes of 101 x 101 pixels: 10 columns shared of 192 are 0.052, 9 of 193 are 0.047
+    _, truth = picture([3.0], [0])
+
+    assert score_layers([(LayerPrediction(joints(shift), np.array([3.0])), truth)]).found == found
 
 
 def test_false_people_cost_nothing():
@@ -119,6 +174,6 @@ def test_joints_within_a_head_of_their_label_count_for_mpckh():
 
 def test_truth_without_labels_or_flags_is_refused():
     with pytest.raises(UserError, match="at least one labelled joint"):
-        LayerTruth(np.full((1, 14, 2), np.nan), np.zeros(1, int), np.zeros(1, int))
-    with pytest.raises(UserError, match="for each of 1 people, got 2 and 1"):
-        LayerTruth(joints(0), np.zeros(2, int), np.zeros(1, int))
+        LayerTruth(np.full((1, 14, 2), np.nan), *[np.zeros(1, int)] * 3)
+    with pytest.raises(UserError, match="for each of 1 people, got 2, 1 and 1"):
+        LayerTruth(joints(0), np.zeros(2, int), np.zeros(1, int), np.zeros(1, int))

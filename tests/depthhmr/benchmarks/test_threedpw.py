@@ -59,6 +59,38 @@ def test_one_joint_of_fourteen():
     assert scores.mpjpe == pytest.approx(10) and scores.mve == pytest.approx(140 / 17)
 
 
+def test_the_24_joints_of_the_challenge_are_aligned_by_the_pelvis_joint():
+    who, true = people(BODY), people(BODY)
+    true.joints_3d[0] = np.random.default_rng(1).normal(size=(24, 3))
+    who.joints_3d[0] = true.joints_3d[0] + 0.7
+    who.joints_3d[0, 20] += (0, 0, 0.24)
+
+    one = score_3dpw([(who, true)], EYE)
+    who.joints_3d[0] = true.joints_3d[0] + 0.7
+    who.joints_3d[0, 0] += (0.024, 0, 0)  # all others are then 24 mm off
+    other = score_3dpw([(who, true)], EYE)
+    who.joints_3d[0] = 2 * true.joints_3d[0] @ np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]])
+
+    assert one.mpjpe_24 == pytest.approx(10) and 0 < one.pa_mpjpe_24 < 30 and one.mpjpe == pytest.approx(0, abs=1e-9)
+    assert other.mpjpe_24 == pytest.approx(23) and score_3dpw([(who, true)], EYE).pa_mpjpe_24 == pytest.approx(
+        0, abs=1e-6
+    )
+
+
+def test_pa_mpjpe_of_3dpw_is_that_of_the_fourteen_joints():
+    turned = 1.3 * BODY @ np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0]]) + 2
+    turned[H36M.index("jaw")] += 1  # not one of the fourteen
+    square = np.zeros((17, 3))
+    square[LSP_OF_H36M[0]], square[LSP_OF_H36M[1]] = (1, 0, 0), (-1, 0, 0)
+    square[LSP_OF_H36M[2]], square[LSP_OF_H36M[3]] = (0, 1, 0), (0, -1, 0)
+    stretched = square * [1, 3, 1]
+
+    same, other = (score_3dpw([(people(p), people(t))], EYE).pa_mpjpe for p, t in ((turned, BODY), (stretched, square)))
+
+    # scale = trace / variance = (2 + 6) / (2 + 18) = 0.4: two joints at 0.4 of 1, two at 1.2 of 1, ten at the origin
+    assert same == pytest.approx(0, abs=1e-6) and other == pytest.approx(1000 * (2 * 0.6 + 2 * 0.2) / 14)
+
+
 def test_joints_outside_the_fourteen_count_for_vertices_alone():
     scores = score_3dpw([(people(shifted(spine=(0, 0.17, 0))), people(BODY))], EYE)
 
