@@ -1,8 +1,8 @@
 """Rendered training samples on disk: written by background processes, read by the trainer while more are written.
 
-A shard is a folder of plain arrays with a fixed number of samples of consecutive seeds. Shard i of a split always holds
-the same bytes, so a lost cache is only lost time. Shards of other sources (depthhmr.data) have arrays more that say what is
-labelled; without them everything is.
+A shard is a folder of plain arrays with a fixed number of samples of consecutive seeds. Shard i of a split (and of a folder of
+backdrops) always holds the same bytes, so a lost cache is only lost time. Shards of other sources (depthhmr.data) have arrays
+more that say what is labelled; without them everything is.
 """
 
 import json
@@ -12,17 +12,25 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from depthhmr.synth.backdrops import Backdrops
 
 SHARD = 512  # samples
 MOST_PEOPLE = 12
 
 
-def render_shard(root: Path, first_seed: int, count: int, size: int, *, whole_depth: bool = False) -> Path:
+def render_shard(
+    root: Path, first_seed: int, count: int, size: int, *, whole_depth: bool = False,
+    backdrops: "Backdrops | None" = None,
+) -> Path:  # fmt: skip
     """Render seeds [first_seed, first_seed + count) and put them into place in one step.
 
-    `whole_depth` adds the depth of everything in the picture, for training without DAH.
+    `whole_depth` adds the depth of everything in the picture, for training without DAH; `backdrops` puts photographs
+    behind a share of the pictures, of which nobody knows the depth.
     """
     from bodykit.body import load_body
     from depthhmr.synth.scene import Generator
@@ -30,7 +38,7 @@ def render_shard(root: Path, first_seed: int, count: int, size: int, *, whole_de
     final = root / f"{first_seed:010d}"
     if final.exists():
         return final
-    generator = Generator(load_body(), size, whole_depth=whole_depth)
+    generator = Generator(load_body(), size, whole_depth=whole_depth, backdrops=backdrops)
     arrays: dict[str, np.ndarray] = {
         "rgb": np.zeros((count, size, size, 3), np.uint8),
         "depth": np.zeros((count, size, size), np.float16),
@@ -56,7 +64,10 @@ def render_shard(root: Path, first_seed: int, count: int, size: int, *, whole_de
     partial.mkdir(parents=True, exist_ok=True)
     for name, values in arrays.items():
         np.save(partial / f"{name}.npy", values)
-    (partial / "shard.json").write_text(json.dumps({"first_seed": first_seed, "count": count, "size": size}))
+    facts: dict[str, Any] = {"first_seed": first_seed, "count": count, "size": size}
+    if backdrops is not None:
+        facts["backdrops"] = backdrops.facts
+    (partial / "shard.json").write_text(json.dumps(facts))
     if final.exists():
         shutil.rmtree(partial)
     else:
@@ -64,13 +75,20 @@ def render_shard(root: Path, first_seed: int, count: int, size: int, *, whole_de
     return final
 
 
-def keep_rendering(root: Path, first: int, step: int, limit: int, size: int, share: float, parent: int) -> None:
+def keep_rendering(
+    root: Path, first: int, step: int, limit: int, size: int, share: float, parent: int,
+    behind: tuple[Path, float] | None = None,
+) -> None:  # fmt: skip
     """Body of a renderer process: shards first, first + step, ... of the training split.
 
     Fills the cache up to `limit` shards at full speed, then replaces the oldest shard at `share` of its time, so that the
-    trainer never sees the last picture. Ends when the process `parent` has gone.
+    trainer never sees the last picture. `behind` is a folder of backdrops and their share. Ends when the process `parent`
+    has gone.
     """
+    from depthhmr.synth.backdrops import Backdrops
+
     os.nice(19)
+    backdrops = None if behind is None else Backdrops(*behind)
     index = first
     while os.getppid() == parent:
         if (root / f"{index * SHARD:010d}").exists():
@@ -78,7 +96,7 @@ def keep_rendering(root: Path, first: int, step: int, limit: int, size: int, sha
             continue
         shards = sorted(_shards(root))
         started = time.monotonic()
-        render_shard(root, index * SHARD, SHARD, size)
+        render_shard(root, index * SHARD, SHARD, size, backdrops=backdrops)
         if len(shards) >= limit:
             shutil.rmtree(shards[0], ignore_errors=True)
             busy = time.monotonic() - started

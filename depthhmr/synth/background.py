@@ -111,6 +111,20 @@ def measure(place, tilt, height, camera, box, inverse_depth, depth, whole):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def beyond_floor(place, tilt, height, camera, box):
+    """Where inside the content box [H, W] wall, trees or sky are seen, if nothing stands before them: bool [H, W]."""
+    wall_sine, wall_cosine = np.sin(place.wall_turn), np.cos(place.wall_turn)
+    result = np.zeros((box[3] - box[1], box[2] - box[0]), np.bool_)
+    for row in range(result.shape[0]):
+        for column in range(result.shape[1]):
+            a, b = column + box[0] + 0.5 - camera[2], row + box[1] + 0.5 - camera[3]
+            x, y, z = level_ray(tilt, a / camera[0], b / camera[1])
+            reach, wall = floor_and_wall(place, wall_sine, wall_cosine, x, y, z, height)
+            result[row, column] = wall < reach or reach > 1e8
+    return result
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def paint(place, tilt, height, camera, box, face, shade, tables, rgb):
     """Fill rgb [S, S, 3] (linear-ish 0..1) inside the content box; `shade` [S, S] 0..1 darkens the floor.
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 PLAIN, STRIPES, CHECKS, BRICKS, TILES, CLOUDS, BLOBS, DOTS, CLUTTER = range(9)
+CLOTH = 9  # and above: patches of photographs, behind the noise in the tables of a picture that has any
 
 LOOK = np.dtype(
     [

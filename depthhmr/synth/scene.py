@@ -2,6 +2,7 @@
 
 A picture is a pure function of its seed: `Generator(body, size).sample(seed)` gives the same bytes in any process and
 in any order.
+With photographs as places, of its seed and their bytes: the people stay the same, place and light are others.
 """
 
 from dataclasses import dataclass, fields
@@ -14,7 +15,8 @@ from bodykit.camera import Intrinsics
 from bodykit.letterbox import PAD_GREY
 from bodykit.raster import draw, project, vertex_normals
 from bodykit.skinning import pose_vertices
-from depthhmr.synth.background import measure, paint, sample_place
+from depthhmr.synth.backdrops import DRESSED, FURNISHED, Backdrop, Backdrops, cover, shine
+from depthhmr.synth.background import beyond_floor, measure, paint, sample_place
 from depthhmr.synth.clothing import part_of_vertex, wear
 from depthhmr.synth.crowd import FARTHEST, NEAREST, Crowd, sample_crowd
 from depthhmr.synth.degrade import degrade, grain_table
@@ -74,14 +76,22 @@ class View:
 
 
 class Generator:
-    """Makes pictures of `size` x `size` pixels with people of one body model, on demand with the depth of everything."""
+    """Makes pictures of `size` x `size` pixels with people of one body model, on demand with the depth of everything.
 
-    def __init__(self, body: Body, size: int = 192, *, whole_depth: bool = False) -> None:
+    `backdrops` puts photographs behind a share of the pictures; nobody knows their depth, so not with `whole_depth`.
+    """
+
+    def __init__(
+        self, body: Body, size: int = 192, *, whole_depth: bool = False, backdrops: Backdrops | None = None
+    ) -> None:
         if size < 32:
             raise ValueError(f"expected a picture side of at least 32 pixels, got {size}")
+        if whole_depth and backdrops is not None:
+            raise ValueError("expected backdrops or whole_depth, got both: nobody knows how deep a photograph is")
         self.body = body
         self.size = size
         self.whole_depth = whole_depth
+        self.backdrops = backdrops
         self.wardrobe = dress(body)
         self.part_of_vertex = part_of_vertex(self.wardrobe)
         self.tables = noise_tables()
@@ -131,7 +141,10 @@ class Generator:
         place = sample_place(rng, float(pelvis[:, 2].max()) if people else 4.0)
         view = View(tilt, np.float32(ground), lens, box)
         shadow = self._shadow(rng, vertices, props, view, toward, float(light["sun"].mean()))
-        rgb, depth, person, covered, whole = self._render(vertices, normals, props, view, looks, place, light, shadow)
+        backdrop = self._backdrop(seed, box, looks, props, place, light)
+        rgb, depth, person, covered, whole = self._render(
+            vertices, normals, props, view, looks, place, light, shadow, backdrop
+        )
         inside = (slice(box[1], box[3]), slice(box[0], box[2]))
         picture = np.full((size, size, 3), PAD_GREY, np.uint8)
         picture[inside] = degrade(rng, rgb[inside], self.grain, size)
@@ -153,9 +166,25 @@ class Generator:
             whole_depth=whole,
         )
 
+    def _backdrop(
+        self, seed: int, box: np.ndarray, looks: np.ndarray, props: Props, place: np.void, light: np.void
+    ) -> Backdrop | None:
+        """The photograph behind a picture, if it has one: its light and its patches then go, in place, to all else."""
+        width, height = int(box[2] - box[0]), int(box[3] - box[1])
+        drawn = None if self.backdrops is None else self.backdrops.draw(seed, width, height, self.size)
+        if drawn is None:
+            return None
+        backdrop, rng = drawn
+        shine(light, place, backdrop, rng)
+        cover(place["floor_pattern"][None], rng, FURNISHED)
+        cover(looks["top_pattern"], rng, DRESSED)
+        cover(looks["bottom_pattern"], rng, DRESSED)
+        cover(props.surfaces["pattern"], rng, FURNISHED)
+        return backdrop
+
     def _render(
         self, vertices: np.ndarray, normals: np.ndarray, props: Props, view: View, looks: np.ndarray, place: np.void,
-        light: np.void, shadow: np.ndarray,
+        light: np.void, shadow: np.ndarray, backdrop: Backdrop | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:  # fmt: skip
         """The float picture, depth, person ids, the number of visible samples per person, and the depth of everything."""
         size, wardrobe = self.size, self.wardrobe
@@ -172,13 +201,21 @@ class Generator:
                 draw(points, faces[rows], rows.start, part == BODY, face, inverse_depth)
         draw(points, faces[people * per_person :], people * per_person, False, face, inverse_depth)
         rgb = np.zeros((size, size, 3), np.float32)
-        paint(place, view.tilt, view.ground, view.lens, view.box, face, shadow, self.tables, rgb)
+        tables = self.tables if backdrop is None else np.concatenate([self.tables, backdrop.cloth])
+        if backdrop is None or backdrop.floor:
+            paint(place, view.tilt, view.ground, view.lens, view.box, face, shadow, tables, rgb)
+        if backdrop is not None:
+            left, top, right, bottom = view.box
+            inside = (slice(top, bottom), slice(left, right))
+            hung = beyond_floor(place, view.tilt, view.ground, view.lens, view.box) if backdrop.floor else True
+            shown = backdrop.rgb * (1 - np.float32(backdrop.shadow) * shadow[inside][..., None])
+            np.copyto(rgb[inside], shown, where=np.asarray(hung)[..., None])
         depth, person = np.zeros((size, size), np.float32), np.zeros((size, size), np.uint8)
         covered = np.zeros(people, np.int64)
         shade(
             face, inverse_depth, view.box, points, faces, directions, corners, view.ground, per_person, people, each,
             wardrobe.part_of_face, wardrobe.rest, props.local, props.surface_of_vertex, props.surfaces, looks, light,
-            self.tables, rgb, depth, person, covered,
+            tables, rgb, depth, person, covered,
         )  # fmt: skip
         whole = None
         if self.whole_depth:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bodykit.body import Body
 from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
 from bodykit.letterbox import PAD_GREY
@@ -94,7 +95,13 @@ class Stage:
 
 
 class SequenceGenerator(Generator):
-    """Makes sequences of pictures of `size` x `size` pixels (bars included, where they are not square)."""
+    """Makes sequences of pictures of `size` x `size` pixels (bars included, where they are not square).
+
+    Their places are drawn: a photograph would have to move with the camera.
+    """
+
+    def __init__(self, body: Body, size: int = 192) -> None:
+        super().__init__(body, size)
 
     def sequence(
         self, seed: int, *, seconds: float = 8.0, fps: float = 25.0, people: int | None = None

@@ -67,4 +67,6 @@ def pattern(kind, u, v, tables, seed):
     if kind == 7:  # dots
         x, y = u - np.floor(u) - 0.5, v - np.floor(v) - 0.5
         return 1.0 if x * x + y * y < 0.07 else 0.0
+    if kind >= 9:  # a patch of a photograph, eight periods long
+        return noise(tables[kind - 9 + len(SLOPES)], u * 0.125 + seed, v * 0.125)
     return 0.0
