@@ -14,6 +14,7 @@ import socket
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from depthhmr.curves import draw_curves
 from depthhmr.data.augment import Augment, augment
 from depthhmr.loop import Log, Means, learning_rate, peak_memory_mb
 from depthhmr.shards import Mixture, ShardPool, Source, keep_rendering
+from depthhmr.synth.backdrops import Backdrops
 from depthhmr.team import ALONE, Team, device_of, joined, refuse_differences
 from depthhmr.trainee import Trainee
 from depthhmr.validate import Validation
@@ -50,6 +52,7 @@ class Run:
     init: Path | None = None  # checkpoint, of a network that may differ, that a fresh run goes on from
     backbone_weights: Path | None = None  # public DINOv2 weights that a fresh run starts from
     mix: tuple[tuple[Path, float], ...] = ()  # folders of other shards, and their shares of all samples
+    backdrops: tuple[Path, float] | None = None  # folder of photographs, share of rendered pictures they are behind
 
     def __post_init__(self) -> None:
         if any(share <= 0 for _, share in self.mix) or self.rendered_share < 0:
@@ -59,6 +62,10 @@ class Run:
         for folder, _ in self.mix:
             if not any(folder.glob("*/shard.json")):
                 raise UserError(f"expected shards in {folder}, found none; `depthhmr data pack` makes them")
+        if self.backdrops is not None and self.train.depth_target == "scene":
+            raise UserError(
+                "expected no backdrops where the depth of the whole scene is learned: a photograph has none"
+            )
 
     @property
     def rendered_share(self) -> float:
@@ -78,7 +85,7 @@ def train(run: Run, team: Team = ALONE) -> None:
         context.Process(
             target=keep_rendering, daemon=True,
             args=(run.folder / "shards", index, team.nodes * run.renderers, run.shards, run.render_size, run.render_share,
-                  os.getpid()),
+                  os.getpid(), run.backdrops),
         )
         for index in range(team.node * run.renderers, (team.node + 1) * run.renderers)
         if team.local_rank == 0
@@ -240,8 +247,10 @@ def write_settings(run: Run) -> None:
         "train": dataclasses.asdict(run.train),
         "render_size": run.render_size,
         "mix": [[str(folder), share] for folder, share in run.mix],
+        "backdrops": None if run.backdrops is None else Backdrops(*run.backdrops).facts,
     }
     if path.exists():
+        _refuse_other_backdrops(run.folder, _backdrops_begun_with(run.folder), settings["backdrops"])
         # through ModelConfig: a run that is older than a field has its default
         old = dataclasses.asdict(ModelConfig.from_dict(json.loads(path.read_text())["model"]))
         new = settings["model"]
@@ -253,4 +262,35 @@ def write_settings(run: Run) -> None:
                 f"{run.folder} holds a run of another network: {', '.join(changed)} differ; choose another folder"
             )
     run.folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(settings, indent=1) + "\n")
+    partial = path.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps(settings, indent=1) + "\n")
+    partial.replace(path)  # in one step: the other processes of a team read it at the same time
+
+
+def as_begun(run: Run) -> Run:
+    """The run with the backdrops that its folder was begun with, where none are asked for."""
+    begun = _backdrops_begun_with(run.folder)
+    if begun is None or run.backdrops is not None:
+        return run
+    return dataclasses.replace(run, backdrops=(Path(begun["folder"]), begun["share"]))
+
+
+def _backdrops_begun_with(folder: Path) -> dict[str, Any] | None:
+    path = folder / "run.json"
+    facts: dict[str, Any] | None = json.loads(path.read_text()).get("backdrops") if path.exists() else None
+    return facts
+
+
+def _refuse_other_backdrops(folder: Path, begun: dict[str, Any] | None, asked: dict[str, Any] | None) -> None:
+    """UserError where other pictures would come into the run's cache. The folder of photographs may have moved."""
+    old, new = ([(facts["sha256"], facts["share"])] if facts else [] for facts in (begun, asked))
+    if old != new:
+        raise UserError(
+            f"{folder} was begun {_said(begun)}, expected the same, got a run {_said(asked)}; choose another folder"
+        )
+
+
+def _said(facts: dict[str, Any] | None) -> str:
+    if facts is None:
+        return "without backdrops"
+    return f"with backdrops from {facts['folder']} (share {facts['share']:g}, sha256 {facts['sha256'][:12]})"

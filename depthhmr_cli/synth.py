@@ -4,6 +4,7 @@ examples:
   depthhmr synth --sheet sheet.png
   depthhmr synth --out people --count 500 --split val
   depthhmr synth --bench
+  depthhmr synth --sheet sheet.png --backdrops holiday/empty     before photographs without people
 """
 
 import argparse
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 from bodykit.errors import UserError
+from depthhmr_cli.backdrops import add_backdrops, backdrops_of
 
 HELP = "make pictures of synthetic people with everything known about them"
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -26,11 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="number of the first picture in its split (default: 0)")
     parser.add_argument("--size", type=int, default=192, help="side of the pictures in pixels (default: %(default)s)")
     parser.add_argument("--body", type=Path, help="body file (default: the free body of the package)")
+    add_backdrops(parser)
     parser.add_argument("--plain", action="store_true", help="contact sheet without rows of labels")
 
 
 def run(args: argparse.Namespace) -> int:
     from bodykit.body import load_body
+    from depthhmr.synth.backdrops import Backdrops
     from depthhmr.synth.dataset import write_dataset
     from depthhmr.synth.scene import Generator
     from depthhmr.synth.sheet import contact_sheet
@@ -42,7 +46,13 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"expected --size between 32 and 2048 pixels, got {args.size}")
     count = args.count if args.count is not None else (24 if args.sheet else 100)
     seeds = seeds_of(args.split, count, start=args.seed)
-    generator = Generator(load_body(args.body), args.size)
+    asked = backdrops_of(args)
+    backdrops = None if asked is None else Backdrops(*asked)
+    generator = Generator(load_body(args.body), args.size, backdrops=backdrops)
+    if backdrops is not None:
+        print(
+            f"synth: {len(backdrops.names)} photographs of {args.backdrops} behind {backdrops.share:.0%} of the pictures"
+        )
     if args.sheet:
         args.sheet.parent.mkdir(parents=True, exist_ok=True)
         sheet = contact_sheet([generator.sample(seed) for seed in seeds], labels=not args.plain)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bodykit.errors import UserError
+from depthhmr_cli.backdrops import add_backdrops, backdrops_of
 
 if TYPE_CHECKING:
     from depthhmr.config import ModelConfig
@@ -18,6 +19,7 @@ EXAMPLE = """example:
   depthhmr export --run runs/state/tiny        (turns its best weights into the served model)
   depthhmr train --run runs/state/more --init model_repository/depthhmr     (trains the served model on)
   depthhmr train --preset small --run runs/state/small --backbone-weights dinov2_vits14_pretrain.pth
+  depthhmr train --run runs/state/places --init model_repository/depthhmr --backdrops holiday/empty
   torchrun --nproc-per-node 8 -m -- depthhmr_cli train --preset small --run runs/state/small --backbone-weights FILE
 """
 
@@ -64,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mix", action="append", default=[], metavar="FOLDER=SHARE",
         help="so much of all samples out of a folder of other shards, of `depthhmr data pack`; may be repeated",
     )  # fmt: skip
+    add_backdrops(parser)
     parser.add_argument("--init", type=Path, help="checkpoint or model folder whose weights a fresh run starts from")
     parser.add_argument(
         "--backbone-weights", type=Path, metavar="FILE",
@@ -85,10 +88,10 @@ def run(args: argparse.Namespace) -> int:
     from depthhmr.adapt_lifter import adapt_run
     from depthhmr.restore import restored
     from depthhmr.team import device_of, joined, launched, meet
-    from depthhmr.train import train, write_settings
+    from depthhmr.train import as_begun, train, write_settings
     from depthhmr.train_lifter import train_lifter
 
-    plan = _plan(args)
+    plan = as_begun(_plan(args))
     if args.rehearse:
         from depthhmr.rehearsal import rehearse
 
@@ -137,7 +140,7 @@ def _plan(args: argparse.Namespace) -> "Run":
         folder=args.run, model=model, train=dataclasses.replace(TRAINING[args.preset], bf16=args.bf16, seed=args.seed, **given),
         render_size=args.render_size, shards=args.shards, first_shards=args.first_shards, renderers=args.renderers,
         workers=args.workers, device=args.device, init=args.init, backbone_weights=args.backbone_weights,
-        mix=tuple(_share(text) for text in args.mix),
+        mix=tuple(_share(text) for text in args.mix), backdrops=backdrops_of(args),
     )  # fmt: skip
 
 

@@ -63,3 +63,34 @@ def test_the_bench_prints_pictures_per_second(capsys: pytest.CaptureFixture[str]
     assert main(["synth", "--bench", "--count", "2", "--size", "48"]) == 0
 
     assert "pictures per second of processor time at 48 x 48" in capsys.readouterr().out
+
+
+def test_a_sheet_can_have_photographs_behind_its_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "places").mkdir()
+    Image.new("RGB", (240, 240), (20, 60, 200)).save(tmp_path / "places" / "sea.png")
+    arguments = ["--count", "2", "--size", "48", "--plain", "--backdrops", str(tmp_path / "places")]
+
+    assert main(["synth", "--sheet", str(tmp_path / "sheet.png"), *arguments, "--backdrop-share", "1"]) == 0
+
+    assert "1 photographs of" in capsys.readouterr().out
+    assert main(["synth", "--sheet", str(tmp_path / "plain.png"), *arguments[:5]]) == 0
+    with Image.open(tmp_path / "sheet.png") as sheet, Image.open(tmp_path / "plain.png") as plain:
+        assert sheet.size == plain.size == (2 * 48, 48)
+        assert sheet.tobytes() != plain.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["--backdrop-share", "0.3"], "expected --backdrops DIR with --backdrop-share 0.3", id="no folder"),
+        pytest.param(["--backdrops", "x", "--backdrop-share", "0"], "above 0 and at most 1, got 0", id="share of none"),
+        pytest.param(["--backdrops", "x", "--backdrop-share", "2"], "above 0 and at most 1, got 2", id="share of more"),
+        pytest.param(["--backdrops", "nowhere"], "photographs without people at nowhere, found none", id="nowhere"),
+    ],
+)
+def test_backdrops_that_cannot_be_are_refused(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["synth", "--bench", "--count", "1", "--size", "48", *arguments]) == 2
+
+    assert message in capsys.readouterr().err
