@@ -2,8 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,127 +15,228 @@ from bodykit.errors import UserError
 if TYPE_CHECKING:
     from bodykit.body import Body
     from depthhmr.answers import Predict
-    from depthhmr.benchmarks.agora import AgoraScores
     from depthhmr.benchmarks.labelled import Shown
-    from depthhmr.benchmarks.relative_human import LayerScores
-    from depthhmr.benchmarks.threedpw import ThreeDPWScores
     from depthhmr.data.picture import Picture
     from depthhmr.photos import PhotoAnswer
+    from depthhmr_cli.dataset_page import Seen
 
 BATCH = 8
 SMPL_VERTICES = 6890
 TOLERANCE_MM = 40.0  # of the readers, for SMPL people on another body
+Answered = Iterator[tuple["Picture", "PhotoAnswer"]]
+Draw = Callable[[Path, Mapping[str, Any]], Path]  # (folder, report) -> the page that was written
+WritePage = Callable[[Path, Mapping[str, Any], Mapping[str, str], "Sequence[Seen]", Any, "Body"], Path]
+
+OPTIONS = {
+    "agora": ("images", "fits", "smpl", "kid_template", "body_vertices"),
+    "3dpw": ("images", "every", "regressor", "pelvis", "smpl_male", "smpl_female"),
+    "relative-human": ("images",),
+}
+DEFAULTS = {"every": 1, "pelvis": "h36m"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a board says of all pictures."""
+
+    judgement: Any
+    scores: Any  # a dataclass with `splits`
+    figures: dict[str, str]  # what stands on top, in words
+    write_page: WritePage
 
 
 def evaluate_dataset(
     args: argparse.Namespace, predict: "Predict", body: "Body", size: int, threshold: float
-) -> dict[str, Any]:
-    """Prints the figures of the board and returns them as plain values."""
+) -> tuple[dict[str, Any], Draw]:
+    """Prints the figures of the board; returns them as plain values, and what draws their page."""
     from depthhmr.benchmarks.labelled import answered
     from depthhmr.evaluation import without_nan
     from depthhmr.photos import ask
+    from depthhmr_cli.dataset_page import Seen
 
-    name, pictures = read(args)
+    name, pictures = read(args, body)
 
     def show(group: "list[Shown]") -> "Iterator[PhotoAnswer]":
         return ask(predict, group, body, size, batch=BATCH)
 
     counted = tqdm(islice(pictures, args.count), unit="picture", disable=not sys.stderr.isatty(), dynamic_ncols=True)
-    scores, table = BOARDS[name](args, answered(counted, show, BATCH), body, threshold)
-    print(f"{name}, threshold {threshold:g}\n{table}")
-    notes = [NOTES[name]] if name in NOTES else []
-    if name != "relative-human" and len(body.template) != SMPL_VERTICES:
-        notes.append(f"the body is {body.name} {body.version}, not SMPL: no figure may stand beside published ones")
-    print("\n".join(f"note: {note}" for note in notes))
-    return without_nan(asdict(scores)) | {"dataset": name, "threshold": threshold, "notes": notes}
+    answers = answered(counted, show, BATCH)
+    seen: list[Seen] = []
+
+    def kept() -> Answered:
+        for picture, answer in answers:
+            seen.append(Seen.of(picture, answer, threshold))
+            yield picture, answer
+
+    outcome = BOARDS[name](args, kept() if args.page else answers, body, threshold)
+    facts = {"dataset": name, "threshold": threshold, "notes": notes(name, outcome.scores, body)}
+    report = without_nan(asdict(outcome.scores)) | facts
+    print(f"{name}, threshold {threshold:g}")
+    print(figure_lines(outcome.figures))
+    print("\n".join(line for split, rows in report["splits"].items() for line in ("", *split_lines(split, rows))))
+    print("\n".join(("", *(f"note: {note}" for note in report["notes"]))).rstrip())
+
+    def draw(folder: Path, full: Mapping[str, Any]) -> Path:
+        return outcome.write_page(folder, full, outcome.figures, seen, outcome.judgement, body)
+
+    return report, draw
 
 
-def read(args: argparse.Namespace) -> "tuple[str, Iterator[Picture]]":
-    """The name of the board, and the pictures of the reader of `depthhmr data pack` for it."""
-    from depthhmr_cli.data import READERS
-    from service.settings import load_settings
-
+def read(args: argparse.Namespace, body: "Body") -> "tuple[str, Iterator[Picture]]":
+    """The name of the board, and its pictures as the readers of `depthhmr data pack` read them."""
     name, source = args.dataset
     if name not in BOARDS:
         raise UserError(f"--dataset knows {', '.join(BOARDS)}, got {name!r}")
     path = Path(source)
     if not path.exists():
         raise UserError(f"there is no data set at {path}")
-    if name == "3dpw" and args.regressor is None:
+    check_options(args, name)
+    return name, READERS[name](args, path, body)
+
+
+def check_options(args: argparse.Namespace, name: str) -> None:
+    """UserError for an option of another board: it would be passed over in silence."""
+    for option in sorted({option for options in OPTIONS.values() for option in options} - set(OPTIONS[name])):
+        if getattr(args, option) != DEFAULTS.get(option):
+            takes = " ".join(f"--{known.replace('_', '-')}" for known in OPTIONS[name])
+            raise UserError(f"{name} has no --{option.replace('_', '-')}; expected {takes}")
+
+
+def read_agora(args: argparse.Namespace, path: Path, body: "Body") -> "Iterator[Picture]":
+    from bodykit.body import load_body
+    from depthhmr.benchmarks.labelled import read_points
+    from depthhmr.data import agora
+    from depthhmr.data.carry import Carry
+
+    folder = path if path.is_dir() else path.parent
+    template = read_points(args.kid_template) if args.kid_template else None
+    if template is not None and args.smpl is None:
+        raise UserError("--kid-template shapes children of SMPL: expected --smpl beside it")
+    smpl = load_body(args.smpl) if args.smpl else None
+    carry = Carry(body, TOLERANCE_MM / 1000)
+    images, fits = args.images or folder, args.fits or folder
+    return agora.read(path, images, fits, carry, smpl, kid_template=template, surfaces=True)
+
+
+def read_3dpw(args: argparse.Namespace, path: Path, body: "Body") -> "Iterator[Picture]":
+    from bodykit.body import load_body
+    from depthhmr.data import pw3d
+    from depthhmr.data.carry import Carry
+
+    if args.regressor is None:
         raise UserError("expected --regressor with the 17 Human3.6M joints of SMPL (J_regressor_h36m.npy)")
-    wanted = argparse.Namespace(
-        source=path, images=args.images, fits=args.fits, smpl=args.smpl, every=args.every,
-        body=load_settings({}).body, tolerance_mm=TOLERANCE_MM,
-    )  # fmt: skip
-    return name, READERS[name](wanted)
+    if args.images is None:
+        raise UserError("expected --images with 3DPW's folder imageFiles")
+    files = {"male": args.smpl_male, "female": args.smpl_female}
+    if any(files.values()) and not all(files.values()):
+        raise UserError("true meshes of the actors' gender need both bodies: expected --smpl-male and --smpl-female")
+    bodies = {gender: load_body(file) for gender, file in files.items() if file}
+    return pw3d.read(path, args.images, Carry(body, TOLERANCE_MM / 1000), every=args.every, bodies=bodies)
 
 
-def on_agora(args: argparse.Namespace, answers: Any, body: "Body", threshold: float) -> "tuple[AgoraScores, str]":
-    from depthhmr.benchmarks.agora import score_agora
+def read_relative_human(args: argparse.Namespace, path: Path, body: "Body") -> "Iterator[Picture]":
+    from depthhmr.data import relative_human
+
+    return relative_human.read(path, args.images or path.parent / "images", fewest=0)
+
+
+def on_agora(args: argparse.Namespace, answers: Answered, body: "Body", threshold: float) -> Outcome:
+    from depthhmr.benchmarks.agora import agora_figures, judge_agora
     from depthhmr.benchmarks.labelled import agora_pictures, read_vertices
+    from depthhmr_cli.dataset_page import write_people_page
 
     chosen = read_vertices(args.body_vertices) if args.body_vertices else None
     if chosen is not None and (not len(chosen) or chosen.min() < 0 or chosen.max() >= len(body.template)):
         raise UserError(f"expected vertices from 0 to {len(body.template) - 1} in {args.body_vertices}")
-    scores = score_agora(agora_pictures(answers, body, threshold), body_vertices=chosen)
+    judgement = judge_agora(agora_pictures(answers, body, threshold), body_vertices=chosen)
+    scores = agora_figures(judgement)
     published, counts = scores.published, scores.counts
-    lines = [
-        f"{counts['images']} pictures, {counts['people']} people that count ({counts['ignored']} do not): "
-        f"{counts['found']} found, {counts['missed']} missed, {counts['false']} false",
-        "",
-        f"  F1    {published.f1:6.2f}      precision {published.precision:.2f}, recall {published.recall:.2f}",
-        f"  MPJPE {published.mpjpe:6.1f} mm   NMJE {published.nmje:.1f}",
-        f"  MVE   {published.mve:6.1f} mm   NMVE {published.nmve:.1f}",
-        "",
-        "  occlusion      people  recall  MPJPE    MVE",
-        *(
-            f"  {row.name:<14}{row.people:7d}{row.recall:8.3f}{row.mpjpe:7.1f}{row.mve:7.1f}"
-            for row in scores.by_occlusion
-        ),
-    ]
-    return scores, "\n".join(lines)
+    figures = {
+        "pictures": f"{counts['images']}, {counts['people']} people that count ({counts['ignored']} do not)",
+        "people": f"{counts['found']} found, {counts['missed']} missed, {counts['false']} false",
+        "F1": f"{published.f1:.2f}, precision {published.precision:.2f}, recall {published.recall:.2f}",
+        "MPJPE": f"{published.mpjpe:.1f} mm, NMJE {published.nmje:.1f}",
+        "MVE": f"{published.mve:.1f} mm, NMVE {published.nmve:.1f}",
+    }
+    if kids := scores.kids:
+        figures["children"] = (
+            f"{counts['kids']}, F1 {kids.f1:.2f}, MPJPE {kids.mpjpe:.1f} mm, MVE {kids.mve:.1f} mm, NMVE {kids.nmve:.1f}"
+        )
+    return Outcome(judgement, scores, figures, write_people_page)
 
 
-def on_3dpw(args: argparse.Namespace, answers: Any, body: "Body", threshold: float) -> "tuple[ThreeDPWScores, str]":
+def on_3dpw(args: argparse.Namespace, answers: Answered, body: "Body", threshold: float) -> Outcome:
     from depthhmr.benchmarks.labelled import read_regressor, threedpw_pictures
-    from depthhmr.benchmarks.threedpw import score_3dpw
+    from depthhmr.benchmarks.threedpw import judge_3dpw, threedpw_figures
+    from depthhmr_cli.dataset_page import write_people_page
 
-    scores = score_3dpw(threedpw_pictures(answers, body, threshold), read_regressor(args.regressor), pelvis=args.pelvis)
-    lines = [
-        f"{scores.people} people, {scores.found} found, recall {scores.recall:.3f}; pelvis {scores.pelvis}",
-        "",
-        f"  MPJPE    {scores.mpjpe:6.1f} mm",
-        f"  PA-MPJPE {scores.pa_mpjpe:6.1f} mm",
-        f"  MVE      {scores.mve:6.1f} mm",
-    ]
-    return scores, "\n".join(lines)
+    regressor = read_regressor(args.regressor)
+    judgement = judge_3dpw(threedpw_pictures(answers, body, threshold), regressor, pelvis=args.pelvis)
+    scores = threedpw_figures(judgement, args.pelvis)
+    figures = {
+        "people": f"{scores.people}, {scores.found} found, recall {scores.recall:.3f}",
+        "pelvis": scores.pelvis,
+        "MPJPE": f"{scores.mpjpe:.1f} mm",
+        "PA-MPJPE": f"{scores.pa_mpjpe:.1f} mm",
+        "24 joints": f"MPJPE {scores.mpjpe_24:.1f} mm, PA-MPJPE {scores.pa_mpjpe_24:.1f} mm",
+        "MVE": f"{scores.mve:.1f} mm, true meshes of {'their gender' if args.smpl_male else 'the body in use'}",
+    }
+    return Outcome(judgement, scores, figures, write_people_page)
 
 
-def on_relative_human(
-    args: argparse.Namespace, answers: Any, body: "Body", threshold: float
-) -> "tuple[LayerScores, str]":
+def on_relative_human(args: argparse.Namespace, answers: Answered, body: "Body", threshold: float) -> Outcome:
     from depthhmr.benchmarks.labelled import layer_pictures
-    from depthhmr.benchmarks.relative_human import score_layers
+    from depthhmr.benchmarks.relative_human import judge_layers, layer_figures
+    from depthhmr_cli.dataset_page import write_layer_page
 
-    scores = score_layers(layer_pictures(answers, threshold))
-    lines = [
-        f"{scores.people} people, {scores.found} found, {scores.false} others reported",
-        "",
-        f"  PCDR0.2    {100 * scores.pcdr:6.2f} %",
-        f"  mPCKh0.6   {100 * scores.mpckh:6.2f} %",
-        *(f"  {kind:<10} {right:6d} of {pairs} pairs" for kind, (right, pairs) in scores.correct.items()),
-        *(f"  {age:<10} {100 * share:6.2f} %" for age, share in scores.pcdr_by_age.items() if share is not None),
-    ]
-    return scores, "\n".join(lines)
+    judgement = judge_layers(layer_pictures(answers, threshold))
+    scores = layer_figures(judgement)
+    figures = {
+        "people": f"{scores.people}, {scores.found} found, {scores.false} others reported",
+        "PCDR0.2": f"{100 * scores.pcdr:.2f} %",
+        "mPCKh0.6": f"{100 * scores.mpckh:.2f} %",
+        **{kind: f"{right} of {pairs} pairs" for kind, (right, pairs) in scores.correct.items()},
+    }
+    return Outcome(judgement, scores, figures, write_layer_page)
 
 
-BOARDS: "dict[str, Callable[[argparse.Namespace, Any, Body, float], tuple[Any, str]]]" = {
+def notes(name: str, scores: Any, body: "Body") -> list[str]:
+    """What keeps the figures from standing beside published ones."""
+    said = [NOTES[name]] if name in NOTES else []
+    if name != "relative-human" and len(body.template) != SMPL_VERTICES:
+        said.append(f"the body is {body.name} {body.version}, not SMPL: no figure may stand beside published ones")
+    without = scores.counts["without_error"] if name == "agora" else getattr(scores, "without_error", 0)
+    if without:
+        said.append(f"{without} people were found who have no pose of this body: they count for F1 and recall alone")
+    return said
+
+
+def figure_lines(figures: Mapping[str, str]) -> str:
+    return "\n".join(f"  {name:<10} {value}" for name, value in figures.items())
+
+
+def split_lines(split: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A split as lines of text; columns are the fields of its rows."""
+    columns = [key for key in rows[0] if key != "name"]
+    titles = {"mve": "MVE", "mpjpe": "MPJPE", "pa_mpjpe": "PA", "root_median": "root", "pcdr": "PCDR0.2"}
+    digits = {"recall": 3, "mve": 1, "mpjpe": 1, "pa_mpjpe": 1, "root_median": 2, "pcdr": 3}
+
+    def cell(row: Mapping[str, Any], key: str) -> str:
+        return "-" if row[key] is None else f"{row[key]:.{digits.get(key, 0)}f}"
+
+    head = "".join(f"{titles.get(key, key):>9}" for key in columns)
+    lines = [f"  {row['name']:<17}" + "".join(f"{cell(row, key):>9}" for key in columns) for row in rows]
+    return [f"  {'by ' + split:<17}{head}", *lines]
+
+
+READERS: "dict[str, Callable[[argparse.Namespace, Path, Body], Iterator[Picture]]]" = {
+    "agora": read_agora,
+    "3dpw": read_3dpw,
+    "relative-human": read_relative_human,
+}
+BOARDS: "dict[str, Callable[[argparse.Namespace, Answered, Body, float], Outcome]]" = {
     "agora": on_agora,
     "3dpw": on_3dpw,
     "relative-human": on_relative_human,
 }
-NOTES = {
-    "agora": "the reader does not tell children from adults: they count, and have no figures of their own",
-    "3dpw": "true meshes are of the body in use, not of the actor's gender: MVE is a little milder or harsher for it",
-    "relative-human": "13 of the 14 joints are ours; people with fewer than 4 labelled limb joints are left out",
-}
+NOTES = {"relative-human": "13 of the 14 joints are ours: the top of the head is not"}

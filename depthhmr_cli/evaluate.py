@@ -8,7 +8,7 @@ examples:
   depthhmr evaluate --people-free holiday/empty    false people on photographs without anybody
   depthhmr evaluate --dataset agora SMPL --images agora --fits agora
   depthhmr evaluate --dataset 3dpw sequenceFiles/test --images imageFiles --regressor J_regressor_h36m.npy
-  depthhmr evaluate --dataset relative-human test_annots.npz --images images
+  depthhmr evaluate --dataset relative-human test_annots.npz --images images --page out/relative-human
 """
 
 import argparse
@@ -40,7 +40,7 @@ SPLITS = ("val", "test")
 BATCH = 8
 Draw = Callable[[Path, Mapping[str, Any]], Path]  # (folder, report) -> the page that was written
 
-Evaluate = Callable[..., tuple[dict[str, Any], Draw | None]]  # (args, network, body, size, threshold)
+Evaluate = Callable[..., tuple[dict[str, Any], Draw]]  # (args, network, body, size, threshold)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,6 +74,16 @@ def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=Path, metavar="DIR", help="of --dataset (default: at its path)")
     parser.add_argument("--fits", type=Path, metavar="DIR", help="agora: what gt_path_smpl starts from")
     parser.add_argument("--smpl", type=Path, metavar="FILE", help="agora: your SMPL, for tables without joints")
+    parser.add_argument(
+        "--kid-template", type=Path, metavar="FILE", help="agora: smpl_kid_template.npy, for children beside --smpl"
+    )
+    for gender in ("male", "female"):
+        parser.add_argument(
+            f"--smpl-{gender}",
+            type=Path,
+            metavar="FILE",
+            help=f"3dpw: your {gender} SMPL, for true meshes of the gender",
+        )
     parser.add_argument(
         "--every", type=int, default=1, metavar="N", help="3dpw: every Nth frame (default: %(default)s)"
     )
@@ -110,9 +120,8 @@ def run(args: argparse.Namespace) -> int:
         "run": {"command": args.command_line, "seconds": round(time.perf_counter() - begin, 1)},
     }
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    if args.page and draw:
+    if args.page:
         print(f"wrote {draw(args.page, report)}")
     return 0
 
@@ -192,18 +201,18 @@ def evaluate_photos(
 
 def evaluate_board(
     args: argparse.Namespace, network: "Network", body: "Body", size: int, threshold: float
-) -> tuple[dict[str, Any], None]:
-    """The same for a public data set; it has no page."""
+) -> tuple[dict[str, Any], Draw]:
+    """The same for a public data set."""
     from depthhmr_cli.dataset_evaluation import evaluate_dataset
 
-    return evaluate_dataset(args, network, body, size, threshold), None
+    return evaluate_dataset(args, network, body, size, threshold)
 
 
 def check(args: argparse.Namespace) -> None:
     if args.every < 1:
         raise UserError(f"--every must be at least 1, got {args.every}")
-    if args.dataset and (args.photos or args.people_free or args.page or args.sweep):
-        raise UserError("--dataset stands alone: leave out --photos, --people-free, --page and --sweep")
+    if args.dataset and (args.photos or args.people_free or args.sweep):
+        raise UserError("--dataset stands alone: leave out --photos, --people-free and --sweep")
     if args.count is not None and args.count < 1:
         raise UserError(f"--count must be at least 1, got {args.count}")
     if args.threshold is not None and not 0 < args.threshold <= 1:
@@ -215,6 +224,19 @@ def check(args: argparse.Namespace) -> None:
         raise UserError(f"--sweep chooses a threshold, which only --split val may do, got --split {args.split}")
     if args.sweep and args.threshold is not None:
         raise UserError("--sweep chooses the threshold itself: leave out --threshold")
+    check_outputs(args)
+
+
+def check_outputs(args: argparse.Namespace) -> None:
+    """UserError for what cannot be written, before hours are spent on it."""
+    from depthhmr_cli.page import prepare_folder
+
+    if args.page:
+        prepare_folder(args.page, "--page")
+    if args.json:
+        if args.json.is_dir():
+            raise UserError(f"expected a file for --json, {args.json} is a folder")
+        prepare_folder(args.json.parent, "--json")
 
 
 def check_body(manifest: "Manifest", body: "Body") -> None:

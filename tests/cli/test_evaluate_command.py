@@ -11,8 +11,9 @@ from bodykit.manifest import ONNX_PATH, Manifest
 from depthhmr.evaluation import SPLITS as SPLITS_OF_PEOPLE
 from depthhmr.synth.splits import SPLITS
 from depthhmr_cli.evaluate import seeds
-from depthhmr_cli.evaluation_page import EACH, PICTURED, choose
+from depthhmr_cli.evaluation_page import PICTURED
 from depthhmr_cli.main import main
+from depthhmr_cli.page import EACH, choose
 
 
 def test_scores_and_page_of_a_few_pictures(model_dir, tmp_path, capsys):
