@@ -44,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pack.add_argument("--body", type=Path, help="body file of the network (default: the free body of the package)")
     pack.add_argument("--smpl", type=Path, metavar="FILE", help="agora, bedlam: your SMPL (depthhmr body import)")
     pack.add_argument(
+        "--kid-template", type=Path, metavar="FILE", help="agora: smpl_kid_template.npy, for children beside --smpl"
+    )
+    pack.add_argument(
         "--tolerance-mm",
         type=float,
         default=DEFAULTS["tolerance_mm"],
@@ -195,9 +198,11 @@ def read_relative_human(args: argparse.Namespace) -> "Iterator[Picture]":
 
 def read_agora(args: argparse.Namespace) -> "Iterator[Picture]":
     from depthhmr.data import agora
+    from depthhmr_cli.dataset_evaluation import kid_template_of
 
     folder = args.source if args.source.is_dir() else args.source.parent
-    return agora.read(args.source, args.images or folder, args.fits or folder, carry_of(args), smpl_of(args))
+    images, fits, template = args.images or folder, args.fits or folder, kid_template_of(args)
+    return agora.read(args.source, images, fits, carry_of(args), smpl_of(args), kid_template=template)
 
 
 def read_bedlam(args: argparse.Namespace) -> "Iterator[Picture]":
@@ -254,7 +259,7 @@ READERS: "dict[str, Callable[[argparse.Namespace], Iterator[Picture]]]" = {
     "nobody": read_nobody,
 }
 OPTIONS = {
-    "agora": ("images", "fits", "smpl", "body", "tolerance_mm"),
+    "agora": ("images", "fits", "smpl", "kid_template", "body", "tolerance_mm"),
     "bedlam": ("images", "smpl", "every", "body", "tolerance_mm"),
     "3dpw": ("images", "every", "body", "tolerance_mm"),
     "coco": ("images", "with_empty"),

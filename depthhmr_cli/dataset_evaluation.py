@@ -13,6 +13,8 @@ from tqdm import tqdm
 from bodykit.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from bodykit.body import Body
     from depthhmr.answers import Predict
     from depthhmr.benchmarks.labelled import Shown
@@ -102,16 +104,21 @@ def check_options(args: argparse.Namespace, name: str) -> None:
             raise UserError(f"{name} has no --{option.replace('_', '-')}; expected {takes}")
 
 
+def kid_template_of(args: argparse.Namespace) -> "np.ndarray | None":
+    from depthhmr.benchmarks.labelled import read_points
+
+    if args.kid_template and not args.smpl:
+        raise UserError("--kid-template shapes children of SMPL: expected --smpl beside it")
+    return read_points(args.kid_template) if args.kid_template else None
+
+
 def read_agora(args: argparse.Namespace, path: Path, body: "Body") -> "Iterator[Picture]":
     from bodykit.body import load_body
-    from depthhmr.benchmarks.labelled import read_points
     from depthhmr.data import agora
     from depthhmr.data.carry import Carry
 
     folder = path if path.is_dir() else path.parent
-    template = read_points(args.kid_template) if args.kid_template else None
-    if template is not None and args.smpl is None:
-        raise UserError("--kid-template shapes children of SMPL: expected --smpl beside it")
+    template = kid_template_of(args)
     smpl = load_body(args.smpl) if args.smpl else None
     carry = Carry(body, TOLERANCE_MM / 1000)
     images, fits = args.images or folder, args.fits or folder

@@ -117,6 +117,19 @@ def test_the_command_packs_a_table(data_set, tmp_path, smpl_like, write_body, ca
     assert np.load(tmp_path / "shards" / "0000000000" / "metric.npy").all()
 
 
+def test_the_command_shapes_children_by_their_template(one_person, smpl_like, tmp_path, write_body, capsys):
+    body, template = write_body(smpl_like, tmp_path / "smpl.npz"), tmp_path / "kid.npy"
+    np.save(template, 0.6 * smpl_like.template)
+    table = one_person(np.zeros(11), kid=[True])
+    command = ["data", "pack", "agora", str(table), "--images", str(tmp_path), "--fits", str(tmp_path), "--body", str(body),
+               "--size", "64", "--tolerance-mm", "400"]  # fmt: skip
+
+    assert main([*command, "--out", str(tmp_path / "a"), "--smpl", str(body), "--kid-template", str(template)]) == 0
+    assert "with 1 people, 1 of them in 3D" in capsys.readouterr().out
+    assert main([*command, "--out", str(tmp_path / "b"), "--kid-template", str(template)]) == 2
+    assert "--kid-template shapes children of SMPL: expected --smpl beside it" in capsys.readouterr().err
+
+
 def test_what_is_missing_is_told(data_set, smpl_like, write_table):
     folder, _ = data_set
     carry = Carry(smpl_like)
