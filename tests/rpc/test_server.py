@@ -169,6 +169,33 @@ async def test_noise_on_the_port_harms_nobody(rpc_over, core):
         assert (await stub.GetInfo(pb.GetInfoRequest())).vertex_count
 
 
+@pytest.mark.parametrize(("aside", "threads"), [(1, 4), (2**30, 0)])
+async def test_large_messages_are_parsed_in_a_thread_and_answered_alike(
+    rpc_over, core, make_stream, people_jpeg, monkeypatch, aside, threads
+):
+    monkeypatch.setattr("service.rpc.server.PARSE_ASIDE_BYTES", aside)
+    to_thread, parsed = asyncio.to_thread, []
+
+    async def watched(function, *arguments, **named):
+        parsed.append(arguments)
+        return await to_thread(function, *arguments, **named)
+
+    async with rpc_over(core) as (stub, server), channel_to(server) as channel:
+        monkeypatch.setattr(asyncio, "to_thread", watched)
+        reply = await stub.Reconstruct(pb.ReconstructRequest(image=people_jpeg))
+        assert len(reply.reconstruction.people) == 2
+        stream = make_stream(stub)
+        await stream.config()
+        await stream.frame(7, people_jpeg)
+        await stream.call.done_writing()
+        answers = await stream.rest()
+        assert answers[0] == ("result", 7) and answers[-1] is CODE.OK
+        raw = channel.unary_unary(f"/{SERVICE}/Reconstruct")
+        with pytest.raises(grpc.aio.AioRpcError, match="no message of this protocol"):
+            await raw(b"\xff" * 1000)
+        assert len(parsed) == threads
+
+
 SETTINGS, PING = 4, 6
 
 
