@@ -1,7 +1,6 @@
 """Composition root: settings -> engine -> core -> REST and gRPC, in one process; and the way down again."""
 
 import asyncio
-import gc
 import logging
 import os
 import socket
@@ -18,6 +17,7 @@ from bodykit.body import load_body
 from bodykit.errors import UserError
 from bodykit.manifest import Manifest
 from service import __version__
+from service.collector import short_collections
 from service.cpus import usable_cpus
 from service.decoding_memory import give_back_large_blocks
 from service.departure import Departure, leave_after
@@ -81,9 +81,7 @@ def serve(settings: Settings, departure: Departure) -> int:
             core = loader.submit(open_core, settings).result()
         server = _Server(_uvicorn_config(core, settings, gate, limiter, tls))
         rpc = _rpc_server(core, settings, gate, limiter, tls)
-        # What is loaded stays. To look through it for garbage again and again would keep the event loop for 50 ms each time.
-        gc.freeze()
-        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+        with short_collections(), asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
             runner.run(_run(server, rpc, core, gate, listener, settings, departure, begin))
     return departure.status
 
