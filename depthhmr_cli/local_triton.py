@@ -31,6 +31,10 @@ STOP_TIMEOUT_S = 20.0
 SHARED_MEMORY_BYTES = 16 * 2**20  # per model instance, and by how much it grows: a batch of 8 pictures is 0.6 MB
 # What a stub that cannot start writes. Triton itself would notice only after stub-timeout-seconds.
 FATAL = (b"error while loading shared libraries",)
+# How the Python backend ends the server at times, as it starts or is asked a lot: a fault of its own (server#8882), seen at
+# one start in some fifty on a crowded machine. Whoever supervises a server starts it again; so do we.
+CRASH = b"boost::interprocess::lock_exception"
+STARTS = 3
 
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -110,8 +114,15 @@ class LocalTriton:
 
     def start(self) -> "LocalTriton":
         """Start and wait until it says that it is ready. Raises UserError with the end of its log otherwise."""
-        self.begin()
-        self.wait_ready()
+        for last in range(STARTS - 1, -1, -1):
+            begin = self.log.stat().st_size if self.log.exists() else 0
+            self.begin()
+            try:
+                self.wait_ready()
+                break
+            except UserError:
+                if not last or CRASH not in self.log.read_bytes()[begin:]:
+                    raise
         return self
 
     def begin(self) -> None:

@@ -18,7 +18,7 @@ import tritonclient.grpc.aio as triton
 from bodykit.errors import UserError
 from bodykit.manifest import Manifest
 from bodykit.triton_config import write_triton_files
-from depthhmr_cli.local_triton import LocalTriton, opener
+from depthhmr_cli.local_triton import CRASH, STARTS, LocalTriton, opener
 from service.engines.base import Call, blank_inputs
 from service.engines.triton import TritonEngine
 from service.errors import EngineUnavailable
@@ -453,3 +453,25 @@ def test_a_folder_of_another_name_is_refused(model_dir, tmp_path):
 
     with pytest.raises(UserError, match="wants the folder to bear the model's name 'tiny', it is 'other'"):
         LocalTriton(tmp_path / "other")
+
+
+@pytest.mark.parametrize("crashes", [2, 3])
+def test_a_server_that_crashes_as_it_starts_is_started_again(tiny_folder, monkeypatch, crashes):
+    """By the fault of its Python backend that is known; the third time it is told."""
+    command, left = LocalTriton._command, [("sh", "-c", f"echo {CRASH.decode()}; kill -ABRT $$")] * crashes
+    monkeypatch.setattr(LocalTriton, "_command", lambda self: left.pop() if left else command(self))
+    with LocalTriton(tiny_folder) as server:
+        if crashes < STARTS:
+            assert server.start().ready()
+        else:
+            with pytest.raises(UserError, match="did not become ready; its log ends with\n.*lock_exception"):
+                server.start()
+        assert not left
+
+
+def test_a_server_that_ends_for_another_reason_is_not_started_again(tiny_folder, monkeypatch):
+    starts = []
+    monkeypatch.setattr(LocalTriton, "_command", lambda self: starts.append(1) or ("sh", "-c", "echo no room; exit 3"))
+    with LocalTriton(tiny_folder) as server, pytest.raises(UserError, match="no room"):
+        server.start()
+    assert starts == [1]
