@@ -77,6 +77,8 @@ def _data(state: dict[str, Any], run: Path) -> str:
     path = run / "run.json"
     settings = json.loads(path.read_text()) if path.is_file() else {}
     rendered = f"{state['images']} views of images rendered by depthhmr.synth (train split, shards of {SHARD} seeds)"
+    if drops := settings.get("backdrops"):
+        rendered += f", {drops['share']:.0%} of the places photographs (sha256 {drops['sha256'][:12]})"
     if "mix" not in settings:
         return rendered
     shares = [f"{share:.0%} of them from {Path(folder).name}" for folder, share in settings["mix"]]

@@ -77,6 +77,14 @@ def test_the_manifest_says_what_a_run_was_mixed_from(network, tmp_path, mix, sai
     assert read_trained(run).data.endswith(said)
 
 
+def test_the_manifest_names_the_photographs_behind_rendered_people(network, tmp_path):
+    run = write_run(tmp_path / "run", network)
+    backdrops = {"folder": "places", "share": 0.5, "sha256": "0123456789abcdef"}
+    (run / "run.json").write_text(json.dumps({"mix": [], "backdrops": backdrops}))
+
+    assert read_trained(run).data.endswith(", 50% of the places photographs (sha256 0123456789ab); no photographs")
+
+
 def test_a_run_without_a_checkpoint_is_refused(tmp_path):
     with pytest.raises(UserError, match="expected a checkpoint at .*checkpoint.pt, found none; run `depthhmr train"):
         read_trained(tmp_path)
