@@ -177,12 +177,14 @@ class Metrics:
         """Counts an answered frame."""
         self._frames.labels(outcome).inc()
 
-    def loop_lag(self, seconds: float, computing: float) -> None:
-        """`computing` is the part of it in which the loop's own thread had the processor."""
+    def loop_lag(self, seconds: float) -> None:
         self._loop_lag.observe(seconds)
-        if computing > self._longest_block:
-            self._longest_block = computing
-            self._loop_block.set(computing)
+
+    def loop_block(self, seconds: float) -> None:
+        """`seconds` in which the loop's own thread had the processor, and gave it to nobody."""
+        if seconds > self._longest_block:
+            self._longest_block = seconds
+            self._loop_block.set(seconds)
 
     def text(self) -> bytes:
         """The Prometheus text format."""
