@@ -8,6 +8,7 @@ from depthhmr_cli.local_triton import LocalTriton
 
 pytestmark = [pytest.mark.anyio, pytest.mark.triton]
 
+TRIES = 3  # Triton's exporter drops what a busy machine does not let it send
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
@@ -33,10 +34,16 @@ async def test_spans_of_triton_are_children_of_ours(service_over, tiny_folder, c
         server.start()
         async with service_over(server, traces="otlp") as (client, _):
             headers = {"Content-Type": "image/jpeg", "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
-            response = await client.post("/v1/reconstruct", content=people_jpeg, headers=headers)
-            assert response.status_code == 200
+            for asked in range(1, TRIES + 1):
+                response = await client.post("/v1/reconstruct", content=people_jpeg, headers=headers)
+                assert response.status_code == 200
+                ours = await asyncio.to_thread(collector.named, "infer", asked)
+                try:
+                    theirs = await asyncio.to_thread(collector.named, "InferRequest")
+                    break
+                except AssertionError:
+                    if asked == TRIES:
+                        raise
 
-            (infer,) = await asyncio.to_thread(collector.named, "infer")
-            (theirs,) = await asyncio.to_thread(collector.named, "InferRequest")
-
-    assert (theirs.trace_id.hex(), theirs.parent_span_id) == (TRACE, infer.span_id)
+    assert {span.trace_id.hex() for span in theirs} == {TRACE}
+    assert {span.parent_span_id for span in theirs} <= {span.span_id for span in ours}
