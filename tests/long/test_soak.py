@@ -129,7 +129,7 @@ class Worker:
             # A channel for some calls, then a new one: connections come and go, too.
             async with (
                 grpc.aio.insecure_channel(f"127.0.0.1:{self._service.grpc_port}") as channel,
-                httpx.AsyncClient(base_url=self._service.address, timeout=30, trust_env=False) as self._http,
+                httpx.AsyncClient(base_url=self._service.address, timeout=45, trust_env=False) as self._http,
             ):
                 self._stub = ReconstructionServiceStub(channel)
                 for _ in range(50):
