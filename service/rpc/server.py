@@ -177,10 +177,8 @@ class _Reading(grpc.aio.ServerInterceptor):
                     await refuse(context, error)
                 yield await handler.unary_unary(request, context)
 
-        async def stream(requests: Any, context: Any) -> Any:
-            async with aclosing(handler.stream_stream(_Messages(requests, read), context)) as responses:
-                async for response in responses:
-                    yield response
+        def stream(requests: Any, context: Any) -> Any:
+            return handler.stream_stream(_Messages(requests, read), context)
 
         if handler.request_streaming:
             return _stream_handler(stream, bytes, handler.response_serializer)
