@@ -30,8 +30,8 @@ SPLITS: dict[str, tuple[str, tuple[tuple[float, float, str], ...]]] = {
 
 
 @dataclass(frozen=True)
-class SplitRow:
-    """One class of people of a split. Distances of poses in millimetres, of roots in metres; NaN without anybody."""
+class PeopleRow:
+    """One class of people; distances of poses in millimetres, of roots in metres, of those found. NaN without anybody."""
 
     name: str
     people: int
@@ -40,6 +40,12 @@ class SplitRow:
     mpjpe: float
     pa_mpjpe: float
     root_median: float
+
+
+@dataclass(frozen=True)
+class SplitRow(PeopleRow):
+    """A class of rendered people, whose facing is known, too."""
+
     facing_median: float
 
 

@@ -5,12 +5,12 @@ The records have the columns of `judgement.PERSON` that a page ranks pictures by
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from depthhmr.benchmarks.people import ABOUT, LABELS, People, nothing_about
-from depthhmr.evaluation import SPLITS
+from depthhmr.evaluation import SPLITS, PeopleRow
 from depthhmr.judgement import Judgement, picture_errors
 from depthhmr.metrics import procrustes_distance, root_distance
 
@@ -26,19 +26,6 @@ PERSON = np.dtype(
 )
 OCCLUSIONS = tuple((low, low + 10) for low in range(0, 90, 10))  # percent, from (excluded but for 0) to (included)
 RANGES = ("distance", "height")  # the classes are those of rendered pictures
-
-
-@dataclass(frozen=True)
-class PeopleRow:
-    """One class of true people; errors of those found, in millimetres, of roots in metres. NaN without anybody."""
-
-    name: str
-    people: int
-    recall: float
-    mve: float
-    mpjpe: float
-    pa_mpjpe: float
-    root_median: float
 
 
 def records(true: People, image: int) -> np.ndarray:
