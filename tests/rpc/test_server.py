@@ -196,6 +196,40 @@ async def test_large_messages_are_parsed_in_a_thread_and_answered_alike(
         assert len(parsed) == threads
 
 
+async def test_who_leaves_while_a_message_is_parsed_leaves_nothing_behind(
+    rpc_over, core, make_stream, people_jpeg, monkeypatch
+):
+    monkeypatch.setattr("service.rpc.server.PARSE_ASIDE_BYTES", 1)
+    to_thread, parsing, go_on = asyncio.to_thread, asyncio.Event(), asyncio.Event()
+
+    async def stopped(function, *arguments, **named):
+        parsing.set()
+        await go_on.wait()
+        return await to_thread(function, *arguments, **named)
+
+    async with rpc_over(core) as (stub, _):
+        for ask in ("call", "stream"):
+            monkeypatch.setattr(asyncio, "to_thread", stopped)
+            if ask == "call":
+                call = stub.Reconstruct(pb.ReconstructRequest(image=people_jpeg))
+            else:
+                stream = make_stream(stub)
+                await stream.config()
+                call = stream.call
+            await asyncio.wait_for(parsing.wait(), 10)
+            call.cancel()
+            await asyncio.sleep(0.05)
+            monkeypatch.setattr(asyncio, "to_thread", to_thread)
+            go_on.set()
+            reply = await stub.Reconstruct(pb.ReconstructRequest(image=people_jpeg))
+            assert len(reply.reconstruction.people) == 2
+            parsing.clear()
+            go_on.clear()
+        async with asyncio.timeout(10):
+            while core.held.held:
+                await asyncio.sleep(0.02)
+
+
 SETTINGS, PING = 4, 6
 
 
