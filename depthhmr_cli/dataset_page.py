@@ -4,7 +4,7 @@ The pictures themselves go onto the page: it is for looking at, not for publishi
 """
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -83,12 +83,6 @@ def write_people_page(
     """The page of AGORA or 3DPW with `figures` on top; seen[i] is picture i of the judgement."""
     page, people = Page(folder, suffix="jpg"), judgement.people
 
-    def figure(name: str, index: int, members: np.ndarray | None) -> str:
-        inside = people["image"] == index
-        marked = [] if members is None else people["person"][members & inside]
-        sheet = draw_people(seen[index], people[inside], body, marked)
-        return page.figure(name, sheet, f"{html.escape(seen[index].picture.path.name)}: {describe(judgement, index)}")
-
     groups = []
     for split in PICTURED:
         for number, (title, members) in enumerate(classes(people, split)):
@@ -97,6 +91,7 @@ def write_people_page(
                 groups.append(
                     (f"{split}-{number}", f"by {split}: {title}", picture_errors(judgement, compared), members)
                 )
+    figure = _figures(page, seen, people, body, draw_people, lambda index: describe(judgement, index))
     page.ranked(ranking(judgement), groups, figure, note=PEOPLE_CAPTION)
     return page.write(report["dataset"], report, LEGEND, _tables(report, figures, PEOPLE_COLUMNS))
 
@@ -112,14 +107,10 @@ def write_layer_page(
     """The page of Relative Human with `figures` on top; seen[i] is picture i of the judgement."""
     page, people, pairs = Page(folder, suffix="jpg"), judgement.people, judgement.pairs
 
-    def figure(name: str, index: int, members: np.ndarray | None) -> str:
-        inside = people["image"] == index
-        marked = [] if members is None else people["person"][members & inside]
-        sheet = draw_layers(seen[index], people[inside], body, marked)
+    def note(index: int) -> str:
         within = pairs[pairs["image"] == index]
-        missed = int((people["query"][inside] < 0).sum())
-        note = f"{within['right'].sum()} of {len(within)} pairs in order, {missed} missed"
-        return page.figure(name, sheet, f"{html.escape(seen[index].picture.path.name)}: {note}")
+        missed = int((people["query"][people["image"] == index] < 0).sum())
+        return f"{within['right'].sum()} of {len(within)} pairs in order, {missed} missed"
 
     groups = []
     gaps = np.abs(pairs["layers"])
@@ -138,9 +129,29 @@ def write_layer_page(
         for file, title, who, which in groups
         if who.any() or which.any()
     )
+    figure = _figures(page, seen, people, body, draw_layers, note)
     page.ranked(layer_ranking(judgement), ranked, figure, note=LAYER_CAPTION)
     legend = f"one colour for a labelled person and the prediction that matches, {swatch(UNKNOWN_COLOUR, 'others')}"
     return page.write(report["dataset"], report, legend, _tables(report, figures, LAYER_COLUMNS))
+
+
+def _figures(
+    page: Page,
+    seen: Sequence[Seen],
+    people: np.ndarray,
+    body: Body,
+    draw: Callable[[Seen, np.ndarray, Body, np.ndarray | Sequence[int]], Image.Image],
+    note: Callable[[int], str],
+) -> Callable[[str, int, np.ndarray | None], str]:
+    """What `Page.ranked` calls for a figure: name, picture, and the class (bool[people]) whose members get a frame."""
+
+    def figure(name: str, index: int, members: np.ndarray | None) -> str:
+        inside = people["image"] == index
+        marked = [] if members is None else people["person"][members & inside]
+        sheet = draw(seen[index], people[inside], body, marked)
+        return page.figure(name, sheet, f"{html.escape(seen[index].picture.path.name)}: {note(index)}")
+
+    return figure
 
 
 def draw_people(seen: Seen, rows: np.ndarray, body: Body, marked: np.ndarray | Sequence[int] = ()) -> Image.Image:
