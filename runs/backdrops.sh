@@ -26,8 +26,6 @@ fi
 import sys
 from pathlib import Path
 
-from PIL import Image
-
 from depthhmr.shards import SHARD, render_shard
 from depthhmr.synth.backdrops import Backdrops
 
@@ -36,15 +34,8 @@ behind = {"plain": None, "half": Backdrops(state / "backdrops-train", 0.5)}
 for name, backdrops in behind.items():
     for index in range(10):
         render_shard(state / f"backdrops-{name}" / "shards", 6_000_128 + SHARD * index, SHARD, 192, backdrops=backdrops)
-empty = state / "backdrops-empty"
-empty.mkdir(exist_ok=True)
-kept = Backdrops(state / "backdrops-kept", 1.0)
-for seed in range(200):
-    drawn = kept.draw(seed, 320, 240, 320)
-    assert drawn is not None, "a share of 1 leaves no picture without a backdrop"
-    picture = (drawn[0].rgb * 255).clip(0, 255).astype("uint8")
-    Image.fromarray(picture).save(empty / f"{seed:03d}.png")
 END
+.venv/bin/python runs/cuttings.py $state/backdrops-kept $state/backdrops-empty 200
 
 for name in plain half; do
     run=$state/backdrops-$name

@@ -1,0 +1,19 @@
+"""Cuttings of photographs without people, as pictures: `python runs/cuttings.py PHOTOGRAPHS OUT COUNT`."""
+
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from depthhmr.synth.backdrops import Backdrops
+
+SHAPES = ((320, 240), (240, 320), (256, 256))
+
+photographs, out, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+out.mkdir(parents=True, exist_ok=True)
+backdrops = Backdrops(photographs, 1.0)
+for seed in range(count):
+    width, height = SHAPES[seed % len(SHAPES)]
+    drawn = backdrops.draw(seed, width, height, 320)
+    assert drawn is not None, "a share of 1 leaves no picture without a backdrop"
+    Image.fromarray((drawn[0].rgb * 255).clip(0, 255).astype("uint8")).save(out / f"{seed:05d}.png")
