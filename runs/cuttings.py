@@ -9,6 +9,8 @@ from depthhmr.synth.backdrops import Backdrops
 
 SHAPES = ((320, 240), (240, 320), (256, 256))
 
+if len(sys.argv) != 4:
+    sys.exit(__doc__)
 photographs, out, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 out.mkdir(parents=True, exist_ok=True)
 backdrops = Backdrops(photographs, 1.0)

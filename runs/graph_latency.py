@@ -8,6 +8,8 @@ import onnxruntime
 
 ROUNDS, WARM, THREADS = 300, 20, 2
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = THREADS
 rng = np.random.default_rng(0)

@@ -12,6 +12,7 @@ depthhmr=.venv/bin/depthhmr
 state=runs/state
 run=$state/larger-$size
 
+test -d $state/backdrops-plain/shards || { echo "expected the shards of runs/backdrops.sh in $state/backdrops-plain: run it first" >&2; exit 1; }
 mkdir -p $run
 test -e $run/shards || ln -s ../backdrops-plain/shards $run/shards
 $depthhmr train --preset tiny --run $run --init model_repository/depthhmr --size "$size" --mix $state/photos=0.5 \
