@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,9 +45,25 @@ def bundled_triton() -> None:
         pytest.skip(str(error))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+async def one_event_loop(anyio_backend: str) -> AsyncIterator[None]:
+    """All asynchronous tests share an event loop, which lives while this does.
+
+    gRPC has one queue of events for all loops of a process: an event of a call that somebody has left, and whose loop
+    has closed since, is an error in whatever loop takes it out of the queue, which is that of some later test.
+    """
+    yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and item.get_closest_marker("anyio"):
+            item.fixturenames.insert(0, "one_event_loop")
 
 
 @pytest.fixture(scope="session")

@@ -80,9 +80,9 @@ def eventually(condition, timeout_s: float = 5.0) -> bool:
 
 
 async def settled(before: set) -> None:
-    """Waits until only the tasks of `before` are there; fails after five seconds."""
+    """Waits until no tasks but those of `before` are there; fails after five seconds."""
     async with asyncio.timeout(5):
-        while asyncio.all_tasks() != before:
+        while not asyncio.all_tasks() <= before:
             await asyncio.sleep(0.01)
 
 

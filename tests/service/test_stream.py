@@ -202,7 +202,7 @@ async def test_draining_ends_the_stream_after_what_was_in_work():
 
 
 async def test_closing_the_stream_cancels_its_work():
-    work = Work()
+    work, others = Work(), asyncio.all_tasks()
     outcomes = stream_of(Source(1, 2, 3, then_hang=True), work).outcomes()
     reading = asyncio.ensure_future(anext(outcomes))
     await settle()
@@ -212,7 +212,7 @@ async def test_closing_the_stream_cancels_its_work():
     await asyncio.gather(reading, return_exceptions=True)
     await outcomes.aclose()
 
-    assert work.running == 0 and len(asyncio.all_tasks()) <= 2
+    assert work.running == 0 and asyncio.all_tasks() <= others
 
 
 async def test_a_fault_of_ours_ends_the_stream():
