@@ -11,13 +11,15 @@ import shutil
 import signal
 import time
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import tritonclient.grpc.aio as triton
 
+from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
 from bodykit.manifest import Manifest
-from bodykit.triton_config import write_triton_files
+from bodykit.triton_config import INSTANCES, write_triton_files
 from depthhmr_cli.local_triton import CRASH, STARTS, LocalTriton, opener
 from service.engines.base import Call, blank_inputs
 from service.engines.triton import TritonEngine
@@ -37,6 +39,19 @@ from service.triton_model import TritonPythonModel as Network
 class TritonPythonModel(Network):
     def run(self, feed):
         time.sleep({seconds})
+        return super().run(feed)
+"""
+GATED = """
+import time
+from pathlib import Path
+from service.triton_model import TritonPythonModel as Network
+
+class TritonPythonModel(Network):
+    def run(self, feed):
+        with open({log!r}, "a") as log:
+            log.write(" ".join(str(round(focal)) for focal in feed["intrinsics"][:, 0]) + chr(10))
+        while Path({gate!r}).exists():
+            time.sleep(0.01)
         return super().run(feed)
 """
 ODD = """
@@ -351,29 +366,57 @@ async def test_work_that_nobody_waits_for_is_cancelled_in_the_server(own_triton,
         assert after.inference_count - before.inference_count < 40  # probes are among them
 
 
-async def test_people_who_wait_go_before_those_who_do_not(own_triton, core_over, people_jpeg):
-    server = own_triton(SLOW.format(seconds=0.2))
-    async with core_over(server, triton_concurrency=64) as core:
-        order = []
+async def test_people_who_wait_go_before_those_who_do_not(own_triton, core_over, people_jpeg, tmp_path):
+    """By the server's own order: forty wait or are under way when one more comes, and no batch goes before it but those
+    that the server has made up already, which are one an instance at most.
+    """
+    log, gate = tmp_path / "log", tmp_path / "gate"
+    server = own_triton(GATED.format(log=str(log), gate=str(gate)))
+    async with core_over(server, triton_concurrency=64, triton_probe_s=60.0) as core:  # a probe would count as one more
 
-        async def ask(name: str, bulk: bool) -> None:
-            await core.recover(people_jpeg, Options(bulk=bulk), lambda found: found)
-            order.append(name)
+        async def ask(focal: float, bulk: bool) -> None:
+            options = Options(bulk=bulk, intrinsics=Intrinsics(focal, focal, 48, 32))
+            await core.recover(people_jpeg, options, lambda found: found)
 
-        bulk = [asyncio.create_task(ask("bulk", True)) for _ in range(40)]
-        await asyncio.sleep(0.3)
-        await ask("interactive", False)
-        await asyncio.gather(*bulk)
+        async def in_the_server(count: int) -> None:
+            async with asyncio.timeout(20):
+                while sum(map(len, batches(log))) + await in_thread(pending_in, server) < count:
+                    await asyncio.sleep(0.02)
 
-        assert order.index("interactive") <= 24, "it waited behind those that came before it"
+        gate.touch()
+        log.write_text("")
+        bulk = [asyncio.create_task(ask(60.0, bulk=True)) for _ in range(40)]
+        await in_the_server(40)
+        under_way = len(batches(log))
+        interactive = asyncio.create_task(ask(90.0, bulk=False))
+        await in_the_server(41)
+        gate.unlink()
+        await asyncio.gather(interactive, *bulk)
+
+        assert under_way <= INSTANCES
+        served = batches(log)
+        place = next(k for k, batch in enumerate(served) if "30" in batch)
+        assert place <= under_way + INSTANCES < len(served) - 1, f"it waited behind those that came before it: {served}"
+
+
+def batches(log: Path) -> list[list[str]]:
+    """The focal lengths, in the network's pixels, of what the network was given, run by run."""
+    return [line.split() for line in log.read_text().splitlines()]
+
+
+def pending_in(server: LocalTriton) -> int:
+    """Requests that wait in the server, by its own count."""
+    return counted_by(server, "nv_inference_pending_request_count", 'model="tiny",version="1"')
 
 
 def cancelled_in(server: LocalTriton) -> int:
     """Requests that the server dropped because they were cancelled, by its own count."""
+    return counted_by(server, "nv_inference_request_failure", 'model="tiny",reason="CANCELED",version="1"')
+
+
+def counted_by(server: LocalTriton, metric: str, labels: str) -> int:
     text = opener.open(server.metrics_url, timeout=5).read().decode()
-    (count,) = re.findall(
-        r'^nv_inference_request_failure\{model="tiny",reason="CANCELED",version="1"\} (\d+)', text, re.M
-    )
+    (count,) = re.findall(rf"^{re.escape(f'{metric}{{{labels}}}')} (\d+)", text, re.M)
     return int(count)
 
 
