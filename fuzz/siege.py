@@ -16,6 +16,7 @@ import httpx
 
 from fuzz.askers import Place
 from fuzz.corpus import CASES
+from service.heap import EVERY_S
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
 
@@ -101,7 +102,8 @@ class Siege:
         async with asyncio.timeout(LONGEST_S):
             while "\ndepthhmr_images_in_work 0.0" not in await self._metrics():
                 await asyncio.sleep(0.1)
-            await asyncio.sleep(1)  # a thread may still be at the picture of somebody who has left
+            # A thread may still be at the picture of somebody who has left, and what it frees is given back in turn.
+            await asyncio.sleep(1 + EVERY_S)
         return memory_mb(pid)
 
     async def _metrics(self) -> str:

@@ -1,26 +1,12 @@
 """How much memory all decoding together may take. Knows nothing of pictures."""
 
-import ctypes
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from service.errors import Overloaded
-
-M_MMAP_THRESHOLD = -3  # of mallopt in glibc's malloc.h
-LARGE_BYTES = 4 * 2**20
-
-
-def give_back_large_blocks() -> None:
-    """Let the C library return every large block to the system as soon as it is free.
-
-    glibc raises that limit by itself to 32 MB, above the 16 MB of Pillow's blocks, and then keeps them, thread by thread:
-    four threads that had drawn a picture of 40 megapixels, one after the other, held 1.4 GB instead of 0.7.
-    """
-    with suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 class DecodingMemory:

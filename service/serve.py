@@ -19,10 +19,10 @@ from bodykit.manifest import Manifest
 from service import __version__
 from service.collector import short_collections
 from service.cpus import usable_cpus
-from service.decoding_memory import give_back_large_blocks
 from service.departure import Departure, leave_after
 from service.engines import open_engine
 from service.gate import Gate, open_gate, open_limiter
+from service.heap import give_back_large_blocks, give_back_small_blocks
 from service.images import ImageLimits
 from service.ratelimit import RateLimiter
 from service.recovery import MeshRecovery
@@ -188,7 +188,7 @@ async def _run(
     begin: float,
 ) -> None:
     departure.open()
-    beside = [watch_loop(core.metrics), _leave_without_engine(core, departure)]
+    beside = [watch_loop(core.metrics), give_back_small_blocks(), _leave_without_engine(core, departure)]
     if gate is not None:
         beside.append(gate.watch())
     tasks = [asyncio.create_task(work) for work in beside]

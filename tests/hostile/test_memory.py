@@ -23,8 +23,8 @@ import sys, warnings, threading
 import numpy as np
 from bodykit.body import load_body
 from bodykit.camera import Intrinsics
-from service.decoding_memory import give_back_large_blocks
 from service.formats import Job, write_jpeg, write_png
+from service.heap import give_back_large_blocks
 from service.images import ImageLimits, decode, upright_pixels
 from service.results import Camera, Recovery
 warnings.simplefilter("ignore")
