@@ -22,12 +22,15 @@ from depthhmr.matcher import match
 from depthhmr.model import DepthHMR
 from depthhmr.person import MIRRORED, Observation, observed_points
 from depthhmr.queries import REFERENCE_JOINT, Queries
-from depthhmr.rough_place import rough_place
+from depthhmr.rough_place import LEFT_HIP, LEFT_SHOULDER, RIGHT_HIP, RIGHT_SHOULDER, rough_place
 from depthhmr.streams import Scene
 from depthhmr.train_lifter import heading, ray_depths
 
 HEIGHT_METRES = 1.7  # of a usual person: how large a peak is
 ROUGH_LOG_DEPTH = 0.1  # an estimated depth may be wrong by 10 % before it pulls
+# How far around the labels the chest may be, in larger sides of their box. Where a joint of the trunk is labelled 0.4 would do,
+# from shins alone 2.8 (400 people of depthhmr.synth). The second: of the picture, where one joint alone is labelled.
+FAR_REACH, LEAST_REACH = 3.0, 0.1
 LAYER_MARGIN = 0.1  # of depth: people of one layer may be so far apart, those of different ones are at least so far
 LAX_SURE = 0.12  # metres of left-right extent in the picture above which the facing bit is well defined
 
@@ -63,6 +66,7 @@ class Truth:
     pixels_per_metre: Tensor  # [B, P]
     learned: Tensor  # [B, P] bool: people to find
     ignored: Tensor  # [B, P] bool: people there, but too hidden: neither learned nor punished
+    around: Tensor  # [B, P, 4], x0 y0 x1 y1, of people whose labels do not say where their chest is: they may be in there
     rough: Tensor  # [B, P] bool: chest and depth are estimates out of joints in the picture (rough_place.py)
     extent: Tensor  # [B, P, 4], x0 y0 x1 y1 around the labelled joints, in pixels
 
@@ -70,6 +74,10 @@ class Truth:
         """|log depth - truth| of the people `which`, less what an estimate may be wrong by; at most 1.5."""
         error = (log_depth - self.log_depth[which]).abs() - ROUGH_LOG_DEPTH * self.rough[which]
         return error.clamp(0, 1.5)
+
+    def on_unplaced(self, uv: Tensor) -> Tensor:
+        """Whether pixels [B, K, 2] may lie on a person without a place, who is not punished either. -> bool [B, K]."""
+        return _in_boxes(uv, self.around).any(-1)
 
 
 def truth_of(batch: Batch, min_visible: float) -> Truth:
@@ -87,7 +95,20 @@ def truth_of(batch: Batch, min_visible: float) -> Truth:
         [batch.pixels.where(known, torch.inf).amin(2), batch.pixels.where(known, -torch.inf).amax(2)], -1
     )  # fmt: skip
     pixels_per_metre = focal(batch.intrinsics)[:, None] / log_depth.exp()
-    return Truth(uv, log_depth, pixels_per_metre, learned, batch.valid & ~learned, batch.valid & ~placed, extent)
+    unplaced = batch.valid & ~placed & ~enough
+    near_chest = batch.near_2d[..., [LEFT_HIP, RIGHT_HIP, LEFT_SHOULDER, RIGHT_SHOULDER]].any(-1, keepdim=True)
+    reach = torch.where(near_chest, 1, FAR_REACH) * (extent[..., 2:] - extent[..., :2]).amax(-1, keepdim=True)
+    reach = reach.clamp(min=LEAST_REACH * size)
+    around = torch.cat([extent[..., :2] - reach, extent[..., 2:] + reach], -1)
+    around = around.where(unplaced[..., None] & known.any(2), torch.nan)  # in which nothing lies
+    ignored = batch.valid & ~learned & ~unplaced
+    return Truth(uv, log_depth, pixels_per_metre, learned, ignored, around, batch.valid & ~placed, extent)
+
+
+def _in_boxes(uv: Tensor, boxes: Tensor) -> Tensor:
+    """Which pixels [B, K, 2] lie in which boxes [B, P, 4], x0 y0 x1 y1. -> bool [B, K, P]."""
+    low, high = boxes[:, None, :, :2], boxes[:, None, :, 2:]
+    return ((uv[:, :, None] >= low) & (uv[:, :, None] <= high)).all(-1)
 
 
 class Criterion:
@@ -157,10 +178,9 @@ class Criterion:
         radius = (truth.pixels_per_metre * HEIGHT_METRES * 0.1).clamp(min=0.6 * head.stride)[:, None]
         bell = torch.exp(-squared / (2 * radius.square()))
         heat = (bell * truth.learned[:, None]).amax(-1)
-        hidden = ((bell > 0.3) & truth.ignored[:, None]).any(-1)
-        hidden = hidden | ~(
-            everyone[:, None] | self._labelled_place(centres[:, :, 0].expand(len(logits), -1, -1), truth)
-        )
+        places = centres[:, :, 0].expand(len(logits), -1, -1)
+        hidden = ((bell > 0.3) & truth.ignored[:, None]).any(-1) | truth.on_unplaced(places)
+        hidden = hidden | ~(everyone[:, None] | self._labelled_place(places, truth))
         positive = torch.zeros_like(logits, dtype=torch.bool)
         image, who = truth.learned.nonzero(as_tuple=True)
         positive[image, cells[image, who]] = True
@@ -284,15 +304,13 @@ class Criterion:
     @staticmethod
     def _labelled_place(uv: Tensor, truth: Truth) -> Tensor:
         """Whether pixels [B, K, 2] lie on a labelled person's joints: who is nobody there is nobody. -> bool [B, K]."""
-        box = truth.extent[:, None]
-        inside = (uv[:, :, None] >= box[..., :2]).all(-1) & (uv[:, :, None] <= box[..., 2:]).all(-1)
-        return (inside & truth.learned[:, None]).any(-1)
+        return (_in_boxes(uv, truth.extent) & truth.learned[:, None]).any(-1)
 
     def _unpunished(self, decoded: Decoded, person: Tensor, truth: Truth, everyone: Tensor) -> Tensor:
         """Unmatched queries on a hidden person, or where a person may lack a label. -> bool [B, K]."""
         uv = decoded.queries.uv.detach()
         apart = (uv[:, :, None] - truth.chest[:, None]).norm(dim=-1) / truth.pixels_per_metre[:, None]
-        hidden = ((apart < 0.5) & truth.ignored[:, None]).any(-1)
+        hidden = ((apart < 0.5) & truth.ignored[:, None]).any(-1) | truth.on_unplaced(uv)
         unlabelled = ~everyone[:, None] & ~self._labelled_place(uv, truth)
         return (hidden | unlabelled) & (person < 0)
 

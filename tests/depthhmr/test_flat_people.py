@@ -115,6 +115,35 @@ def test_where_nobody_is_labelled_nobody_is_punished() -> None:
     assert (logits.grad[elsewhere] > 0).any()
 
 
+@pytest.mark.parametrize("unlabelled", [(16,), (16, 17), (1, 2), (16, 17, 18, 19, 20, 21, 1, 2)])
+def test_who_cannot_be_placed_is_not_taught_to_be_nobody(unlabelled: tuple[int, ...]) -> None:
+    content = arrays(8, flat=True)
+    content["known_2d"][..., list(unlabelled)] = False
+    content["joints_2d"][~content["known_2d"]] = 0
+    content["everyone"][:] = True
+    batch, whole = make_batch(content, SIZE), make_batch(arrays(8, flat=False), SIZE)
+    truth, placed = truth_of(batch, 0.0), truth_of(whole, 0.0)
+    criterion = Criterion(build_model(SMALL), TrainConfig())
+    side = criterion.model.query_head.side
+    logits = torch.zeros(8, side**2, requires_grad=True)
+
+    criterion.loss_score(logits, truth, criterion._cells(truth.chest)[0], batch.everyone).backward()
+
+    assert not truth.learned.any() and not truth.ignored.any()
+    own, _ = criterion._cells(placed.chest)
+    assert (logits.grad.gather(1, own) == 0).all() and (logits.grad > 0).any()
+    assert truth.on_unplaced(placed.chest).all() and not truth.on_unplaced(torch.zeros(8, 1, 2)).any()
+
+
+def test_who_has_no_label_at_all_hides_nothing() -> None:
+    content = arrays(2, flat=True)
+    content["known_2d"][:] = False
+
+    truth = truth_of(make_batch(content, SIZE), 0.0)
+
+    assert not truth.on_unplaced(torch.rand(2, 5, 2) * SIZE).any()
+
+
 def test_layers_say_who_is_nearer() -> None:
     batch = make_batch(arrays(2, flat=True), SIZE)
     truth = truth_of(batch, 0.0)
