@@ -19,7 +19,7 @@ from depthhmr.batch import make_batch, mirror
 from depthhmr.config import ModelConfig
 from depthhmr.criterion import truth_of
 from depthhmr.lifter import Lifter
-from depthhmr.loop import WeightAverage, learning_rate, save
+from depthhmr.loop import WeightAverage, learning_rate, load, save
 from depthhmr.matcher import match
 from depthhmr.metrics import procrustes_distance
 from depthhmr.model import DepthHMR, build_model
@@ -139,12 +139,12 @@ def _on_reports(lifter: Lifter, reports: Reports, index: Tensor) -> dict[str, fl
 
 def adapt_run(folder: Path, *, images: int, steps: int, min_visible: float) -> dict[str, float]:
     """Adapts the lifter of a run: lifter.pt is replaced, the first one stays beside it as lifter-first.pt."""
-    state = torch.load(folder / "checkpoint.pt", weights_only=True)
+    state = load(folder / "checkpoint.pt", "config", "model")
     network = build_model(ModelConfig.from_dict(state["config"])).eval()
     network.load_state_dict(state["model"])
     reports = collect(network, ShardPool(folder / "shards"), state["config"]["size"], images, min_visible, seed=1)
     path, first = folder / "lifter.pt", folder / "lifter-first.pt"
-    old = torch.load(path, weights_only=True)
+    old = load(path, "lifter")
     if not first.exists():
         save(first, old)
     lifter, figures = adapt_lifter(network, network.lifter, reports, steps=steps)

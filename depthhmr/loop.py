@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import os
+import pickle
 import resource
 import time
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 import torch
 from torch import nn
+
+from bodykit.errors import UserError
 
 
 def learning_rate(progress: float, step: int, *, peak: float, warmup: int, decay_from: float) -> float:
@@ -63,6 +66,19 @@ def save(path: Path, state: dict[str, Any]) -> None:
     partial = path.with_suffix(f".{os.getpid()}.partial")
     torch.save(state, partial)
     os.replace(partial, path)
+
+
+def load(path: Path, *keys: str) -> dict[str, Any]:
+    """A checkpoint with at least these keys, on the processor. UserError where there is none."""
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        first = (str(error).splitlines() or ["it is cut"])[0]
+        raise UserError(f"{path} is no checkpoint that PyTorch can read: {first[:200]}") from error
+    missing = [key for key in keys if not isinstance(state, dict) or key not in state]
+    if missing:
+        raise UserError(f"{path} is no checkpoint of `depthhmr train`: it lacks {', '.join(missing)}")
+    return dict(state)
 
 
 def peak_memory_mb(device: torch.device) -> float:

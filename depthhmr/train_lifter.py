@@ -16,7 +16,7 @@ from bodykit.body import Body, load_body
 from depthhmr.config import ModelConfig
 from depthhmr.geometry import focal, project, rays
 from depthhmr.lifter import Lifted, Lifter
-from depthhmr.loop import Log, Stopwatch, WeightAverage, learning_rate, save
+from depthhmr.loop import Log, Stopwatch, WeightAverage, learning_rate, load, save
 from depthhmr.metrics import procrustes_distance
 from depthhmr.person import observed_points
 from depthhmr.queries import REFERENCE_JOINT, Queries
@@ -171,7 +171,7 @@ def train_lifter(
     average = WeightAverage(lifter, 0.999)
     start, watch = 0, Stopwatch()
     if out.exists():
-        state = torch.load(out, weights_only=True)
+        state = load(out, "lifter")
         if "optimiser" not in state:
             return  # it came trained, out of a model folder
         lifter.load_state_dict(state["training"])

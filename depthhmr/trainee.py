@@ -10,10 +10,13 @@ from torch import Tensor, nn
 from bodykit.errors import UserError
 from depthhmr.config import ModelConfig, TrainConfig
 from depthhmr.dinov2 import load_dinov2
-from depthhmr.loop import Stopwatch, WeightAverage, save
+from depthhmr.loop import Stopwatch, WeightAverage, load, save
 from depthhmr.model import build_model
 from depthhmr.optimiser import Optimiser
 from depthhmr.team import Team, mean_gradients
+
+
+START = ("training", "images")  # what a checkpoint must hold for another run to start from it
 
 
 class Trainee:
@@ -28,25 +31,26 @@ class Trainee:
         self.optimiser = Optimiser(self.model, config)
         self.average = WeightAverage(self.model, config.ema)
         self.step, self.images, self.watch = 0, 0, Stopwatch()
+        self.images_before = 0  # of the run whose weights this one started from
 
     def resume(self, checkpoint: Path) -> None:
         """Go on exactly where `save` was called."""
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        state = load(checkpoint, "training", "model", "optimiser", "step", "images", "wall", "cpu")
         self.model.load_state_dict(state["training"])
         self.average.network.load_state_dict(state["model"])
         self.optimiser.adam.load_state_dict(state["optimiser"])
-        self._take_clock(state)
-        self.step = state["step"]
+        self.step, self.images, self.images_before = state["step"], state["images"], state.get("images_before", 0)
+        self.watch = Stopwatch(state["wall"], state["cpu"])
 
     def start_from(self, checkpoint: Path) -> None:
         """Take over the weights of a network that may differ, where name and shape agree; the rest starts afresh."""
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        state = load(checkpoint, *START)
         own = self.model.state_dict()
         fitting = {n: value for n, value in state["training"].items() if n in own and own[n].shape == value.shape}
         print(f"{len(fitting)} of {len(own)} tensors taken over", flush=True)
         self.model.load_state_dict(own | fitting)
         self._restart_average()
-        self._take_clock(state)
+        self.images_before = state["images"] + state.get("images_before", 0)
 
     def take_backbone(self, weights: Path) -> None:
         """Start from public DINOv2 weights."""
@@ -56,7 +60,7 @@ class Trainee:
         self._restart_average()
 
     def take_lifter(self, path: Path) -> None:
-        weights = torch.load(path, map_location="cpu", weights_only=True)["lifter"]
+        weights = load(path, "lifter")["lifter"]
         for network in (self.model, self.average.network):
             network.lifter.load_state_dict(weights)
 
@@ -77,7 +81,7 @@ class Trainee:
         save(path, _on_cpu({
             "model": self.average.network.state_dict(), "training": self.model.state_dict(),
             "optimiser": self.optimiser.adam.state_dict(), "step": self.step, "images": self.images,
-            "wall": self.watch.wall, "cpu": self.watch.cpu, "preset": self.network.name,
+            "images_before": self.images_before, "wall": self.watch.wall, "cpu": self.watch.cpu, "preset": self.network.name,
             "config": dataclasses.asdict(self.network),
         }))  # fmt: skip
 
@@ -85,9 +89,6 @@ class Trainee:
         """How far it has come, for the log."""
         minutes = {"minutes": self.watch.wall / 60, "cpu_minutes": self.watch.cpu / 60}
         return {"step": self.step, "images": self.images, **minutes}
-
-    def _take_clock(self, state: dict[str, Any]) -> None:
-        self.images, self.watch = state["images"], Stopwatch(state["wall"], state["cpu"])
 
     def _restart_average(self) -> None:
         self.average = WeightAverage(self.model, self.config.ema)

@@ -120,7 +120,9 @@ def run(args: argparse.Namespace) -> int:
 def _plan(args: argparse.Namespace) -> "Run":
     """What was asked for. UserError when it cannot be."""
     from depthhmr.config import PRESETS, TRAINING, preset
+    from depthhmr.loop import load
     from depthhmr.train import Run
+    from depthhmr.trainee import START
 
     if args.preset not in PRESETS:
         raise UserError(f"expected --preset out of {', '.join(PRESETS)}, got {args.preset!r}")
@@ -128,6 +130,8 @@ def _plan(args: argparse.Namespace) -> "Run":
         raise UserError(f"expected a checkpoint or a model folder at {args.init}, found none")
     if args.init is not None and args.backbone_weights is not None:
         raise UserError("expected one of --init and --backbone-weights, got both: each says where the backbone starts")
+    if args.init is not None and args.init.is_file():
+        load(args.init, *START)  # before the hours of the lifter
     try:
         model = preset(args.preset, **({} if args.size is None else {"size": args.size}))
     except ValueError as error:

@@ -1,15 +1,13 @@
 """The network of a training run, from its folder or from a checkpoint file alone."""
 
 import json
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from bodykit.errors import UserError
 from depthhmr.config import ModelConfig
+from depthhmr.loop import load
 from depthhmr.model import DepthHMR, build_model
 from depthhmr.shards import SHARD
 
@@ -37,14 +35,14 @@ def read_trained(source: Path) -> Trained:
         raise UserError(
             f"expected a checkpoint at {checkpoint}, found none; run `depthhmr train --run {checkpoint.parent}` first"
         )
-    state = _load(checkpoint, KEYS)
+    state = load(checkpoint, *KEYS)
     try:
         config = ModelConfig.from_dict(state["config"])
         network = build_model(config).eval()
         network.load_state_dict(state["model"])
         lifter = checkpoint.with_name("lifter.pt")
         if lifter.is_file():
-            network.lifter.load_state_dict(_load(lifter, ("lifter",))["lifter"])
+            network.lifter.load_state_dict(load(lifter, "lifter")["lifter"])
     except (TypeError, ValueError, AttributeError, RuntimeError) as error:
         lines = str(error).splitlines() or [""]
         raise UserError(
@@ -52,18 +50,6 @@ def read_trained(source: Path) -> Trained:
         ) from error
     last = _last_validation(checkpoint.with_name("log.jsonl"))
     return Trained(network, config, last.get("val.threshold", USUAL_THRESHOLD), _data(state, checkpoint.parent))
-
-
-def _load(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
-    try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        first = (str(error).splitlines() or ["it is cut"])[0]
-        raise UserError(f"{path} is no checkpoint that PyTorch can read: {first[:200]}") from error
-    missing = [key for key in keys if not isinstance(state, dict) or key not in state]
-    if missing:
-        raise UserError(f"{path} is no checkpoint of `depthhmr train`: it lacks {', '.join(missing)}")
-    return dict(state)
 
 
 def _last_validation(log: Path) -> dict[str, float]:
@@ -76,7 +62,8 @@ def _data(state: dict[str, Any], run: Path) -> str:
     """In words; photographs are named where the run says which sources it mixed."""
     path = run / "run.json"
     settings = json.loads(path.read_text()) if path.is_file() else {}
-    rendered = f"{state['images']} views of images rendered by depthhmr.synth (train split, shards of {SHARD} seeds)"
+    views = state["images"] + state.get("images_before", 0)
+    rendered = f"{views} views of images rendered by depthhmr.synth (train split, shards of {SHARD} seeds)"
     if drops := settings.get("backdrops"):
         rendered += f", {drops['share']:.0%} of the places photographs (sha256 {drops['sha256'][:12]})"
     if "mix" not in settings:

@@ -1,6 +1,7 @@
 """A run that is killed goes on where it was, and its log has no gaps and no doubles."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from bodykit.body import load_body
 from bodykit.errors import UserError
 from depthhmr.adapt_lifter import Reports, adapt_lifter
 from depthhmr.config import TrainConfig, preset
+from depthhmr.intake.checkpoint import read_trained
 from depthhmr.loop import Log, WeightAverage, learning_rate, save
 from depthhmr.model import build_model
 from depthhmr.shards import render_shard
 from depthhmr.train import Run, train, write_settings
 from depthhmr.train_lifter import draw, simulate, train_lifter
+from depthhmr_cli.main import main
 
 TINY = preset(
     "tiny",
@@ -96,6 +99,41 @@ def test_a_run_resumes_from_its_checkpoint(tmp_path: Path, monkeypatch: pytest.M
     assert any(changed)
     lifter = [torch.equal(first["model"][n], second["model"][n]) for n in first["model"] if n.startswith("lifter")]
     assert all(lifter)
+
+
+def test_a_run_that_starts_from_a_checkpoint_has_its_whole_schedule_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("depthhmr.train_lifter.POOL", 600)
+    train_lifter(TINY, tmp_path / "lifter.pt", steps=2)
+    render_shard(tmp_path / "shards", 0, 16, 64)
+    train(plan(tmp_path, 16))
+    other = tmp_path / "other"
+    shutil.copytree(tmp_path / "shards", other / "shards")
+    shutil.copy(tmp_path / "lifter.pt", other)
+
+    train(replace(plan(other, 8), init=tmp_path / "checkpoint.pt"))
+
+    state = torch.load(other / "checkpoint.pt", weights_only=True)
+    assert (state["step"], state["images"], state["images_before"]) == (2, 8, 16)
+    assert read_trained(other).data.startswith("24 views ")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"# no checkpoint", "no checkpoint that PyTorch can read"), (None, "it lacks training, images")],
+)
+def test_a_start_that_is_no_checkpoint_is_said_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture, content: bytes | None, message: str
+) -> None:
+    start = tmp_path / "start.pt"
+    save(start, {"lifter": {}})
+    if content is not None:
+        start.write_bytes(content)
+
+    assert main(["train", "--run", str(tmp_path / "run"), "--init", str(start)]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_lifter_adapts_to_reports_and_does_not_forget_exact_joints(monkeypatch: pytest.MonkeyPatch) -> None:
