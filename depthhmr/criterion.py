@@ -66,7 +66,9 @@ class Truth:
     pixels_per_metre: Tensor  # [B, P]
     learned: Tensor  # [B, P] bool: people to find
     ignored: Tensor  # [B, P] bool: people there, but too hidden: neither learned nor punished
-    around: Tensor  # [B, P, 4], x0 y0 x1 y1, of people whose labels do not say where their chest is: they may be in there
+    around: (
+        Tensor  # [B, P, 4], x0 y0 x1 y1, of people whose labels do not say where their chest is: they may be in there
+    )
     rough: Tensor  # [B, P] bool: chest and depth are estimates out of joints in the picture (rough_place.py)
     extent: Tensor  # [B, P, 4], x0 y0 x1 y1 around the labelled joints, in pixels
 

@@ -15,7 +15,6 @@ from depthhmr.model import build_model
 from depthhmr.optimiser import Optimiser
 from depthhmr.team import Team, mean_gradients
 
-
 START = ("training", "images")  # what a checkpoint must hold for another run to start from it
 
 
