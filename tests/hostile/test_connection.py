@@ -1,0 +1,162 @@
+"""What a connection may send besides bodies, and how long it may be there with nothing in work."""
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+import uvicorn
+
+from service.rest import connection
+from service.serve import listen
+
+pytestmark = pytest.mark.anyio
+
+BOUND_S = 5.0  # for what takes a fraction of a second; below the 10 s after which a timer would end it anyway
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+SIZED = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+WITHOUT_END = {
+    "trailer": b"5\r\nhello\r\n0\r\nX-Trailer: " + b"a" * 2**21,
+    "trailers": b"0\r\n" + b"X: y\r\n" * 2**18,
+    "chunk extension": b"5;a=" + b"a" * 2**21,
+}
+OK = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
+
+
+async def at_once(scope, receive, send):
+    """An application that answers before it has read anything."""
+    await send(OK)
+    await send({"type": "http.response.body", "body": b"OK"})
+
+
+async def when_read(scope, receive, send):
+    """An application that says how long the body was."""
+    count, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        count, more = count + len(message["body"]), message["more_body"]
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"%d bytes" % count})
+
+
+@asynccontextmanager
+async def connected(app):
+    """Reader and writer of a client of `app`, and uvicorn's set of connections."""
+    listener = listen("127.0.0.1", 0)
+    config = uvicorn.Config(
+        app, log_config=None, lifespan="off", http=connection.Connection, timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.getsockname()[1])
+    try:
+        async with asyncio.timeout(3 * BOUND_S):
+            yield reader, writer
+    finally:
+        writer.close()
+        server.should_exit = True
+        await serving
+
+
+async def end_of(reader) -> bytes:
+    """All that comes until the other side hangs up."""
+    found = b""
+    with suppress(ConnectionResetError):
+        async with asyncio.timeout(BOUND_S):
+            while piece := await reader.read(65_536):
+                found += piece
+    return found
+
+
+@pytest.mark.parametrize("sent", WITHOUT_END.values(), ids=WITHOUT_END)
+async def test_what_a_body_has_around_it_without_end_ends_the_connection(sent):
+    async with connected(when_read) as (reader, writer):
+        writer.write(CHUNKED + sent)
+
+        assert await end_of(reader) == b""
+
+
+@pytest.mark.parametrize("sent", WITHOUT_END.values(), ids=WITHOUT_END)
+async def test_so_it_does_behind_an_answer_that_came_early(sent):
+    async with connected(at_once) as (reader, writer):
+        writer.write(CHUNKED)
+        await reader.readuntil(b"\r\n\r\nOK")
+        writer.write(sent)
+
+        await end_of(reader)
+
+
+async def test_no_packet_brings_the_parser_more_than_the_bound(monkeypatch):
+    values = []
+    monkeypatch.setattr(connection.Connection, "on_header", lambda self, name, value: values.append(len(value)))
+    async with connected(when_read) as (reader, writer):
+        writer.write(CHUNKED + b"0\r\nA: " + b"a" * 50_000 + b"\r\nB: " + b"b" * 100_000 + b"\r\nC: c\r\n\r\n")
+
+        await end_of(reader)
+        assert 100_000 not in values
+
+
+async def test_a_body_with_more_around_it_than_a_head_may_have_is_served():
+    async with connected(when_read) as (reader, writer):
+        writer.write(CHUNKED + b"1;a=b\r\nx\r\n" * 50_000 + b"0\r\nX-Trailer: " + b"a" * 40_000 + b"\r\n\r\n")
+
+        async with asyncio.timeout(BOUND_S):
+            assert b"50000 bytes" in await reader.readuntil(b"bytes")
+
+
+@pytest.mark.parametrize(
+    ("request_", "drop"),
+    [(SIZED, b"x"), (CHUNKED, b"1\r\nx\r\n"), (CHUNKED + b"0\r\n", b"T: x\r\n"), (b"GET / HTTP/1.1\r\n\r\n", b"\r\n")],
+    ids=["body", "chunks", "trailers", "empty lines"],
+)
+async def test_who_has_an_answer_and_goes_on_in_drops_is_hung_up_on(request_, drop, monkeypatch):
+    monkeypatch.setattr(connection, "HEAD_TIMEOUT_S", 0.5)
+    async with connected(at_once) as (reader, writer):
+        writer.write(request_)
+        await reader.readuntil(b"\r\n\r\nOK")
+        ended = asyncio.create_task(end_of(reader))
+        while not ended.done():
+            writer.write(drop)
+            await asyncio.wait([ended], timeout=0.05)
+
+        assert ended.result() == b""
+
+
+async def test_who_has_an_answer_and_ends_the_request_late_is_not_kept_for_ever(monkeypatch):
+    monkeypatch.setattr(connection, "HEAD_TIMEOUT_S", 0.5)
+    async with connected(at_once) as (reader, writer):
+        writer.write(SIZED.replace(b"1000000", b"5"))
+        await reader.readuntil(b"\r\n\r\nOK")
+        writer.write(b"hello")
+
+        assert await end_of(reader) == b""
+
+
+async def test_who_has_an_answer_and_ends_the_request_may_send_the_next():
+    async with connected(at_once) as (reader, writer):
+        for _ in range(2):
+            writer.write(SIZED.replace(b"1000000", b"5"))
+            await reader.readuntil(b"\r\n\r\nOK")
+            writer.write(b"hello")
+
+
+async def test_half_of_the_next_head_does_not_cost_the_request_in_work_its_answer(monkeypatch):
+    monkeypatch.setattr(connection, "HEAD_TIMEOUT_S", 0.1)
+    passed, too_slow = asyncio.Semaphore(0), connection.Connection._too_slow
+
+    def counted(self):
+        too_slow(self)
+        passed.release()
+
+    async def after_two(scope, receive, send):
+        await passed.acquire()
+        await passed.acquire()
+        await at_once(scope, receive, send)
+
+    monkeypatch.setattr(connection.Connection, "_too_slow", counted)
+    async with connected(after_two) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHo")
+
+        answer = await end_of(reader)
+        assert answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"OK")
