@@ -27,6 +27,8 @@ ODD = (
     "nan",
     "-1",
     "1e309",
+    "1e308",
+    "5e-324",
     "2",
     "0",
     "²",
@@ -38,6 +40,8 @@ ODD = (
     "0x10",
 )
 OPTIONS = ("threshold", "max_people", "include", "fov_degrees", "timeout_s", "fx", "fy", "cx", "cy", "mesh", "nonsense")
+FOCAL = ("fx", "fy", "cx", "cy")
+NUMBERS = (0.0, -1.0, float("nan"), float("inf"), 5e-324, 1e-50, 1e-30, 1e7, 1e30, 1e39, 1e308)
 TYPES = (
     "",
     "image/jpeg",
@@ -145,16 +149,24 @@ class Siege:
 
     async def odd_options(self) -> str:
         names = self._chance.sample(OPTIONS, self._chance.randrange(1, 5))
-        return await self._post(
-            self._photo, {"Content-Type": "image/jpeg"}, {name: self._chance.choice(ODD) for name in names}
-        )
+        options = {name: self._chance.choice(ODD) for name in names}
+        if self._chance.random() < 0.3:
+            options = {name: repr(value) for name, value in self._camera().items()}
+        return await self._post(self._photo, {"Content-Type": "image/jpeg"}, options)
 
     async def odd_options_over_grpc(self) -> str:
-        number = self._chance.choice([0.0, -1.0, float("nan"), float("inf"), 1e-30, 1e30])
-        options = pb.Options(threshold=number, outputs=[self._chance.choice([1, 2, 3, 77])])
+        options = pb.Options(outputs=[self._chance.choice([1, 2, 3, 77])])
         if self._chance.random() < 0.5:
-            options.camera.CopyFrom(pb.Camera(fx=number, fy=1.0, cx=number, cy=0.0))
+            options.camera.CopyFrom(pb.Camera(**self._camera()))
+        else:
+            options.threshold = self._chance.choice(NUMBERS)
         return await self._call(pb.ReconstructRequest(image=self._photo, options=options))
+
+    def _camera(self) -> dict[str, float]:
+        """An ordinary one, with one or two odd numbers in it."""
+        return dict.fromkeys(FOCAL, 50.0) | {
+            name: self._chance.choice(NUMBERS) for name in self._chance.choices(FOCAL, k=2)
+        }
 
     async def broken_form(self) -> str:
         head = b'--x\r\nContent-Disposition: form-data; name="image"; filename="%s"\r\n\r\n'

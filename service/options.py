@@ -7,6 +7,10 @@ from bodykit.camera import DEFAULT_FOV_DEGREES, Intrinsics
 from service.errors import InvalidParameter
 from service.results import Camera
 
+# Pixels, far beyond any camera. A ray is at most 1e7 / 1e-3 = 1e10 steep, and the network squares it in float32, up to 3e38.
+FOCAL_PX = (1e-3, 1e7)
+CENTRE_PX = (-1e7, 1e7)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -37,13 +41,15 @@ class Options:
                 raise InvalidParameter.named("fov_degrees", f"must lie in [1, 175] degrees, got {self.fov_degrees}")
             if self.intrinsics is not None:
                 raise InvalidParameter.named("fov_degrees", "cannot be given together with fx, fy, cx, cy")
+        if self.intrinsics is not None:
+            for name, (least, most) in {"fx": FOCAL_PX, "fy": FOCAL_PX, "cx": CENTRE_PX, "cy": CENTRE_PX}.items():
+                if not least <= (value := getattr(self.intrinsics, name)) <= most:
+                    raise InvalidParameter.named(name, f"must lie in [{least:g}, {most:g}] pixels, got {value}")
 
     def camera(self, width: int, height: int, exif_focal_px: float | None) -> Camera:
         """The camera to assume for an upright image: what was given, else EXIF, else the default field of view."""
         if self.intrinsics is not None:
             return Camera(self.intrinsics, "given")
-        if self.timeout_s is not None and not (math.isfinite(self.timeout_s) and self.timeout_s > 0):
-            raise InvalidParameter.named("timeout_s", f"must be above 0 seconds, got {self.timeout_s}")
         if self.fov_degrees is not None:
             return Camera(Intrinsics.from_fov(width, height, self.fov_degrees), "given")
         if exif_focal_px is not None:

@@ -114,6 +114,12 @@ BAD = {
         "cx must be",
         "camera",
     ),
+    "camera absurdly long": (
+        request(b"x", camera=pb.Camera(fx=1e308, fy=1, cx=1, cy=1)),
+        "invalid-parameter",
+        "[0.001, 1e+07] pixels, got 1e+308",
+        "fx",
+    ),
     "unknown output": (request(b"x", outputs=[77]), "invalid-parameter", "there is no output 77", "outputs"),
 }
 

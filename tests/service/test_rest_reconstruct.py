@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import itertools
 import json
 import zipfile
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.options import CENTRE_PX, FOCAL_PX
 from service.rest.app import create_app
 from service.rest.schemas import Problem, ReconstructReply
 
@@ -347,6 +349,17 @@ async def test_an_unknown_option_is_answered_with_the_known_ones(client, people_
 
     (error,) = response.json()["errors"]
     assert error["field"] == "treshold" and "threshold, max_people, include" in error["message"]
+
+
+async def test_the_strangest_cameras_that_are_taken_give_finite_numbers(client, people_jpeg):
+    for fx, fy, cx, cy in itertools.product(FOCAL_PX, FOCAL_PX, CENTRE_PX, CENTRE_PX):
+        camera = {"fx": fx, "fy": fy, "cx": cx, "cy": cy}
+        response = await client.post(URL, content=people_jpeg, headers=JPEG, params=camera)
+
+        assert response.status_code == 200, response.text
+        for person in response.json()["people"]:
+            for name in ("translation", "joints_2d", "joints_3d"):
+                assert np.isfinite(np.array(person[name], float)).all(), f"{name} with {camera}"
 
 
 async def test_the_same_option_in_query_and_form_is_refused(client, people_jpeg):
