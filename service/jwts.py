@@ -38,7 +38,7 @@ def read_jwks(path: Path) -> dict[str, SigningKey]:
     """Keys by their id (`kid`), empty for one that has none. Raises UserError."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+    except (OSError, ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise UserError(f"the JWKS file {path} cannot be read: {error}") from error
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list):

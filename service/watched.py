@@ -30,19 +30,22 @@ class Watched(Generic[Value]):
         seen = _signature(self._path)
         if seen == self._seen:
             return
-        self._seen = seen
         try:
             self.value = self._read(self._path)
         except UserError as error:
             log.error("what %s held before stays in use: %s", self._path.name, error)
-            return
-        log.info("%s has changed and was read again", self._path.name)
+        else:
+            log.info("%s has changed and was read again", self._path.name)
+        self._seen = seen  # after any other error, such as a lack of memory, it is read once more
 
     async def watch(self) -> None:
         """Refresh until cancelled, in a thread: the event loop never waits for a disk."""
         while True:
             await asyncio.sleep(EVERY_S)
-            await asyncio.to_thread(self.refresh)
+            try:
+                await asyncio.to_thread(self.refresh)
+            except Exception:  # whatever it is: a key that is taken out later must still lose its worth
+                log.exception("what %s held before stays in use", self._path.name)
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:

@@ -80,6 +80,11 @@ class _InMemoryParser(MultiPartParser):
     spool_max_size = 2**62
     complete = False
 
+    def on_part_begin(self) -> None:
+        """Forms are UTF-8 (RFC 7578, 5.1.2), whatever codec of Python's the request announces."""
+        self._charset = "utf-8"
+        super().on_part_begin()
+
     def on_end(self) -> None:
         """The closing boundary came."""
         self.complete = True

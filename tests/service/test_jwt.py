@@ -171,6 +171,7 @@ WIDE = ec.generate_private_key(ec.SECP384R1())
     ("text", "message"),
     [
         ("", "cannot be read"),
+        pytest.param("[" * 100_000, "cannot be read", id="deep"),
         ("[]", "is no JWKS document"),
         ('{"keys": {}}', "is no JWKS document"),
         ('{"keys": []}', "holds no key"),

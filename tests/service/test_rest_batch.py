@@ -52,6 +52,23 @@ async def test_an_image_of_a_batch_is_answered_like_the_same_image_alone(client,
     assert {**item["result"], "request_id": "", "timings_ms": {}} == {**alone, "request_id": "", "timings_ms": {}}
 
 
+@pytest.mark.parametrize(
+    "charset", ["undefined", "punycode", "unicode_escape", "raw_unicode_escape", "utf-7", "utf-16", "nonsense"]
+)
+async def test_a_form_is_utf_8_whatever_charset_it_announces(client, people_jpeg, charset):
+    headers = {"Content-Type": f"multipart/form-data; boundary=x; charset={charset}"}
+    head = b'--x\r\nContent-Disposition: form-data; name="image"; filename="%s"\r\n\r\n'
+    names = "é\\ud800+2AA-.jpg".encode(), b"\xff.jpg"
+    body = b"".join(head % name + people_jpeg + b"\r\n" for name in names) + b"--x--\r\n"
+
+    response = await client.post(URL, content=body, headers=headers)
+    stray = await client.post(URL, content=body.replace(b'"image"', b'"\\ud800"'), headers=headers)
+
+    found = [(item["name"], item["status"]) for item in response.json()["results"]]
+    assert found == [("é\\ud800+2AA-.jpg", 200), ("\xff.jpg", 200)]
+    assert assert_problem(stray, 422, "invalid-parameter")["errors"][0]["field"] == "\\ud800"
+
+
 async def test_options_may_be_fields_of_the_form(client, people_jpeg):
     response = await client.post(URL, files=parts(people_jpeg, people_jpeg), data={"max_people": "1"})
 
