@@ -86,13 +86,12 @@ def check_engine(settings: "Settings") -> str:
                 await core.warm_up()
                 times.append(1e3 * (time.perf_counter() - begin))
             return times[0], times[1]
+        except ServiceError as error:
+            raise UserError(f"{settings.engine}: {error.detail}{core.engine.place}") from error
         finally:
             await core.aclose()
 
-    try:
-        first, second = asyncio.run(first_and_second())
-    except ServiceError as error:
-        raise UserError(f"{settings.engine}: {error.detail}") from error
+    first, second = asyncio.run(first_and_second())
     return f"{settings.engine}: answers in {second:.0f} ms (the first time in {first:.0f} ms)"
 
 

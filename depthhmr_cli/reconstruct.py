@@ -5,6 +5,9 @@ examples:
   depthhmr reconstruct photo.jpg -o people.glb          .json .glb .obj .ply .zip .jpg .png, by the extension
   depthhmr reconstruct *.jpg -o results/ --format jpg   several photos go into a folder
   depthhmr reconstruct photo.jpg -o out.zip --server http://127.0.0.1:8000
+  depthhmr reconstruct photo.jpg --server https://bodies.example --api-key-file key.txt
+
+A photo that fails is named, and the others go on.
 """
 
 import argparse
@@ -19,9 +22,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode
 
 from bodykit.errors import UserError
+from depthhmr_cli.access import add_access_arguments, read_key, refuse_access
+from depthhmr_cli.main import USER_ERROR, complain
 from depthhmr_cli.serve import add_model_arguments
 
 if TYPE_CHECKING:
+    import ssl
+
     from service.recovery import MeshRecovery
 
 HELP = "recover the people in photos and write them to files"
@@ -36,6 +43,22 @@ MEDIA_TYPES = {
 MESH_FILES = ("obj", "ply")  # not spoken by the service; made here from the vertices in its JSON
 OPTIONS = ("threshold", "max_people", "fov_degrees", "include")
 SERVER_TIMEOUT_S = 120.0
+# Problems that the next photo need not have: codes of service.errors. All others would meet every photo.
+OF_THE_PHOTO = {
+    "malformed-request",
+    "invalid-image",
+    "unsupported-media",
+    "image-too-large",
+    "body-too-large",
+    "deadline-exceeded",
+    "engine-failed",
+    "engine-bad-output",
+    "internal",
+}
+
+
+class PhotoError(UserError):
+    """This photo could not be done."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", help="file to write, or a folder for several photos (default: print JSON)")
     parser.add_argument("--format", choices=FORMATS, help="format when the output is a folder (default: json)")
     parser.add_argument("--server", metavar="URL", help="ask this service instead of computing here")
+    add_access_arguments(parser, "--server https://HOST")
     parser.add_argument("--threshold", help="score from which a person counts, 0 to 1 (default: the model's)")
     parser.add_argument("--max-people", help="keep only the surest so many")
     parser.add_argument("--fov-degrees", help="field of view across the longer side (default: from EXIF, else 60)")
@@ -53,15 +77,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     targets = plan(args.photos, args.output, args.format)
     fields = [(name, value) for name in OPTIONS if (value := getattr(args, name)) is not None]
-    with _remote(args.server) if args.server else _local(args) as source:
+    failed = 0
+    with _remote(args) if args.server else _local(args) as source:
         for photo, format_name, target in targets:
-            content = source.reconstruct(_read(photo), format_name, fields)
+            try:
+                content = source.reconstruct(_read(photo), format_name, fields)
+            except PhotoError as error:
+                complain(f"{photo}: {error}")
+                failed += 1
+                continue
             if target is None:
                 sys.stdout.write(content.decode() + "\n")
             else:
                 _write(target, content)
                 print(f"{photo} -> {target} ({len(content) / 1000:.0f} kB)", file=sys.stderr)
-    return 0
+    if failed and len(targets) > 1:
+        complain(f"{failed} of {len(targets)} photos failed")
+    return USER_ERROR if failed else 0
 
 
 def plan(photos: list[Path], output: str | None, format_name: str | None) -> list[tuple[Path, str, Path | None]]:
@@ -88,7 +120,7 @@ def plan(photos: list[Path], output: str | None, format_name: str | None) -> lis
 
 
 class Source(Protocol):
-    """Where people come from."""
+    """Where people come from. Raises PhotoError for a photo that is at fault, and UserError where all would fail."""
 
     def reconstruct(self, photo: bytes, format_name: str, fields: list[tuple[str, str]]) -> bytes: ...
 
@@ -104,7 +136,7 @@ class Local:
         from dataclasses import replace
 
         from bodykit.meshio import WRITERS
-        from service.errors import ServiceError
+        from service.errors import EngineUnavailable, ServiceError
         from service.formats import FORMATS as SPOKEN
         from service.formats import Job, people_meshes
         from service.rest.options import parse_options
@@ -124,14 +156,17 @@ class Local:
             vertices = options.vertices or format_name in MESH_FILES or writers[format_name].vertices
             return self._runner.run(core.recover(photo, replace(options, vertices=vertices), write))
         except ServiceError as error:
-            raise UserError(error.detail) from error
+            if error.code in OF_THE_PHOTO:
+                raise PhotoError(error.detail) from error
+            place = core.engine.place if isinstance(error, EngineUnavailable) else ""
+            raise UserError(error.detail + place) from error
 
 
 class Remote:
     """A running service."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
+    def __init__(self, url: str, *, api_key: str | None = None, tls: "ssl.SSLContext | None" = None) -> None:
+        self._url, self._api_key, self._tls = url.rstrip("/"), api_key, tls
         self._faces: Any = None
 
     def reconstruct(self, photo: bytes, format_name: str, fields: list[tuple[str, str]]) -> bytes:
@@ -163,10 +198,14 @@ class Remote:
     def _open(self, path: str, data: bytes | None = None, headers: dict[str, str] | None = None) -> bytes:
         try:
             request = urllib.request.Request(self._url + path, data, headers or {})
-            with urllib.request.urlopen(request, timeout=SERVER_TIMEOUT_S) as reply:
+            if self._api_key is not None:
+                request.add_unredirected_header("X-API-Key", self._api_key)  # a redirect may lead to anybody
+            with urllib.request.urlopen(request, timeout=SERVER_TIMEOUT_S, context=self._tls) as reply:
                 return bytes(reply.read())
         except urllib.error.HTTPError as error:
-            raise UserError(f"{self._url} answered {error.code}: {_detail(error)}") from error
+            code, detail = _problem(error)
+            kind = PhotoError if code in OF_THE_PHOTO else UserError
+            raise kind(f"{self._url} answered {error.code}: {detail}") from error
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise UserError(f"cannot reach the service at {self._url}: {reason}") from error
@@ -180,6 +219,7 @@ def _local(args: argparse.Namespace) -> Iterator[Source]:
     from service.serve import open_core
     from service.settings import load_settings
 
+    refuse_access(args, "--server")
     names = ("engine", "triton_url", "model_dir", "body", "threads")
     settings = load_settings({name: getattr(args, name) for name in names})
     with asyncio.Runner() as runner:
@@ -188,31 +228,42 @@ def _local(args: argparse.Namespace) -> Iterator[Source]:
             try:
                 runner.run(core.warm_up())
             except ServiceError as error:
-                raise UserError(f"the engine {core.engine.name} does not answer: {error.detail}") from error
+                raise UserError(
+                    f"the engine {core.engine.name} does not answer: {error.detail}{core.engine.place}"
+                ) from error
             yield Local(core, runner)
         finally:
             runner.run(core.aclose())
 
 
 @contextmanager
-def _remote(url: str) -> Iterator[Source]:
-    yield Remote(url)
+def _remote(args: argparse.Namespace) -> Iterator[Source]:
+    from service.client import InvalidUse, Tls
+
+    if args.ca_file and not args.server.startswith("https://"):
+        raise UserError(f"--ca-file needs a --server that begins with https://, got {args.server}")
+    try:
+        tls = Tls(ca_file=args.ca_file).context() if args.ca_file else None
+    except InvalidUse as error:
+        raise UserError(error.detail) from error
+    yield Remote(args.server, api_key=read_key(args.api_key_file), tls=tls)
 
 
-def _detail(error: urllib.error.HTTPError) -> str:
-    """The sentence of a problem document, or what came instead."""
+def _problem(error: urllib.error.HTTPError) -> tuple[str, str]:
+    """Code and sentence of a problem document; without one, no code and what came instead."""
     text = error.read(10_000).decode(errors="replace")
     try:
-        return str(json.loads(text)["detail"])
+        problem = json.loads(text)
+        return str(problem["type"]).rpartition(":")[2], str(problem["detail"])
     except (ValueError, KeyError, TypeError):
-        return text[:200] or error.reason
+        return "", text[:200] or error.reason
 
 
 def _read(photo: Path) -> bytes:
     try:
         return photo.read_bytes()
     except OSError as error:
-        raise UserError(f"cannot read the photo {photo}: {error.strerror}") from error
+        raise PhotoError(f"cannot be read: {error.strerror}") from error
 
 
 def _write(target: Path, content: bytes) -> None:

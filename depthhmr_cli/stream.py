@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bodykit.errors import UserError
+from depthhmr_cli.access import add_access_arguments, read_key, refuse_access
 from depthhmr_cli.footage import Footage, at_its_own_speed, open_footage
 from depthhmr_cli.interrupts import Interrupts
 from depthhmr_cli.serve import add_model_arguments
@@ -36,8 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", help=".jsonl or .glb (default: print JSON lines)")
     parser.add_argument("--glb-folder", type=Path, metavar="DIR", help="write a GLB file per picture, too")
     parser.add_argument("--to", metavar="HOST:PORT", help="gRPC of a running service (default: start one here)")
-    parser.add_argument("--ca-file", type=Path, metavar="PEM", help="whom to trust, with --to grpcs://HOST:PORT")
-    parser.add_argument("--api-key-file", type=Path, metavar="FILE", help="file that holds the API key")
+    add_access_arguments(parser, "--to grpcs://HOST:PORT")
     parser.add_argument("--track", action="store_true", help="give people ids that stay theirs (-o .glb implies it)")
     parser.add_argument("--smooth", action="store_true", help="take the jitter out; implies --track")
     parser.add_argument(
@@ -199,8 +199,7 @@ def connected(args: argparse.Namespace) -> "Iterator[Client]":
 
     with ExitStack() as stack:
         if args.to is None:
-            if args.ca_file or args.api_key_file:
-                raise UserError("--ca-file and --api-key-file are for a service at --to")
+            refuse_access(args, "--to")
             service = stack.enter_context(running_service(*_model_flags(args), environment=plain_environment()))
             address = f"grpc://127.0.0.1:{service.grpc_port}"
         else:
@@ -209,7 +208,7 @@ def connected(args: argparse.Namespace) -> "Iterator[Client]":
             raise UserError(f"--to takes host:port of gRPC (its default port is 50051), got {args.to}")
         try:
             tls = Tls(ca_file=args.ca_file) if args.ca_file else None
-            yield stack.enter_context(Client(address, api_key=_key(args.api_key_file), tls=tls))
+            yield stack.enter_context(Client(address, api_key=read_key(args.api_key_file), tls=tls))
         except InvalidUse as error:
             raise UserError(error.detail) from error
 
@@ -225,15 +224,6 @@ def closing_all(recordings: "list[Recording]") -> Iterator[None]:
 
 def _animated(output: str | None) -> bool:
     return output is not None and output.lower().endswith(".glb")
-
-
-def _key(file: Path | None) -> str | None:
-    if file is None:
-        return None
-    try:
-        return file.read_text(encoding="ascii").strip()
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read the API key in {file}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _model_flags(args: argparse.Namespace) -> list[str]:

@@ -240,7 +240,7 @@ async def _warm_up(core: MeshRecovery, where: str, begin: float) -> None:
         try:
             await core.warm_up()
         except Exception as error:  # whatever it is, the service stays up, says "not ready" and tries again
-            log.warning("the engine %s does not answer yet: %s", core.engine.name, error)
+            log.warning("the engine %s does not answer yet: %s%s", core.engine.name, error, core.engine.place)
             await asyncio.sleep(WARM_UP_RETRY_S)
     await asyncio.to_thread(
         say,

@@ -51,6 +51,7 @@ class Engine(Protocol):
 
     name: ClassVar[str]
     concurrency: int
+    place: str = ""  # of an engine elsewhere, as the end of a sentence: for who runs the service, never for who asks it
 
     async def infer(self, tensors: Tensors, call: Call) -> Tensors:
         """The wanted outputs. Cancelling the task gives up the work as far as the engine can."""

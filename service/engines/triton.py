@@ -75,9 +75,10 @@ class TritonEngine(Engine):
         probe_s: float = 5.0,
     ) -> None:
         self.concurrency = concurrency
+        self.place = f" at {address} (DEPTHHMR_TRITON_URL, --triton-url)"
         self._address, self._manifest, self._probe_s = address, manifest, probe_s
         self._model = model or manifest.name
-        self._trouble: ServiceError | None = EngineUnavailable(f"the engine at {address} has not answered yet")
+        self._trouble: ServiceError | None = EngineUnavailable("the engine has not answered yet")
         self._version = ""  # the one that the contract was checked for
         self._last_success = -np.inf
         self._retries = 0

@@ -74,7 +74,7 @@ def test_several_photos_go_into_a_folder(photo, tmp_path, people_jpeg):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["missing.jpg"], "cannot read the photo missing.jpg: No such file"),
+        (["missing.jpg"], "missing.jpg: cannot be read: No such file"),
         (["{photo}", "--threshold", "3"], "threshold: must lie in (0, 1], got 3.0"),
         (["{photo}", "--include", "hair"], "include: expected one of vertices, depth"),
         (["{photo}", "-o", "out.fbx"], "the output must end in one of .json .glb"),
@@ -86,12 +86,26 @@ def test_several_photos_go_into_a_folder(photo, tmp_path, people_jpeg):
         (["{photo}", "-o", "/dev/null/out.json"], "cannot write /dev/null/out.json"),
         (["{photo}", "--server", "http://127.0.0.1:9"], "cannot reach the service at http://127.0.0.1:9"),
         (["{photo}", "--server", "nonsense"], "cannot reach the service at nonsense"),
+        (["{photo}", "--api-key-file", "key"], "--ca-file and --api-key-file are for a service at --server"),
+        (["{photo}", "--server", "http://127.0.0.1:9", "--api-key-file", "none"], "cannot read the API key in none"),
+        (["{photo}", "--server", "http://127.0.0.1:9", "--api-key-file", "{two_keys}"], "expected one API key in"),
+        (
+            ["{photo}", "--server", "http://127.0.0.1:9", "--ca-file", "ca"],
+            "--ca-file needs a --server that begins with",
+        ),
+        (["{photo}", "--server", "https://127.0.0.1:9", "--ca-file", "none"], "cannot use the TLS files none"),
+        (
+            ["{photo}", "--engine", "triton", "--triton-url", "127.0.0.1:9"],
+            "the engine cannot be reached at 127.0.0.1:9 (DEPTHHMR_TRITON_URL, --triton-url)",
+        ),
     ],
 )
-def test_a_mistake_is_one_line(photo, capsys, arguments, message):
-    status = main(["reconstruct", *(argument.format(photo=photo) for argument in arguments)])
+def test_a_mistake_is_one_line(photo, tmp_path, capsys, arguments, message):
+    (two_keys := tmp_path / "keys").write_text("dhmr_secret\nand-another\n")
+    status = main(["reconstruct", *(argument.format(photo=photo, two_keys=two_keys) for argument in arguments)])
 
     error = capsys.readouterr().err
+    assert "secret" not in error
     assert status == 2 and message in error and error.count("\n") == 1
 
 
@@ -100,6 +114,29 @@ def test_a_file_that_is_no_image_is_one_line(tmp_path, capsys):
 
     assert main(["reconstruct", str(tmp_path / "letter.jpg")]) == 2
     assert "expected a JPEG, PNG or WebP image" in capsys.readouterr().err
+
+
+def test_a_photo_that_fails_is_named_and_the_others_go_on(photo, tmp_path, capsys):
+    bad, missing, folder = tmp_path / "bad.jpg", tmp_path / "missing.jpg", tmp_path / "results"
+    bad.write_text("Dear sir")
+    last = tmp_path / "last.jpg"
+    last.write_bytes(photo.read_bytes())
+
+    assert main(["reconstruct", *map(str, (photo, bad, missing, last)), "-o", f"{folder}/"]) == 2
+
+    assert sorted(path.name for path in folder.iterdir()) == ["last.json", "photo.json"]
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("depthhmr: ")]
+    assert errors[0].startswith(f"depthhmr: {bad}: expected a JPEG, PNG or WebP image")
+    assert errors[1:] == [
+        f"depthhmr: {missing}: cannot be read: No such file or directory",
+        "depthhmr: 2 of 4 photos failed",
+    ]
+
+
+def test_what_every_photo_would_fail_of_is_told_once(photo, capsys):
+    assert main(["reconstruct", str(photo), str(photo), "--threshold", "3"]) == 2
+
+    assert capsys.readouterr().err == "depthhmr: threshold: must lie in (0, 1], got 3.0\n"
 
 
 def test_photos_of_the_same_name_do_not_overwrite_each_other(tmp_path):
@@ -121,6 +158,14 @@ def test_check_says_what_does_not_work(capsys):
     out = capsys.readouterr().out
     assert "FAIL  model     there is no model in nowhere: manifest.json is missing" in out
     assert "2 of 6 checks failed" in out
+
+
+def test_check_says_where_triton_cannot_be_reached(capsys):
+    arguments = ["--engine", "triton", "--triton-url", "127.0.0.1:9", "--port", "0", "--grpc-port", "0"]
+    assert main(["check", *arguments]) == 1
+
+    out = capsys.readouterr().out
+    assert "triton: the engine cannot be reached at 127.0.0.1:9 (DEPTHHMR_TRITON_URL, --triton-url)" in out
 
 
 def test_check_finds_that_the_grpc_port_is_taken(capsys):

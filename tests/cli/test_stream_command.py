@@ -401,7 +401,7 @@ def test_a_missing_decoder_is_advised(video, monkeypatch, capsys):
 
     assert main(["stream", str(video), "--to", "127.0.0.1:9"]) == 2
 
-    assert 'needs the package av, which is not installed: pip install ".[video]"' in capsys.readouterr().err
+    assert "needs the package av, which is not installed: scripts/install video" in capsys.readouterr().err
 
 
 def test_names_are_sorted_as_people_count():

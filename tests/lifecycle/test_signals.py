@@ -60,6 +60,7 @@ def test_a_signal_while_triton_is_waited_for_ends_the_process(start):
     process.signal(signal.SIGTERM)
 
     assert process.ended() == 0
+    assert "does not answer yet: the engine cannot be reached at 127.0.0.1:1 (DEPTHHMR_TRITON_URL" in process.error
     assert "depthhmr stopped" in process.out and "Traceback" not in process.error
 
 

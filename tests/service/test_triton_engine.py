@@ -10,10 +10,11 @@ from tritonclient.utils import InferenceServerException
 from bodykit.manifest import Manifest
 from bodykit.triton_config import triton_files
 from service.engines import choose_engine, open_engine
+from service.engines.base import Call, blank_inputs, output_names
 from service.engines.triton import TritonEngine
 from service.engines.triton_contract import check_contract
 from service.engines.triton_errors import translate
-from service.errors import EngineMismatch
+from service.errors import EngineMismatch, EngineUnavailable
 from service.settings import Settings
 
 
@@ -96,6 +97,19 @@ def test_the_engine_is_opened_by_its_name_without_asking_the_server(model_dir):
     engine = open_engine(settings, Manifest.read(model_dir), model_dir)
 
     assert isinstance(engine, TritonEngine) and engine.concurrency == 5 and not engine.ready
+
+
+@pytest.mark.anyio
+async def test_who_runs_the_service_is_told_where_the_server_should_be_and_who_asks_it_is_not(manifest):
+    engine = TritonEngine("127.0.0.1:9", manifest)
+    try:
+        for seconds in (0.0, 10.0):  # before there is an answer, and when the server cannot be reached
+            with pytest.raises(EngineUnavailable) as refusal:
+                await engine.infer(blank_inputs(manifest), Call.within(seconds, output_names(manifest)))
+            assert "127.0.0.1" not in refusal.value.detail
+    finally:
+        await engine.aclose()
+    assert engine.place == " at 127.0.0.1:9 (DEPTHHMR_TRITON_URL, --triton-url)"
 
 
 @pytest.mark.parametrize(
