@@ -1,5 +1,6 @@
 """All settings, read once: defaults, then a TOML file, then the environment (`DEPTHHMR_*`), then flags."""
 
+import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from bodykit.errors import UserError
 
 PREFIX = "DEPTHHMR_"
 FILE_VARIABLE = PREFIX + "SETTINGS"
+SOAK_VARIABLE = PREFIX + "SOAK_MINUTES"  # of `make soak`, and no business of ours
+SERVICE_PORT = re.compile(r"(tcp|udp|sctp)://.*")  # NAME_PORT of a Service in Kubernetes
 # host:port, [::1]:port, or a gRPC target such as dns:///host:port
 TRITON_URL = re.compile(r"([a-z][a-z0-9+.-]*:///)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}")
 ORIGIN = re.compile(
@@ -156,8 +159,16 @@ class Settings(BaseSettings):
         return (*sources, TomlConfigSettingsSource(settings_cls, Path(path))) if path else sources
 
 
+IN_FILE = {name: name for name in Settings.model_fields}  # how each setting is written there
+IN_ENVIRONMENT = {name: PREFIX + name.upper() for name in (*IN_FILE, "settings")}
+
+
 def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
-    """Settings from file, environment and `flags` (None values mean "not given"). Raises UserError in plain words."""
+    """Settings from file, environment and `flags` (None values mean "not given"). Raises UserError in plain words, for a
+    variable DEPTHHMR_* that is no setting, too: a misspelled one would leave the service without its keys.
+    """
+    if unknown := unknown_variables(os.environ):
+        raise UserError("; ".join(f"{name} {_is_none(name, IN_ENVIRONMENT)}" for name in unknown))
     path = os.environ.get(FILE_VARIABLE)
     if path and not Path(path).is_file():
         raise UserError(f"the settings file {path} (from {FILE_VARIABLE}) does not exist")
@@ -169,6 +180,43 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
         raise UserError(f"the settings file {path} cannot be read: {error}") from error
 
 
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """The variables with our prefix that mean nothing to us, sorted.
+
+    Where `enableServiceLinks` is on (our manifests switch it off), Kubernetes sets variables for each Service of the
+    namespace. Those of one called depthhmr-web (DEPTHHMR_WEB_PORT=tcp://..., DEPTHHMR_WEB_SERVICE_HOST, ...) are nobody's
+    mistake and are left alone.
+    """
+    services = [
+        name.removesuffix("_PORT")
+        for name, value in environment.items()
+        if name.endswith("_PORT") and SERVICE_PORT.fullmatch(value)
+    ]
+    links = tuple(f"{service}_{part}" for service in services for part in ("SERVICE_", "PORT"))
+    return sorted(
+        name
+        for name in environment
+        if name.upper().startswith(PREFIX)
+        and _bare(name) not in IN_FILE
+        and name not in (FILE_VARIABLE, SOAK_VARIABLE)
+        and not name.startswith(links)
+    )
+
+
+def _bare(name: str) -> str:
+    return name.lower().removeprefix(PREFIX.lower())
+
+
+def _is_none(name: str, spelling: Mapping[str, str]) -> str:
+    close = difflib.get_close_matches(_bare(name), spelling, n=1)
+    return (
+        f"is no setting; did you mean {spelling[close[0]]}?" if close else "is no setting; .env.example lists them all"
+    )
+
+
 def _sentence(item: Any) -> str:
     name = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":  # in the file: of the environment nothing but settings is read
+        rule = f"where names stand without {PREFIX} and in small letters (port = 9000)"
+        return f"{name} in the settings file, {rule}, {_is_none(name, IN_FILE)}"
     return f"setting {name} ({PREFIX}{name.upper()}): {item['msg'].lower()}, got {item['input']!r}"

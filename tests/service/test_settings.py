@@ -57,11 +57,72 @@ def test_a_missing_settings_file_is_named(monkeypatch):
         load_settings()
 
 
-@pytest.mark.parametrize(("text", "message"), [("port = [", "cannot be read"), ("prot = 1", "setting prot")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("port = [", "cannot be read"),
+        ("prot = 1", r"^prot in the settings file, .*, is no setting; did you mean port\?$"),
+        (
+            "DEPTHHMR_PORT = 1",
+            r"^DEPTHHMR_PORT .* without DEPTHHMR_ and in small letters \(port = 9000\), .* mean port\?$",
+        ),
+        ("[server]\nport = 1", "^server in the settings file, .*, is no setting"),
+    ],
+)
 def test_a_wrong_settings_file_is_refused(monkeypatch, tmp_path, text, message):
     file = tmp_path / "settings.toml"
     file.write_text(text)
     monkeypatch.setenv("DEPTHHMR_SETTINGS", str(file))
 
     with pytest.raises(UserError, match=message):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("DEPTHHMR_API_KEY_FILE", "did you mean DEPTHHMR_API_KEYS_FILE?"),
+        ("depthhmr_api_key_file", "did you mean DEPTHHMR_API_KEYS_FILE?"),
+        ("DEPTHHMR_SETTING", "did you mean DEPTHHMR_SETTINGS?"),
+        ("depthhmr_settings", "did you mean DEPTHHMR_SETTINGS?"),
+        ("DEPTHHMR_QUUX", ".env.example lists them all"),
+    ],
+)
+def test_a_misspelled_variable_is_refused_because_it_would_leave_the_service_without_its_keys(monkeypatch, name, meant):
+    monkeypatch.setenv(name, "keys.txt")
+
+    with pytest.raises(UserError) as refusal:
+        load_settings()
+
+    assert str(refusal.value) == f"{name} is no setting; {meant}"
+
+
+def test_variables_of_another_case_and_of_the_soak_are_no_mistake(monkeypatch):
+    monkeypatch.setenv("depthhmr_port", "1234")
+    monkeypatch.setenv("DEPTHHMR_SOAK_MINUTES", "2")
+
+    assert load_settings().port == 1234
+
+
+def test_variables_that_kubernetes_sets_for_its_services_are_no_mistake(monkeypatch):
+    """As a pod gets them beside Services called depthhmr and depthhmr-web, where service links are on."""
+    for service, port in (("DEPTHHMR", 8000), ("DEPTHHMR_WEB", 80)):
+        link = f"tcp://10.0.0.1:{port}"
+        monkeypatch.setenv(f"{service}_SERVICE_HOST", "10.0.0.1")
+        monkeypatch.setenv(f"{service}_SERVICE_PORT", str(port))
+        monkeypatch.setenv(f"{service}_SERVICE_PORT_HTTP", str(port))
+        monkeypatch.setenv(f"{service}_PORT", link)
+        monkeypatch.setenv(f"{service}_PORT_{port}_TCP", link)
+        monkeypatch.setenv(f"{service}_PORT_{port}_TCP_ADDR", "10.0.0.1")
+
+    with pytest.raises(UserError, match=r"^setting port \(DEPTHHMR_PORT\): .*'tcp://10.0.0.1:8000'$"):
+        load_settings()
+    assert load_settings({"port": 8000}).port == 8000
+
+
+def test_a_name_like_those_of_kubernetes_without_its_service_is_a_mistake(monkeypatch):
+    monkeypatch.setenv("DEPTHHMR_WEB_PORT", "9000")
+    monkeypatch.setenv("DEPTHHMR_WEB_SERVICE_HOST", "0.0.0.0")
+
+    with pytest.raises(UserError, match=r"^DEPTHHMR_WEB_PORT is no setting.*; DEPTHHMR_WEB_SERVICE_HOST is no setting"):
         load_settings()
