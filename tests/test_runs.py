@@ -1,0 +1,79 @@
+"""The recipes in runs/: what they ask for before anything is done, and what a cut leaves. None of them trains here."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+RECIPES = sorted((REPOSITORY / "runs").glob("*.sh"))
+KEPT = ("Wine", "aitzgorri", "friends_by", "EveningGlow", "Grey", "Storm", "brick", "china")
+
+
+def run(recipe: Path, *arguments: str, folder: Path, **variables: str) -> subprocess.CompletedProcess:
+    environment = {name: value for name, value in os.environ.items() if name != "PHOTOS"} | variables
+    command = ["sh", str(recipe), *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """A checkout that has the recipes, and programs that do nothing."""
+    for name in ("scripts/train-env", ".venv/bin/python", ".venv/bin/depthhmr"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "runs").mkdir()
+    for recipe in RECIPES:
+        shutil.copy(recipe, tmp_path / "runs")
+    return tmp_path
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_the_shell_can_read_a_recipe(recipe: Path) -> None:
+    done = subprocess.run(["sh", "-n", str(recipe)], capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["arm", "backdrops", "larger"])
+def test_a_recipe_that_scores_on_photographs_asks_for_them_before_anything_is_done(elsewhere: Path, name: str) -> None:
+    done = run(elsewhere / "runs" / f"{name}.sh", folder=elsewhere)
+
+    assert done.returncode != 0 and "PHOTOS: expected a folder with images/ and joints.json" in done.stderr
+    assert not (elsewhere / "runs" / "state").exists()
+
+
+def test_the_recipe_with_photographs_starts_from_the_network_that_is_named(elsewhere: Path) -> None:
+    (elsewhere / ".venv/bin/depthhmr").write_text(
+        '#!/bin/sh\necho "$@" >>asked\n[ "$2" != pack ] || mkdir -p "${6:?}"\n'
+    )
+    photos = elsewhere / "runs" / "photos.sh"
+
+    assert "expected a model folder to start from" in run(photos, folder=elsewhere).stderr
+    done = run(photos, "start", "lspet_train", folder=elsewhere)
+
+    assert done.returncode == 0, done.stderr
+    pack, train, export = (elsewhere / "asked").read_text().splitlines()
+    assert pack == "data pack lsp lspet_train --out runs/state/photos.part"
+    assert "--init start --mix runs/state/photos=0.5 " in train and "--blend start=0.5 " in export
+    assert (elsewhere / "runs/state/photos").is_dir()  # where runs/backdrops.sh looks
+
+
+def test_photographs_that_are_kept_back_are_never_trained_on_whatever_cuts_the_recipe(elsewhere: Path) -> None:
+    state = elsewhere / "runs" / "state"
+    (state / "photos").mkdir(parents=True)
+    (state / "backdrops").mkdir()
+    for name in (*KEPT[:-1], "grass"):
+        (state / "backdrops" / f"{name}.jpg").touch()
+    backdrops = elsewhere / "runs" / "backdrops.sh"
+
+    cut = run(backdrops, folder=elsewhere, PHOTOS="lspet_val")  # ends at the photograph that is not there
+    (state / "backdrops" / "china.jpg").touch()
+    whole = run(backdrops, folder=elsewhere, PHOTOS="lspet_val")
+
+    assert cut.returncode != 0 and whole.returncode == 0, whole.stderr
+    assert sorted(path.stem for path in (state / "backdrops-kept").iterdir()) == sorted(KEPT)
+    assert [path.stem for path in (state / "backdrops-train").iterdir()] == ["grass"]
