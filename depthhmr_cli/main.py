@@ -142,7 +142,7 @@ def missing_extra(error: ModuleNotFoundError) -> str | None:
     extra = EXTRAS.get(package)
     if extra is None:
         return None
-    return f'this command needs the package {package}, which is not installed: pip install ".[{extra}]" in the checkout'
+    return f"this command needs the package {package}, which is not installed: scripts/install {extra} in the checkout"
 
 
 def complain(message: str) -> int:

@@ -112,7 +112,7 @@ def test_missing_extra_is_named(install_command, monkeypatch, capsys: pytest.Cap
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert "needs the package torch" in message
-    assert 'pip install ".[train]"' in message
+    assert "which is not installed: scripts/install train in the checkout" in message
 
 
 def test_missing_module_of_no_extra_is_a_fault_of_ours_and_is_not_hidden(install_command) -> None:

@@ -28,3 +28,13 @@ def test_every_test_that_is_named_exists(document: Path) -> None:
 
     missing = [name for name, dots in named if not any(x.startswith(name) if dots else x == name for x in defined)]
     assert missing == []
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*DOCUMENTS, *(REPOSITORY / name for name in ("README.md", "examples/README.md"))],
+    ids=lambda path: path.stem,
+)
+def test_no_page_tells_to_install_a_copy_over_the_checkout(page: Path) -> None:
+    """`.venv` holds an editable install, which a copy would replace; scripts/install leaves it one."""
+    assert re.findall(r'pip install "?\.\[', page.read_text(encoding="utf-8")) == []

@@ -16,6 +16,13 @@ from service.rest.schemas import PROBLEMS
 from service.results import FRAME
 
 NOT_NOW: dict[int | str, dict[str, Any]] = {503: PROBLEMS[503]}
+FACES: dict[str, Any] = {
+    "name": "include",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string", "enum": ["faces"]},
+    "description": "faces adds the triangles",
+}
 SOFTWARE_LICENSE = "Apache-2.0"
 
 
@@ -68,7 +75,7 @@ def info_router(core: MeshRecovery) -> APIRouter:
             raise NotFound(f"there is no model {name[:100]!r}; loaded is {manifest.name!r}")
         return manifest.to_json()
 
-    @router.get("/v1/body")
+    @router.get("/v1/body", responses={422: PROBLEMS[422]}, openapi_extra={"parameters": [FACES]})
     async def body_facts(request: Request) -> Response:
         """Joints and, with `include=faces`, the triangles that all people share."""
         include = _body_include(request)

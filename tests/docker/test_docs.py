@@ -27,6 +27,17 @@ def test_triton_release_is_that_of_the_compose_file() -> None:
     assert f"`TRITON_RELEASE` ({release()})" in PAGE
 
 
+def test_the_way_back_leads_to_images_that_were_kept_and_builds_none() -> None:
+    (block,) = re.findall(r"## Another model, and back\n.*?```sh\n(.*?)```", PAGE, re.DOTALL)
+    kept = set(
+        re.findall(rf"^docker tag depthhmr/(?:gateway:local|plan:{re.escape(release())}) (\S+)", block, re.MULTILINE)
+    )
+    back = block[block.rindex("export ") :]
+
+    assert kept == set(re.findall(r"_IMAGE=(\S+)", back)) and len(kept) == 2
+    assert "--no-build" in back
+
+
 def release() -> str:
     found = re.search(r"\$\{TRITON_RELEASE:-(\d\d\.\d\d)\}", (REPOSITORY / "docker-compose.yml").read_text())
     assert found

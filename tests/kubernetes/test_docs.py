@@ -53,3 +53,13 @@ def test_the_example_overlay_renders_and_changes_what_it_says(kubectl, tmp_path:
     assert 'DEPTHHMR_MAX_PEOPLE: "16"' in result.stdout
     (claim,) = [document for document in documents if document["kind"] == "PersistentVolumeClaim"]
     assert claim["spec"]["storageClassName"] == "shared-files"
+
+
+def test_the_page_says_what_the_example_needs_and_which_overlay_does_without(production, gpu) -> None:
+    def of_the_operator(part) -> set[str]:
+        return {item["kind"] for item in part.documents if item["apiVersion"].startswith("monitoring.coreos.com/")}
+
+    assert of_the_operator(production) == {"PodMonitor", "PrometheusRule"} and of_the_operator(gpu) == set()
+    (needs,) = re.findall(r"^This overlay needs .*?\n\n", PAGE, re.DOTALL | re.MULTILINE)
+    for word in ("PodMonitor", "PrometheusRule", "device plugin", "`../gpu`", "`../../base`"):
+        assert word in needs

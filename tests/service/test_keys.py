@@ -67,12 +67,13 @@ async def test_probes_and_the_page_need_no_key(locked):
 
 def test_a_file_of_keys_is_read_with_its_names(tmp_path, capsys):
     main(["key", "camera-1"])
-    key, line = capsys.readouterr().out.splitlines()[:2]
+    key, line, *_, advice = capsys.readouterr().out.splitlines()
     file = tmp_path / "keys"
     file.write_text(f"# the cameras\n\n{line}\n  camera-2   {hash_of('other')}\n")
 
     keys = ApiKeys.read(file)
 
+    assert advice.endswith(f"a running service takes a change of it within about {watched_module.EVERY_S:.0f} s.")
     assert keys.check(key) == "camera-1" and keys.check("other") == "camera-2" and key not in file.read_text()
     with pytest.raises(Unauthenticated, match="not known here"):
         keys.check(key[:-1])
@@ -133,6 +134,29 @@ def test_a_file_that_changes_is_read_again_without_a_restart(tmp_path, caplog):
     watched.refresh()
     assert gate.check("two") == "new"
     assert len([line for line in caplog.messages if "stays in use" in line]) == 1 and hash_of("two") not in caplog.text
+
+
+async def test_no_error_ends_the_watch_and_what_may_pass_is_tried_again(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(watched_module, "EVERY_S", 0.01)
+    file = tmp_path / "keys"
+    file.write_text("before")
+    errors = [RecursionError("too deep"), MemoryError()]
+
+    def read(path):
+        if (text := path.read_text()) == "afterwards" and errors:
+            raise errors.pop()
+        return text
+
+    watched = Watched(file, read)
+    watching = asyncio.create_task(watched.watch())
+    file.write_text("afterwards")
+    async with asyncio.timeout(5):
+        while watched.value == "before" and not watching.done():
+            await asyncio.sleep(0.01)
+    watching.cancel()
+
+    assert watched.value == "afterwards"
+    assert len([line for line in caplog.messages if "stays in use" in line]) == 2
 
 
 async def test_the_file_is_looked_at_in_a_thread_and_the_loop_goes_on(tmp_path, monkeypatch):

@@ -67,6 +67,14 @@ async def test_the_body_has_joints_and_faces_on_demand(client, core):
     assert "faces" not in plain and full["faces"] == core.body.faces.tolist()
 
 
+async def test_openapi_describes_how_the_body_gives_its_faces(client):
+    get = (await client.get("/openapi.json")).json()["paths"]["/v1/body"]["get"]
+
+    (include,) = get["parameters"]
+    assert (include["name"], include["in"], include["schema"]["enum"]) == ("include", "query", ["faces"])
+    assert {"200", "422"} <= set(get["responses"])
+
+
 @pytest.mark.parametrize("query", ["include=hair", "exclude=faces"])
 async def test_the_body_refuses_unknown_options(client, query):
     assert (await client.get(f"/v1/body?{query}")).status_code == 422

@@ -395,7 +395,7 @@ def test_without_the_package_the_setting_says_what_to_install(model_dir):
     )
 
     assert done.returncode == 2
-    assert 'needs the package opentelemetry, which is not installed: pip install ".[otel]"' in done.stderr
+    assert "needs the package opentelemetry, which is not installed: scripts/install otel" in done.stderr
 
 
 def test_without_the_package_the_service_runs(model_dir):
