@@ -180,7 +180,7 @@ def encode_body(body: Body) -> bytes:
 
 
 def check_body(body: Body, *, origin: str) -> None:
-    """Raise UserError unless every array has its shape and every index points at something."""
+    """Raise UserError unless every array has its shape, every number is finite and every index points at something."""
     vertices = len(body.template)
     expected = {
         "template": (body.template.shape, (vertices, 3)),
@@ -211,8 +211,18 @@ def check_body(body: Body, *, origin: str) -> None:
             raise UserError(f"{origin}: the row offsets of {name} do not fit its {len(rows.column)} entries")
         if len(rows.value) != len(rows.column):
             raise UserError(f"{origin}: {name} has {len(rows.column)} columns but {len(rows.value)} values")
-    if not np.all(np.isfinite(body.template)) or not np.all(np.isfinite(body.shapedirs)):
-        raise UserError(f"{origin}: the template or the shape directions are not finite")
+    numbers = {
+        "template": body.template,
+        "shapedirs": body.shapedirs,
+        "joint_template": body.joint_template,
+        "joint_shapedirs": body.joint_shapedirs,
+        "joint_regressor": body.joint_regressor.value,
+        "weight_value": body.weight_value,
+        "posedirs": body.posedirs.value,
+    }
+    for name, values in numbers.items():
+        if not np.isfinite(values).all():
+            raise UserError(f"{origin}: {name} holds values that are not finite, expected numbers")
     if not np.allclose(body.weight_value.sum(axis=1), 1, atol=1e-4):
         raise UserError(f"{origin}: the skinning weights of some vertex do not sum to 1")
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from bodykit.body import load_body
+from bodykit.body import Body, load_body
 from bodykit.errors import UserError
 from bodykit.manifest import OUTPUT_NAMES
 from depthhmr.batch import MEAN, STD
@@ -62,9 +62,11 @@ def export_onnx(network: DepthHMR, config: ModelConfig, path: Path) -> ExportMod
     return model
 
 
-def examine(model: ExportModel, config: ModelConfig, path: Path, threshold: float, pictures: Pictures) -> Report:
+def examine(
+    model: ExportModel, config: ModelConfig, path: Path, threshold: float, pictures: Pictures, body: Body
+) -> Report:
     """Every check of a graph, and PyTorch against ONNX Runtime."""
-    report = check_graph(path.read_bytes(), lambda size: pictures, load_body(), threshold)
+    report = check_graph(path.read_bytes(), lambda size: pictures, body, threshold)
     expected = f"PyTorch and ONNX Runtime within {TOLERANCE:g} at batch 1 and 3"
     if not report.passed:
         return report.with_checks(Check("parity", "not tried", expected, "an earlier check failed"))
@@ -193,20 +195,21 @@ def write_model_folder(
 
 
 def take_network(
-    network: DepthHMR, config: ModelConfig, facts: Facts, folder: Path, pictures: Pictures | None = None
-) -> tuple[Path, Report]:
+    network: DepthHMR, config: ModelConfig, facts: Facts, folder: Path, pictures: Pictures | None = None,
+    body: Body | None = None,
+) -> tuple[Path, Report]:  # fmt: skip
     """Exports, examines on pictures (rendered ones when None) and writes -> the graph and the report.
 
-    Raises NotTaken, which carries the report, when a check failed.
+    `body` is the network's, the free one when None. Raises NotTaken, which carries the report, when a check failed.
     """
-    body = load_body()
+    body = load_body() if body is None else body
     if body.sha256 != network.body.sha256:
-        raise UserError(f"expected the network's body {network.body.sha256}, the installed body is {body.sha256}")
+        raise UserError(f"expected the network's body {network.body.sha256}, got {body.sha256}")
     pictures = synthetic(config.size, PICTURES) if pictures is None else pictures
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model.onnx"
         model = export_onnx(network, config, path)
-        report = examine(model, config, path, facts.threshold, pictures)
+        report = examine(model, config, path, facts.threshold, pictures, body)
         if not report.passed:
             raise NotTaken(report, folder)
         return write_folder(path.read_bytes(), report, facts, body, folder), report

@@ -5,6 +5,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from bodykit.body import load_body
 from depthhmr.shards import render_shard
 from depthhmr.train import Run, train
 from depthhmr.train_lifter import train_lifter
@@ -16,9 +17,9 @@ SAMPLES, SIZE = 16, 64  # rendered small and enlarged: what is in the pictures c
 def rehearse(run: Run) -> float:
     """Peak memory of the first process in MB: of its GPU, else of the machine. Validation and checkpoint included."""
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        render_shard(folder / "shards", 0, SAMPLES, SIZE)
-        train_lifter(run.model, folder / "lifter.pt", steps=1)
+        folder, body = Path(scratch), load_body(run.body)
+        render_shard(folder / "shards", 0, SAMPLES, SIZE, body=body)
+        train_lifter(run.model, folder / "lifter.pt", steps=1, body=body)
         short = replace(run.train, images=STEPS * run.train.batch * run.workers, validate_on=1)
         train(replace(run, folder=folder, train=short, renderers=0, shards=1, first_shards=1, mix=(), init=None))
         lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]

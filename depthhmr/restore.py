@@ -15,14 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bodykit.body import load_body
+from bodykit.body import Body, load_body
 from bodykit.errors import UserError
 from bodykit.manifest import Manifest
 from depthhmr.batch import normalise
+from depthhmr.body_id import id_of, refuse_other_body
 from depthhmr.config import PRESETS, ModelConfig, preset
 from depthhmr.export import TOLERANCE, ExportModel, foldable, folded, parity, trace
 from depthhmr.loop import save
 from depthhmr.model import DepthHMR, build_model
+from depthhmr.skinning import BodyLayer
 from depthhmr.synth.scene import Generator
 
 LARGEST_SERIAL = 2**24  # integers that float32 tells apart
@@ -30,16 +32,21 @@ WIDTH_FACTOR = -2  # a graph holds -2 log sigma of an attention's width, folded 
 PICTURES, SEED = 96, 9_000_000  # rendered pictures for the statistics of batch norms, out of the training split
 
 
-def restore(folder: Path) -> tuple[DepthHMR, ModelConfig]:
-    """The network of a model folder, in evaluation mode. UserError where the graph is not of one of our presets."""
+def restore(folder: Path, body: Body | None = None) -> tuple[DepthHMR, ModelConfig]:
+    """The network of a model folder, in evaluation mode. UserError where the graph is not of one of our presets.
+
+    `body` is the one it was trained for, the free one when None; UserError where it was trained for another.
+    """
     manifest = Manifest.read(folder)
+    body = load_body() if body is None else body
+    refuse_other_body(folder, dataclasses.asdict(manifest.body), body)
     if manifest.preset not in PRESETS:
         raise UserError(f"{folder} holds a graph of preset {manifest.preset!r}; known are {', '.join(PRESETS)}")
     config = preset(manifest.preset, size=manifest.input_size)
     graph = folder / "1" / "model.onnx"
-    network = build_model(config).eval()
+    network = build_model(config, BodyLayer(body)).eval()
     fill(network, config, graph)
-    unfold(network, config)
+    unfold(network, config, body)
     worst = parity(ExportModel(folded(network)).eval(), graph, config.size, batch=2)
     if worst > TOLERANCE:
         raise UserError(
@@ -49,17 +56,19 @@ def restore(folder: Path) -> tuple[DepthHMR, ModelConfig]:
     return network, config
 
 
-def restored(folder: Path, run: Path) -> Path:
+def restored(folder: Path, run: Path, body: Body | None = None) -> Path:
     """A checkpoint in the folder of a run, and its lifter beside it, with the weights of a model folder. Made once."""
     path = run / "restored.pt"
     if not path.exists():
-        network, config = restore(folder)
-        weights = network.state_dict()
+        network, config = restore(folder, body)
+        weights, stated = network.state_dict(), id_of(network.body)
         lifter = network.lifter.state_dict()
-        save(run / "lifter.pt", {"lifter": lifter, "training": lifter, "step": 0, "wall": 0.0, "cpu": 0.0})
+        save(run / "lifter.pt", {
+            "lifter": lifter, "training": lifter, "step": 0, "wall": 0.0, "cpu": 0.0, "body": stated,
+        })  # fmt: skip
         save(path, {
             "model": weights, "training": weights, "config": dataclasses.asdict(config), "preset": config.name,
-            "step": 0, "images": 0, "wall": 0.0, "cpu": 0.0,
+            "step": 0, "images": 0, "wall": 0.0, "cpu": 0.0, "body": stated,
         })  # fmt: skip
     return path
 
@@ -70,7 +79,7 @@ def fill(network: DepthHMR, config: ModelConfig, graph: Path) -> None:
     Raises UserError when the graph has other weights than the network would export.
     """
     values = _initializers(graph)
-    numbered = build_model(config).eval()
+    numbered = build_model(config, network.body).eval()
     serials = _number(numbered)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "numbered.onnx"
@@ -129,7 +138,7 @@ def _initializers(graph: Path) -> dict[str, np.ndarray]:
     return {name: a.astype(np.float32) for name, a in arrays.items() if a.dtype in (np.float16, np.float32)}
 
 
-def unfold(network: DepthHMR, config: ModelConfig, pictures: int = PICTURES) -> None:
+def unfold(network: DepthHMR, config: ModelConfig, body: Body, pictures: int = PICTURES) -> None:
     """Batch norms that leave the folded convolutions as they are, with the means and variances of rendered pictures.
 
     y = x + b with x the convolution's output becomes gamma (x - mean) / sqrt(var + eps) + beta.
@@ -143,7 +152,7 @@ def unfold(network: DepthHMR, config: ModelConfig, pictures: int = PICTURES) -> 
         convolution.register_forward_hook(lambda _, __, output, norm=norm: sums.setdefault(norm, []).append(_moments(output)))
         for convolution, norm in pairs
     ]  # fmt: skip
-    generator = Generator(load_body(), config.size)
+    generator = Generator(body, config.size)
     samples = [generator.sample(SEED + index) for index in range(pictures)]
     with torch.no_grad():
         for start in range(0, pictures, 16):

@@ -1,10 +1,11 @@
 """Rendered training samples on disk: written by background processes, read by the trainer while more are written.
 
-A shard is a folder of plain arrays with a fixed number of samples of consecutive seeds. Shard i of a split (and of a folder of
-backdrops) always holds the same bytes, so a lost cache is only lost time. Shards of other sources (depthhmr.data) have arrays
-more that say what is labelled; without them everything is.
+A shard is a folder of plain arrays with a fixed number of samples of consecutive seeds. Shard i of a split (and of a body and a
+folder of backdrops) always holds the same bytes, so a lost cache is only lost time. Shards of other sources (depthhmr.data) have
+arrays more that say what is labelled; without them everything is.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,6 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bodykit.body import Body, load_body
+from bodykit.errors import UserError
+from depthhmr.body_id import id_of, refuse_other_body
+from depthhmr.synth.splits import SPLITS
+
 if TYPE_CHECKING:
     from depthhmr.synth.backdrops import Backdrops
 
@@ -25,20 +31,20 @@ MOST_PEOPLE = 12
 
 def render_shard(
     root: Path, first_seed: int, count: int, size: int, *, whole_depth: bool = False,
-    backdrops: "Backdrops | None" = None,
+    backdrops: "Backdrops | None" = None, body: Body | None = None,
 ) -> Path:  # fmt: skip
     """Render seeds [first_seed, first_seed + count) and put them into place in one step.
 
     `whole_depth` adds the depth of everything in the picture, for training without DAH; `backdrops` puts photographs
-    behind a share of the pictures, of which nobody knows the depth.
+    behind a share of the pictures, of which nobody knows the depth; `body` is the free one when None.
     """
-    from bodykit.body import load_body
     from depthhmr.synth.scene import Generator
 
     final = root / f"{first_seed:010d}"
     if final.exists():
         return final
-    generator = Generator(load_body(), size, whole_depth=whole_depth, backdrops=backdrops)
+    body = load_body() if body is None else body
+    generator = Generator(body, size, whole_depth=whole_depth, backdrops=backdrops)
     arrays: dict[str, np.ndarray] = {
         "rgb": np.zeros((count, size, size, 3), np.uint8),
         "depth": np.zeros((count, size, size), np.float16),
@@ -64,7 +70,7 @@ def render_shard(
     partial.mkdir(parents=True, exist_ok=True)
     for name, values in arrays.items():
         np.save(partial / f"{name}.npy", values)
-    facts: dict[str, Any] = {"first_seed": first_seed, "count": count, "size": size}
+    facts: dict[str, Any] = {"first_seed": first_seed, "count": count, "size": size, "body": id_of(body)}
     if backdrops is not None:
         facts["backdrops"] = backdrops.facts
     (partial / "shard.json").write_text(json.dumps(facts))
@@ -77,37 +83,72 @@ def render_shard(
 
 def keep_rendering(
     root: Path, first: int, step: int, limit: int, size: int, share: float, parent: int,
-    behind: tuple[Path, float] | None = None,
+    behind: tuple[Path, float] | None = None, body: Path | None = None,
 ) -> None:  # fmt: skip
-    """Body of a renderer process: shards first, first + step, ... of the training split.
+    """Body of a renderer process: shards first, first + step, ... of the training split, from the newest in the cache on.
 
     Fills the cache up to `limit` shards at full speed, then replaces the oldest shard at `share` of its time, so that the
-    trainer never sees the last picture. `behind` is a folder of backdrops and their share. Ends when the process `parent`
-    has gone.
+    trainer never sees the last picture. `behind` is a folder of backdrops and their share, `body` a body file. Ends when
+    the process `parent` has gone, or with the split: the seeds behind it are those of other splits.
     """
     from depthhmr.synth.backdrops import Backdrops
 
     os.nice(19)
     backdrops = None if behind is None else Backdrops(*behind)
-    index = first
-    while os.getppid() == parent:
-        if (root / f"{index * SHARD:010d}").exists():
-            index += step
+    newest = max((int(path.name) // SHARD for path in _shards(root) if path.name.isdigit()), default=-1)
+    for index in range(first, sum(SPLITS["train"]) // SHARD, step):
+        if os.getppid() != parent:
+            return
+        if index <= newest:
             continue
         shards = sorted(_shards(root))
         started = time.monotonic()
-        render_shard(root, index * SHARD, SHARD, size, backdrops=backdrops)
+        render_shard(root, index * SHARD, SHARD, size, backdrops=backdrops, body=load_body(body))
         if len(shards) >= limit:
-            shutil.rmtree(shards[0], ignore_errors=True)
+            _remove(shards[0])
             busy = time.monotonic() - started
             pause_until = time.monotonic() + busy * (1 - share) / share
             while time.monotonic() < pause_until and os.getppid() == parent:
                 time.sleep(1.0)
-        index += step
 
 
 def _shards(root: Path) -> list[Path]:
     return [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")] if root.exists() else []
+
+
+def _remove(shard: Path) -> None:
+    """Out of sight in one step first: no reader finds half of it."""
+    hidden = shard.with_name(f".{shard.name}.{os.getpid()}")
+    with contextlib.suppress(FileNotFoundError):  # another renderer was quicker
+        shard.rename(hidden)
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _arrays_of(shard: Path) -> dict[str, np.ndarray]:
+    """The arrays of a shard by name; none of a folder that is no shard, or has gone. UserError for a damaged one."""
+    if not (shard / "shard.json").exists():
+        return {}
+    arrays: dict[str, np.ndarray] = {}
+    for file in shard.glob("[!.]*.npy"):
+        try:
+            arrays[file.stem] = np.load(file, mmap_mode="r")
+        except FileNotFoundError:
+            return {}
+        except (ValueError, EOFError) as error:
+            raise UserError(f"expected an array in {file}, it is damaged ({error}); delete {shard}") from error
+    if arrays and "count" not in arrays:
+        raise UserError(f"expected count.npy among the arrays of {shard}, found none; delete the folder")
+    return arrays
+
+
+def refuse_shards_of_other_bodies(root: Path, body: Body) -> None:
+    """UserError where people whom a shard of the folder knows in 3D are of another body."""
+    for shard in sorted(_shards(root)):
+        with contextlib.suppress(FileNotFoundError):  # no shard, or a renderer has removed it
+            stated = json.loads((shard / "shard.json").read_text()).get("body")
+            known = shard / "known_3d.npy"
+            if not known.exists() or np.load(known).any():
+                refuse_other_body(shard, stated, body)
 
 
 class ShardPool:
@@ -119,14 +160,18 @@ class ShardPool:
         self._checked = 0.0
 
     def refresh(self, every: float = 10.0) -> int:
-        """Notice new and vanished shards, at most once in `every` seconds. Returns how many there are."""
+        """Notice new and vanished shards, at most once in `every` seconds. Returns how many there are.
+
+        Raises UserError for an array that is damaged.
+        """
         now = time.monotonic()
         if now - self._checked >= every or not self._open:
             self._checked = now
             present = set(_shards(self.root))
             self._open = {path: arrays for path, arrays in self._open.items() if path in present}
             for path in present - self._open.keys():
-                self._open[path] = {file.stem: np.load(file, mmap_mode="r") for file in path.glob("*.npy")}
+                if arrays := _arrays_of(path):
+                    self._open[path] = arrays
         return len(self._open)
 
     def wait_for(self, count: int, patience: float = 1800.0) -> None:

@@ -16,7 +16,7 @@ class BodyLayer(nn.Module):
     def __init__(self, body: Body | None = None) -> None:
         super().__init__()
         body = load_body() if body is None else body
-        self.name, self.sha256 = body.name, body.sha256
+        self.name, self.version, self.sha256 = body.name, body.version, body.sha256
 
         def constant(name: str, value: Tensor) -> None:
             self.register_buffer(name, value, persistent=False)

@@ -21,14 +21,16 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from bodykit.body import load_body
 from bodykit.errors import UserError
 from depthhmr.batch import Batch, join, make_batch, mirror
+from depthhmr.body_id import id_of, refuse_other_body
 from depthhmr.config import ModelConfig, TrainConfig
 from depthhmr.criterion import Criterion
 from depthhmr.curves import draw_curves
 from depthhmr.data.augment import Augment, augment
 from depthhmr.loop import Log, Means, learning_rate, peak_memory_mb
-from depthhmr.shards import Mixture, ShardPool, Source, keep_rendering
+from depthhmr.shards import Mixture, ShardPool, Source, keep_rendering, refuse_shards_of_other_bodies
 from depthhmr.synth.backdrops import Backdrops
 from depthhmr.team import ALONE, Team, device_of, joined, refuse_differences
 from depthhmr.trainee import Trainee
@@ -53,6 +55,7 @@ class Run:
     backbone_weights: Path | None = None  # public DINOv2 weights that a fresh run starts from
     mix: tuple[tuple[Path, float], ...] = ()  # folders of other shards, and their shares of all samples
     backdrops: tuple[Path, float] | None = None  # folder of photographs, share of rendered pictures they are behind
+    body: Path | None = None  # body file that people are of; the free body when None
 
     def __post_init__(self) -> None:
         if any(share <= 0 for _, share in self.mix) or self.rendered_share < 0:
@@ -62,6 +65,7 @@ class Run:
         for folder, _ in self.mix:
             if not any(folder.glob("*/shard.json")):
                 raise UserError(f"expected shards in {folder}, found none; `depthhmr data pack` makes them")
+            refuse_shards_of_other_bodies(folder, load_body(self.body))
         if self.backdrops is not None and self.train.depth_target == "scene":
             raise UserError(
                 "expected no backdrops where the depth of the whole scene is learned: a photograph has none"
@@ -85,7 +89,7 @@ def train(run: Run, team: Team = ALONE) -> None:
         context.Process(
             target=keep_rendering, daemon=True,
             args=(run.folder / "shards", index, team.nodes * run.renderers, run.shards, run.render_size, run.render_share,
-                  os.getpid(), run.backdrops),
+                  os.getpid(), run.backdrops, run.body),
         )
         for index in range(team.node * run.renderers, (team.node + 1) * run.renderers)
         if team.local_rank == 0
@@ -133,7 +137,7 @@ def work(run: Run, team: Team = ALONE) -> None:
     pool = ShardPool(run.folder / "shards")
     pool.wait_for(min(run.first_shards, run.shards))
     mixture = _mixture(run, pool)
-    held_out = Validation.render(run.model.size, config.validate_on) if team.rank == 0 else None
+    held_out = Validation.render(run.model.size, config.validate_on, load_body(run.body)) if team.rank == 0 else None
     log = Log(run.folder / "log.jsonl", resume_at=trainee.images) if team.rank == 0 else None
     halves = torch.autocast(device.type, torch.bfloat16, enabled=config.bf16 and has_bfloat16(device))
 
@@ -180,7 +184,7 @@ def work(run: Run, team: Team = ALONE) -> None:
 
 def _trainee(run: Run, device: torch.device, checkpoint: Path) -> Trainee:
     """The network where the run stands, or a fresh one with the weights that the run starts from."""
-    trainee = Trainee(run.model, run.train, device)
+    trainee = Trainee(run.model, run.train, device, load_body(run.body))
     if checkpoint.exists():
         trainee.resume(checkpoint)
     elif run.init is not None:
@@ -241,15 +245,17 @@ def _free_port() -> int:
 
 def write_settings(run: Run) -> None:
     """run.json: what a resumed or exported run is checked against. A changed network is refused, not silently mixed."""
-    path = run.folder / "run.json"
+    path, body = run.folder / "run.json", load_body(run.body)
     settings = {
         "model": dataclasses.asdict(run.model),
         "train": dataclasses.asdict(run.train),
         "render_size": run.render_size,
         "mix": [[str(folder), share] for folder, share in run.mix],
         "backdrops": None if run.backdrops is None else Backdrops(*run.backdrops).facts,
+        "body": id_of(body),
     }
     if path.exists():
+        refuse_other_body(run.folder, json.loads(path.read_text()).get("body"), body)
         _refuse_other_backdrops(run.folder, _backdrops_begun_with(run.folder), settings["backdrops"])
         # through ModelConfig: a run that is older than a field has its default
         old = dataclasses.asdict(ModelConfig.from_dict(json.loads(path.read_text())["model"]))
@@ -261,6 +267,7 @@ def write_settings(run: Run) -> None:
             raise UserError(
                 f"{run.folder} holds a run of another network: {', '.join(changed)} differ; choose another folder"
             )
+    refuse_shards_of_other_bodies(run.folder / "shards", body)
     run.folder.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}")
     partial.write_text(json.dumps(settings, indent=1) + "\n")

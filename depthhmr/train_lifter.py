@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bodykit.body import Body, load_body
+from depthhmr.body_id import id_of, refuse_other_body
 from depthhmr.config import ModelConfig
 from depthhmr.geometry import focal, project, rays
 from depthhmr.lifter import Lifted, Lifter
@@ -26,6 +27,7 @@ from depthhmr.synth.joints import sample_people
 BATCH = 512
 POOL = 40_000  # people drawn at a time; each is used REUSE times under fresh noise
 REUSE = 3
+SAVE_EVERY = 500  # steps
 END_JOINTS = (10, 11, 20, 21, 22, 23)  # feet, wrists, hands: their rotation hardly shows in the joints
 
 
@@ -158,13 +160,18 @@ def score(lifter: Lifter, people: People, level: float) -> dict[str, float]:
 
 
 def train_lifter(
-    config: ModelConfig, out: Path, *, steps: int, learning_rate_peak: float = 1e-3, seed: int = 0
-) -> None:
-    """Trains for `steps` batches of 512 people, resuming from `out` where it exists, and saves the averaged weights there."""
+    config: ModelConfig, out: Path, *, steps: int, learning_rate_peak: float = 1e-3, seed: int = 0,
+    body: Body | None = None,
+) -> None:  # fmt: skip
+    """Trains for `steps` batches of 512 people, resuming from `out` where it exists, and saves the averaged weights there.
+
+    People are of `body`, the free one when None; UserError where `out` is of another.
+    What is random in a step follows from the seed and the step alone, as in train.py.
+    """
     torch.manual_seed(seed)
-    source = load_body()
-    body = BodyLayer(source)
-    lifter = Lifter(config, body)
+    source = load_body() if body is None else body
+    layer = BodyLayer(source)
+    lifter = Lifter(config, layer)
     held_out = draw(source, 10**6, 1500)
     lifter.mean.copy_(_mean_pose(draw(source, 10**6 + 1, 8000)))
     optimiser = torch.optim.AdamW(lifter.parameters(), lr=1e-3, weight_decay=0.01, betas=(0.9, 0.98), fused=True)
@@ -172,6 +179,7 @@ def train_lifter(
     start, watch = 0, Stopwatch()
     if out.exists():
         state = load(out, "lifter")
+        refuse_other_body(out, state.get("body"), source)
         if "optimiser" not in state:
             return  # it came trained, out of a model folder
         lifter.load_state_dict(state["training"])
@@ -183,12 +191,13 @@ def train_lifter(
     for step in range(start, steps):
         place_in_pool = step % (POOL // BATCH * REUSE)
         if pool is None or place_in_pool == 0:
-            pool = draw(source, seed * 10**5 + step, POOL)
+            pool = draw(source, seed * 10**5 + step - place_in_pool, POOL)
+        torch.manual_seed(int(np.random.default_rng([seed, step]).integers(2**62)))
         batch = pool.pick(torch.randint(len(pool), (BATCH,)))
         rate = learning_rate(step / steps, step, peak=learning_rate_peak, warmup=200, decay_from=0.4)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        terms = losses(lifter(*simulate(batch)), batch, body)
+        terms = losses(lifter(*simulate(batch)), batch, layer)
         loss = torch.stack(list(terms.values())).sum()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -196,7 +205,7 @@ def train_lifter(
         optimiser.step()
         average.update(lifter, step)
         done = step + 1
-        if done % 500 == 0 or done == steps:
+        if done % SAVE_EVERY == 0 or done == steps:
             scores = {
                 f"val.{level}.{k}": v
                 for level in (0.015, 0.05, 0.12)
@@ -212,6 +221,7 @@ def train_lifter(
                 "lifter": average.network.state_dict(),
                 "training": lifter.state_dict(),
                 "optimiser": optimiser.state_dict(),
+                "body": id_of(source),
                 "step": done,
                 "wall": watch.wall,
                 "cpu": watch.cpu,

@@ -7,12 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bodykit.body import Body
 from bodykit.errors import UserError
+from depthhmr.body_id import id_of, refuse_other_body
 from depthhmr.config import ModelConfig, TrainConfig
 from depthhmr.dinov2 import load_dinov2
 from depthhmr.loop import Stopwatch, WeightAverage, load, save
 from depthhmr.model import build_model
 from depthhmr.optimiser import Optimiser
+from depthhmr.skinning import BodyLayer
 from depthhmr.team import Team, mean_gradients
 
 START = ("training", "images")  # what a checkpoint must hold for another run to start from it
@@ -21,10 +24,12 @@ START = ("training", "images")  # what a checkpoint must hold for another run to
 class Trainee:
     """A fresh network, or the one of a checkpoint, on a device."""
 
-    def __init__(self, network: ModelConfig, config: TrainConfig, device: torch.device) -> None:
+    def __init__(
+        self, network: ModelConfig, config: TrainConfig, device: torch.device, body: Body | None = None
+    ) -> None:
         torch.manual_seed(config.seed * 1000)  # the same weights in every process of a team
         self.network, self.config = network, config
-        self.model = build_model(network).to(device, memory_format=torch.channels_last)
+        self.model = build_model(network, BodyLayer(body)).to(device, memory_format=torch.channels_last)
         self.model.body.to(device)
         self.model.lifter.requires_grad_(False)
         self.optimiser = Optimiser(self.model, config)
@@ -35,6 +40,7 @@ class Trainee:
     def resume(self, checkpoint: Path) -> None:
         """Go on exactly where `save` was called."""
         state = load(checkpoint, "training", "model", "optimiser", "step", "images", "wall", "cpu")
+        refuse_other_body(checkpoint, state.get("body"), self.model.body)
         self.model.load_state_dict(state["training"])
         self.average.network.load_state_dict(state["model"])
         self.optimiser.adam.load_state_dict(state["optimiser"])
@@ -44,6 +50,7 @@ class Trainee:
     def start_from(self, checkpoint: Path) -> None:
         """Take over the weights of a network that may differ, where name and shape agree; the rest starts afresh."""
         state = load(checkpoint, *START)
+        refuse_other_body(checkpoint, state.get("body"), self.model.body)
         own = self.model.state_dict()
         fitting = {n: value for n, value in state["training"].items() if n in own and own[n].shape == value.shape}
         print(f"{len(fitting)} of {len(own)} tensors taken over", flush=True)
@@ -59,9 +66,10 @@ class Trainee:
         self._restart_average()
 
     def take_lifter(self, path: Path) -> None:
-        weights = load(path, "lifter")["lifter"]
+        state = load(path, "lifter")
+        refuse_other_body(path, state.get("body"), self.model.body)
         for network in (self.model, self.average.network):
-            network.lifter.load_state_dict(weights)
+            network.lifter.load_state_dict(state["lifter"])
 
     def learn(self, loss: Tensor, rate: float, team: Team) -> float:
         """One step on the mean of the team's gradients; none when they are not finite. -> their norm before clipping."""
@@ -81,7 +89,7 @@ class Trainee:
             "model": self.average.network.state_dict(), "training": self.model.state_dict(),
             "optimiser": self.optimiser.adam.state_dict(), "step": self.step, "images": self.images,
             "images_before": self.images_before, "wall": self.watch.wall, "cpu": self.watch.cpu, "preset": self.network.name,
-            "config": dataclasses.asdict(self.network),
+            "config": dataclasses.asdict(self.network), "body": id_of(self.model.body),
         }))  # fmt: skip
 
     def clock(self) -> dict[str, float]:

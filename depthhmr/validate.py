@@ -37,8 +37,8 @@ class Validation:
     body: Body
 
     @classmethod
-    def render(cls, size: int, count: int) -> "Validation":
-        body = load_body()
+    def render(cls, size: int, count: int, body: Body | None = None) -> "Validation":
+        body = load_body() if body is None else body
         generator = Generator(body, size)
         first, available = SPLITS["val"]
         return cls([generator.sample(first + index) for index in range(min(count, available))], body)

@@ -85,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
 def run_pack(args: argparse.Namespace) -> int:
     from itertools import islice
 
+    from bodykit.body import load_body
     from depthhmr.data.pack import pack
 
     if not 32 <= args.size <= 2048:
@@ -96,7 +97,9 @@ def run_pack(args: argparse.Namespace) -> int:
         raise UserError(f"there is no {args.source}; expected the data set's folder or file")
     check_options(args)
     pictures = islice(READERS[args.format](args), args.limit)
-    packed = pack(pictures, args.out, size=args.size, seed=args.seed, progress=True)
+    packed = pack(
+        pictures, args.out, size=args.size, seed=args.seed, progress=True, body=load_body(args.body)
+    )  # fmt: skip
     left_out = f" ({packed.left_out} more left out: too many in one picture)" if packed.left_out else ""
     print(
         f"data: wrote {packed.pictures} pictures of {args.size} x {args.size} pixels with {packed.people} people"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from bodykit.errors import UserError
 
 if TYPE_CHECKING:
+    from bodykit.body import Body
     from depthhmr.model import DepthHMR
 
 HELP = "turn a training run into the served model folder: import in one line, its checks told only when they fail"
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="JSON of `depthhmr evaluate` whose figures go into the manifest",
     )
     parser.add_argument("--data", help="what the manifest says of the training data (default: what the run knows)")
+    parser.add_argument("--body", type=Path, help="body file of the run (default: the service's, else the free body)")
     parser.add_argument(
         "--blend", metavar="FOLDER=SHARE",
         help="go only this share of the way from the model folder that the run was begun with (train --init)",
@@ -47,12 +49,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from bodykit.body import load_body
     from depthhmr.export import take_network
     from depthhmr.intake.checkpoint import read_trained
     from depthhmr.intake.folder import Facts, read_scores
+    from service.settings import load_settings
 
-    trained = read_trained(args.run)
-    network = trained.network if args.blend is None else _blended(trained.network, args.blend)
+    body = load_body(args.body or load_settings({}).body)
+    trained = read_trained(args.run, body)
+    network = trained.network if args.blend is None else _blended(trained.network, args.blend, body)
     facts = Facts(
         version=args.version,
         preset=trained.config.name,
@@ -60,12 +65,12 @@ def run(args: argparse.Namespace) -> int:
         data=args.data or trained.data,
         scores={name: value for path in args.scores for name, value in read_scores(path).items()},
     )
-    graph, report = take_network(network, trained.config, facts, args.model_dir)
+    graph, report = take_network(network, trained.config, facts, args.model_dir, body=body)
     print(f"wrote {graph} ({graph.stat().st_size / 1e6:.1f} MB), all {len(report.checks)} checks passed")
     return 0
 
 
-def _blended(network: "DepthHMR", text: str) -> "DepthHMR":
+def _blended(network: "DepthHMR", text: str, body: "Body") -> "DepthHMR":
     from depthhmr.blend import blend
     from depthhmr.restore import restore
 
@@ -74,4 +79,4 @@ def _blended(network: "DepthHMR", text: str) -> "DepthHMR":
         part = float(share)
     except ValueError:
         raise UserError(f"expected --blend FOLDER=SHARE with a share like 0.5, got {text!r}") from None
-    return blend(restore(Path(folder))[0], network, part)
+    return blend(restore(Path(folder), body)[0], network, part)

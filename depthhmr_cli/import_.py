@@ -48,6 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="JSON of `depthhmr evaluate` for the manifest",
     )
     parser.add_argument(
+        "--body",
+        type=Path,
+        metavar="FILE",
+        help="body file of the network (default: the service's, else the free body)",
+    )
+    parser.add_argument(
         "--pictures", type=Path, metavar="DIR", help="your pictures to try it on (default: six rendered ones)"
     )
     parser.add_argument(
@@ -75,14 +81,17 @@ def run(args: argparse.Namespace) -> int:
 
 def take_run(args: argparse.Namespace) -> "tuple[Path, Report]":
     """A checkpoint of ours: exported, examined and compared with PyTorch."""
+    from bodykit.body import load_body
     from depthhmr.export import take_network
     from depthhmr.intake.checkpoint import read_trained
+    from service.settings import load_settings
 
-    trained = read_trained(args.source)
+    body = load_body(args.body or load_settings({}).body)
+    trained = read_trained(args.source, body)
     threshold = trained.threshold if args.threshold is None else args.threshold
     stated = facts(args, trained.config.name, threshold, trained.data, "Apache-2.0")
     pictures = own_pictures(args, trained.config.size)
-    return take_network(trained.network, trained.config, stated, args.model_dir, pictures)
+    return take_network(trained.network, trained.config, stated, args.model_dir, pictures, body)
 
 
 def take_graph(args: argparse.Namespace) -> "tuple[Path, Report]":
@@ -97,7 +106,7 @@ def take_graph(args: argparse.Namespace) -> "tuple[Path, Report]":
         content = args.source.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read the graph {args.source}: {error.strerror or error}") from error
-    body = load_body(load_settings({}).body)
+    body = load_body(args.body or load_settings({}).body)
     threshold = USUAL_THRESHOLD if args.threshold is None else args.threshold
     stated = facts(args, "imported", threshold, "unknown", "unknown")
 

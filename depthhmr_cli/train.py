@@ -67,6 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="so much of all samples out of a folder of other shards, of `depthhmr data pack`; may be repeated",
     )  # fmt: skip
     add_backdrops(parser)
+    parser.add_argument(
+        "--body", type=Path, help="body file that people are of (default: the free body of the package)"
+    )
     parser.add_argument("--init", type=Path, help="checkpoint or model folder whose weights a fresh run starts from")
     parser.add_argument(
         "--backbone-weights", type=Path, metavar="FILE",
@@ -85,6 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import torch
 
+    from bodykit.body import load_body
     from depthhmr.adapt_lifter import adapt_run
     from depthhmr.restore import restored
     from depthhmr.team import device_of, joined, launched, meet
@@ -100,25 +104,31 @@ def run(args: argparse.Namespace) -> int:
             f"{rehearse(plan) / 1024:.1f} GB at most"
         )
         return 0
-    team = launched(os.environ)
+    team, body = launched(os.environ), load_body(plan.body)
     torch.set_num_threads(1)
     with joined(team, device_of(team, args.device)):
         if team.rank == 0:
             write_settings(plan)
             if plan.init is not None and plan.init.is_dir():
-                restored(plan.init, plan.folder)
-            train_lifter(plan.model, plan.folder / "lifter.pt", steps=args.lifter_steps, seed=args.seed)
+                restored(plan.init, plan.folder, body)
+            train_lifter(plan.model, plan.folder / "lifter.pt", steps=args.lifter_steps, seed=args.seed, body=body)
         meet(team)
         if plan.init is not None and plan.init.is_dir():
-            plan = dataclasses.replace(plan, init=restored(plan.init, plan.folder))
+            plan = dataclasses.replace(plan, init=restored(plan.init, plan.folder, body))
         train(plan, team)
         if args.adapt_lifter and team.rank == 0:
-            print(adapt_run(plan.folder, images=args.adapt_lifter, steps=600, min_visible=plan.train.min_visible))
+            figures = adapt_run(
+                plan.folder, body, images=args.adapt_lifter, steps=600, min_visible=plan.train.min_visible
+            )
+            print(figures)
     return 0
 
 
 def _plan(args: argparse.Namespace) -> "Run":
     """What was asked for. UserError when it cannot be."""
+    from bodykit.body import load_body
+    from bodykit.manifest import Manifest
+    from depthhmr.body_id import refuse_other_body
     from depthhmr.config import PRESETS, TRAINING, preset
     from depthhmr.loop import load
     from depthhmr.train import Run
@@ -130,8 +140,10 @@ def _plan(args: argparse.Namespace) -> "Run":
         raise UserError(f"expected a checkpoint or a model folder at {args.init}, found none")
     if args.init is not None and args.backbone_weights is not None:
         raise UserError("expected one of --init and --backbone-weights, got both: each says where the backbone starts")
-    if args.init is not None and args.init.is_file():
-        load(args.init, *START)  # before the hours of the lifter
+    if args.init is not None:  # before the hours of the lifter
+        of_file = args.init.is_file()
+        stated = load(args.init, *START).get("body") if of_file else dataclasses.asdict(Manifest.read(args.init).body)
+        refuse_other_body(args.init, stated, load_body(args.body))
     try:
         model = preset(args.preset, **({} if args.size is None else {"size": args.size}))
     except ValueError as error:
@@ -144,7 +156,7 @@ def _plan(args: argparse.Namespace) -> "Run":
         folder=args.run, model=model, train=dataclasses.replace(TRAINING[args.preset], bf16=args.bf16, seed=args.seed, **given),
         render_size=args.render_size, shards=args.shards, first_shards=args.first_shards, renderers=args.renderers,
         workers=args.workers, device=args.device, init=args.init, backbone_weights=args.backbone_weights,
-        mix=tuple(_share(text) for text in args.mix), backdrops=backdrops_of(args),
+        mix=tuple(_share(text) for text in args.mix), backdrops=backdrops_of(args), body=args.body,
     )  # fmt: skip
 
 

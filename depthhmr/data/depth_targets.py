@@ -22,6 +22,7 @@ from depthhmr.data.dah import Refined, isolate, refine
 from depthhmr.data.dah_sheet import Shown
 from depthhmr.data.pack import ORIGINS, Origin, fit_map
 from depthhmr.data.picture import UNREADABLE
+from depthhmr.shards import refuse_shards_of_other_bodies
 
 SUFFIXES = (".npy", ".png")
 ASPECT = 0.03  # how much the proportions of a map and its picture may differ: networks round to multiples of 14
@@ -106,11 +107,12 @@ def make_targets(
 ) -> Tally:  # fmt: skip
     """Write `depth` and `known_depth` of all shards of a folder anew. `again`: also where a depth map is known already.
 
-    Raises UserError for a folder without packed shards.
+    Raises UserError for a folder without packed shards, or with shards of another body.
     """
     shards = sorted(path for path in folder.iterdir() if (path / "shard.json").exists()) if folder.is_dir() else []
     if not shards:
         raise UserError(f"there is no shard in {folder}; expected a folder that `depthhmr data pack` wrote")
+    refuse_shards_of_other_bodies(folder, body)
     tally = Tally()
     for shard in tqdm(shards, unit="shard", disable=not progress, dynamic_ncols=True):
         _of_shard(shard, body, maps, inverse, again, show, tally)

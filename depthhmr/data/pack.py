@@ -17,10 +17,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from bodykit.body import BETAS, JOINTS
+from bodykit.body import BETAS, JOINTS, Body, load_body
 from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
 from bodykit.letterbox import Letterbox, letterbox
+from depthhmr.body_id import id_of
 from depthhmr.data.picture import NO_LAYER, Person, Picture
 from depthhmr.shards import MOST_PEOPLE, SHARD
 
@@ -65,20 +66,25 @@ class Packed:
     shards: int
 
 
-def pack(pictures: Iterable[Picture], folder: Path, *, size: int, seed: int = 0, progress: bool = False) -> Packed:
+def pack(
+    pictures: Iterable[Picture], folder: Path, *, size: int, seed: int = 0, progress: bool = False,
+    body: Body | None = None,
+) -> Packed:  # fmt: skip
     """Write all pictures as shards of nearly equal length into a new or empty folder, shuffled by `seed` block by block.
 
+    People in 3D are of `body`, the free one when None.
     Raises UserError when there is no picture, one cannot be read, or the folder holds something.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is no empty folder; expected a new one, so that two data sets are never mixed up")
     folder.mkdir(parents=True, exist_ok=True)
+    body = load_body() if body is None else body
     rng = np.random.default_rng(seed)
     written = people = posed = left_out = shards = 0
     with tqdm(unit="picture", disable=not progress, dynamic_ncols=True) as bar:
         for block in blocks(pictures, BLOCK):
             for rows in np.array_split(rng.permutation(len(block)), -(-len(block) // SHARD)):
-                with ShardWriter(folder, written, len(rows), size) as writer:
+                with ShardWriter(folder, written, len(rows), size, body) as writer:
                     for index in rows:
                         kept = writer.add(block[index])
                         people += len(kept)
@@ -109,7 +115,8 @@ class ShardWriter:
     The arrays are files from the start: a shard of any size takes no memory, and zeros take no room on most disks.
     """
 
-    def __init__(self, root: Path, first: int, count: int, size: int) -> None:
+    def __init__(self, root: Path, first: int, count: int, size: int, body: Body) -> None:
+        self._body = id_of(body)
         self.count, self.size, self.row = count, size, 0
         self._final = root / f"{first:010d}"
         self._partial = root / f".{first:010d}.{os.getpid()}"
@@ -135,7 +142,7 @@ class ShardWriter:
         assert self.row == self.count, f"expected {self.count} pictures, got {self.row}"
         for values in self.arrays.values():
             values.flush()
-        facts = {"first_seed": self._first, "count": self.count, "size": self.size}
+        facts = {"first_seed": self._first, "count": self.count, "size": self.size, "body": self._body}
         (self._partial / "shard.json").write_text(json.dumps(facts))
         (self._partial / ORIGINS).write_text(json.dumps([asdict(origin) for origin in self._origins]))
         self._partial.rename(self._final)

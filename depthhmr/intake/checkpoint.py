@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bodykit.body import Body
 from bodykit.errors import UserError
+from depthhmr.body_id import refuse_other_body
 from depthhmr.config import ModelConfig
 from depthhmr.loop import load
 from depthhmr.model import DepthHMR, build_model
 from depthhmr.shards import SHARD
+from depthhmr.skinning import BodyLayer
 
 KEYS = ("model", "config", "images")
 USUAL_THRESHOLD = 0.4  # before any validation
@@ -25,9 +28,10 @@ class Trained:
     data: str  # what it was trained on
 
 
-def read_trained(source: Path) -> Trained:
+def read_trained(source: Path, body: Body | None = None) -> Trained:
     """From a run folder, or from the checkpoint.pt in it or out of it. UserError where there is none, or another one.
 
+    `body` is the one it was trained for, the free one when None; UserError where it was trained for another.
     A lifter.pt beside the checkpoint is newer than the checkpoint's own: it may have been adapted since.
     """
     checkpoint = source / "checkpoint.pt" if source.is_dir() else source
@@ -35,14 +39,17 @@ def read_trained(source: Path) -> Trained:
         raise UserError(
             f"expected a checkpoint at {checkpoint}, found none; run `depthhmr train --run {checkpoint.parent}` first"
         )
-    state = load(checkpoint, *KEYS)
+    state, layer = load(checkpoint, *KEYS), BodyLayer(body)
+    refuse_other_body(checkpoint, state.get("body"), layer)
     try:
         config = ModelConfig.from_dict(state["config"])
-        network = build_model(config).eval()
+        network = build_model(config, layer).eval()
         network.load_state_dict(state["model"])
         lifter = checkpoint.with_name("lifter.pt")
         if lifter.is_file():
-            network.lifter.load_state_dict(load(lifter, "lifter")["lifter"])
+            newer = load(lifter, "lifter")
+            refuse_other_body(lifter, newer.get("body"), layer)
+            network.lifter.load_state_dict(newer["lifter"])
     except (TypeError, ValueError, AttributeError, RuntimeError) as error:
         lines = str(error).splitlines() or [""]
         raise UserError(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bodykit.body import JOINT_NAMES, JOINTS, PARENTS, Body, SparseRows, decode_body, encode_body, load_body
+from bodykit.body import JOINT_NAMES, JOINTS, PARENTS, Body, SparseRows, check_body, decode_body, encode_body, load_body
 from bodykit.errors import UserError
 
 BODY = load_body()
@@ -217,3 +217,17 @@ def test_a_file_that_contradicts_itself_is_refused(change: dict, message: str) -
 
     with pytest.raises(UserError, match=message):
         decode_body(content, origin="thing")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["template", "shapedirs", "joint_template", "joint_shapedirs", "weight_value", "joint_regressor", "posedirs"],
+)
+def test_a_number_that_is_none_is_refused_and_its_array_named(name: str) -> None:
+    array = getattr(BODY, name)
+    values = (array.value if isinstance(array, SparseRows) else array).copy()
+    values.flat[-1] = np.inf
+    changed = dataclasses.replace(array, value=values) if isinstance(array, SparseRows) else values
+
+    with pytest.raises(UserError, match=f"thing: {name} holds values that are not finite"):
+        check_body(dataclasses.replace(BODY, **{name: changed}), origin="thing")

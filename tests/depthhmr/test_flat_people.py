@@ -186,6 +186,7 @@ def test_a_mixture_keeps_its_shares(tmp_path: Path) -> None:
         folder = tmp_path / str(value) / "0000000000"
         folder.mkdir(parents=True)
         np.save(folder / "count.npy", np.full(64, value, np.int16))
+        (folder / "shard.json").write_text("{}")
         pools.append(ShardPool(tmp_path / str(value)))
     rng = np.random.default_rng(0)
 
@@ -201,6 +202,7 @@ def test_a_mixture_keeps_its_shares(tmp_path: Path) -> None:
 def test_a_shard_may_hold_less_than_is_drawn(tmp_path: Path) -> None:
     (tmp_path / "0000000000").mkdir()
     np.save(tmp_path / "0000000000" / "count.npy", np.int16([1, 2]))
+    (tmp_path / "0000000000" / "shard.json").write_text("{}")
 
     drawn = ShardPool(tmp_path).draw(np.random.default_rng(0), 9)
 

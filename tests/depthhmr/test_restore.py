@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bodykit.body import load_body
 from bodykit.errors import UserError
 from depthhmr.config import preset
 from depthhmr.export import ExportModel, export_onnx, folded, parity, rounded
@@ -36,7 +37,7 @@ def test_a_restored_network_answers_as_its_graph(tmp_path: Path) -> None:
 
     network = build_model(SMALL).eval()
     fill(network, SMALL, graph)
-    unfold(network, SMALL, pictures=16)
+    unfold(network, SMALL, load_body(), pictures=16)
 
     assert parity(ExportModel(folded(network)).eval(), graph, SMALL.size, 2) < 1e-3
     expected = rounded(original).state_dict()

@@ -10,12 +10,12 @@ import torch
 
 from bodykit.body import load_body
 from bodykit.errors import UserError
-from depthhmr.adapt_lifter import Reports, adapt_lifter
+from depthhmr.adapt_lifter import Reports, adapt_lifter, collect
 from depthhmr.config import TrainConfig, preset
 from depthhmr.intake.checkpoint import read_trained
 from depthhmr.loop import Log, WeightAverage, learning_rate, save
 from depthhmr.model import build_model
-from depthhmr.shards import render_shard
+from depthhmr.shards import ShardPool, render_shard
 from depthhmr.train import Run, train, write_settings
 from depthhmr.train_lifter import draw, simulate, train_lifter
 from depthhmr_cli.main import main
@@ -141,11 +141,55 @@ def test_a_lifter_adapts_to_reports_and_does_not_forget_exact_joints(monkeypatch
     torch.manual_seed(0)
     network = build_model(TINY).eval()
     crowd = draw(load_body(), 5, 300)
-    reports = Reports(*simulate(crowd), crowd)
-    lifter, figures = adapt_lifter(network, network.lifter, reports, steps=40)
+    reports = Reports(*simulate(crowd), crowd, torch.arange(300))
+    lifter, figures = adapt_lifter(load_body(), network.lifter, reports, steps=40)
     assert figures["after.mpjpe"] < figures["before.mpjpe"]
     assert {"exact.mpjpe", "exact.pa_mpjpe"} <= figures.keys()
     assert all(value.isfinite().all() for value in lifter.state_dict().values())
+
+
+def test_reports_are_held_out_with_all_others_on_their_pictures(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    render_shard(tmp_path, 0, 24, 64)
+    reports = collect(build_model(TINY).eval(), ShardPool(tmp_path), TINY.size, images=96, min_visible=0.15, seed=1)
+
+    kept, others = ({tuple(who) for who in reports.people.betas[index].tolist()} for index in reports.split())
+
+    assert len(reports.betas) > len(kept) + len(others), "each picture is drawn four times"
+    assert 0 < len(kept) < len(others) and not kept & others
+
+
+def test_a_killed_lifter_ends_with_the_very_bits_of_one_that_was_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("BATCH", 16), ("POOL", 64), ("REUSE", 1), ("SAVE_EVERY", 3)):  # a new pool each four steps
+        monkeypatch.setattr(f"depthhmr.train_lifter.{name}", value)
+    whole, killed = tmp_path / "whole.pt", tmp_path / "killed.pt"
+    train_lifter(TINY, whole, steps=9)
+
+    def save_and_die(path: Path, state: dict) -> None:
+        save(path, state)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("depthhmr.train_lifter.save", save_and_die)
+        train_lifter(TINY, killed, steps=9)
+    assert torch.load(killed, weights_only=True)["step"] == 3
+    train_lifter(TINY, killed, steps=9)
+
+    first, second = (torch.load(path, weights_only=True) for path in (whole, killed))
+    assert first["step"] == second["step"] == 9
+    for part in ("training", "lifter"):
+        assert all(torch.equal(first[part][name], second[part][name]) for name in first[part])
+    moments, resumed = first["optimiser"]["state"], second["optimiser"]["state"]
+    assert moments.keys() == resumed.keys()
+    assert all(torch.equal(moments[i][name], resumed[i][name]) for i in moments for name in moments[i])
+    log, resumed_log = (path.with_suffix(".jsonl").read_text().splitlines() for path in (whole, killed))
+    told = [
+        [{k: v for k, v in json.loads(line).items() if k != "minutes"} for line in lines]
+        for lines in (log, resumed_log)
+    ]
+    assert told[0] == told[1] and len(told[0]) == 3
 
 
 def test_a_run_older_than_a_field_of_the_configuration_goes_on(tmp_path: Path) -> None:

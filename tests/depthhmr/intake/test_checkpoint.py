@@ -145,8 +145,12 @@ def test_a_graph_that_differs_from_pytorch_is_found(network, tmp_path, monkeypat
     assert not (tmp_path / "model").exists()
 
 
-def test_a_network_of_another_body_is_refused(network, tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "load_body", lambda: dataclasses.replace(load_body(), sha256="0" * 64))
+def test_a_network_of_another_body_is_refused(network, tmp_path):
+    other = dataclasses.replace(load_body(), sha256="0" * 64)
 
-    with pytest.raises(UserError, match="the installed body is 0000"):
-        export.take_network(network, SMALL, FACTS, tmp_path / "model")
+    with pytest.raises(UserError, match=f"expected the network's body {load_body().sha256}, got 0000"):
+        export.take_network(network, SMALL, FACTS, tmp_path / "model", body=other)
+    with pytest.raises(
+        UserError, match="expected .* to be of the body free 1 .sha256 0000.*, it is of the body free 1 "
+    ):
+        read_trained(write_run(tmp_path / "run", network), other)

@@ -11,6 +11,7 @@ from PIL import Image
 from bodykit.body import load_body
 from bodykit.errors import UserError
 from bodykit.letterbox import PAD_GREY
+from depthhmr.body_id import id_of
 from depthhmr.shards import render_shard
 from depthhmr.synth.backdrops import Backdrops, read
 from depthhmr.synth.scene import Generator, Sample
@@ -126,7 +127,8 @@ def test_a_share_of_a_shard_has_backdrops_and_the_shard_says_whose(tmp_path: Pat
     usual = render_shard(tmp_path / "usual", 0, 4, SIZE)
     placed = render_shard(tmp_path / "placed", 0, 4, SIZE, backdrops=backdrops)
 
-    assert json.loads((usual / "shard.json").read_text()) == {"first_seed": 0, "count": 4, "size": SIZE}
+    facts = {"first_seed": 0, "count": 4, "size": SIZE, "body": id_of(load_body())}
+    assert json.loads((usual / "shard.json").read_text()) == facts
     assert json.loads((placed / "shard.json").read_text())["backdrops"]["sha256"] == backdrops.sha256
     for name in ("depth", "joints_3d", "visible", "count"):
         assert np.array_equal(np.load(usual / f"{name}.npy"), np.load(placed / f"{name}.npy"))
