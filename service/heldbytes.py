@@ -39,7 +39,7 @@ class ByteBudget:
         try:
             yield account
         finally:
-            account.give(account.held)
+            account.close()
 
     def has_room(self, client: str, wanted: int) -> bool:
         """Whether this client may have so many bytes now; for 0, whether it may read on, however many come."""
@@ -79,6 +79,7 @@ class ByteBudget:
         except asyncio.CancelledError:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
+                self._wake()  # those behind it may have room
             elif waiter.taken:
                 self.change(client, -wanted)
             raise
@@ -101,10 +102,10 @@ class ByteBudget:
 
 
 class Account:
-    """The bytes that one request or stream holds."""
+    """The bytes that one request or stream holds. Closed it holds none any more, whatever work of it is still under way."""
 
     def __init__(self, budget: ByteBudget, client: str) -> None:
-        self._budget, self._client, self.held = budget, client, 0
+        self._budget, self._client, self.held, self._open = budget, client, 0, True
 
     def take(self, count: int) -> None:
         """Raises Overloaded when there is no room for so many."""
@@ -128,14 +129,20 @@ class Account:
         self._add(count)
 
     def _add(self, count: int) -> None:
-        self.held += count
-        self._budget.change(self._client, count)
+        if self._open:
+            self.held += count
+            self._budget.change(self._client, count)
 
     def give(self, count: int) -> None:
-        """Give back so many."""
-        if count:
+        """Give back so many, and no more than are held."""
+        if count := min(count, self.held):
             self.held -= count
             self._budget.change(self._client, -count)
+
+    def close(self) -> None:
+        """Give back all of it, for good."""
+        self.give(self.held)
+        self._open = False
 
 
 @dataclass(eq=False)

@@ -4,7 +4,8 @@ Knows nothing of gRPC or of people: `work` is any coroutine that turns a frame i
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -100,7 +101,7 @@ class FrameStream(Generic[FrameT, Result]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._unread: asyncio.Task[FrameT | None] | None = None  # a read that was under way when the stream ended
 
-    async def outcomes(self) -> AsyncIterator[Outcome[Result]]:
+    async def outcomes(self) -> AsyncGenerator[Outcome[Result], None]:
         """Each frame's outcome. Raises what reading a frame raises; what is in work is then given up.
 
         After the last one, call `linger`.
@@ -114,6 +115,10 @@ class FrameStream(Generic[FrameT, Result]):
                 self._count(outcome)
                 yield outcome
                 self._leave(place)
+        except BaseException:  # no `linger` follows
+            if self._unread is not None:
+                await _cancelled(self._unread)
+            raise
         finally:
             await _cancelled(reading, *self._tasks)
 
@@ -122,16 +127,18 @@ class FrameStream(Generic[FrameT, Result]):
 
         One that is cut off in the middle of a message may lose the last answers, too.
         """
-        if self._unread is None:
+        if self.end is End.COMPLETED:
             return
+        unread = self._unread or asyncio.create_task(self._one())
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    frame = await self._unread
+                    frame = await unread
                     while frame is not None:
+                        self._account.give(frame.size)
                         frame = await self._one()
         finally:
-            await _cancelled(self._unread)
+            await _cancelled(unread)
 
     async def _read(self) -> None:
         """Take frames until there are no more, then mark the end of the order."""
@@ -139,9 +146,7 @@ class FrameStream(Generic[FrameT, Result]):
         begin = asyncio.get_running_loop().time()
         draining = asyncio.ensure_future(self._draining.wait())
         try:
-            while True:
-                await self._room.acquire()
-                await self._account.room()
+            while await self._has_room(begin, draining):
                 frame = await self._next(begin, draining)
                 if frame is None:
                     break
@@ -158,28 +163,48 @@ class FrameStream(Generic[FrameT, Result]):
         finally:
             draining.cancel()
 
+    async def _has_room(self, begin: float, draining: "asyncio.Future[Any]") -> bool:
+        """Wait until a frame may be taken; False, and `end` set, when the stream must end before. The wait is no silence of
+        the client's.
+        """
+        waiting = asyncio.create_task(self._some_room())
+        try:
+            return await self._in_time(waiting, math.inf, begin, draining)
+        finally:
+            await _cancelled(waiting)
+
+    async def _some_room(self) -> None:
+        await self._room.acquire()
+        await self._account.room()
+
     async def _next(self, begin: float, draining: "asyncio.Future[Any]") -> FrameT | None:
         """The next frame; None, and `end` set, when there is none."""
-        total_left = begin + self._limits.total_s - asyncio.get_running_loop().time()
         reading = asyncio.create_task(self._one())
         reading.add_done_callback(_heard)
         try:
-            done, _ = await asyncio.wait(
-                (reading, draining),
-                timeout=max(0.0, min(self._limits.idle_s, total_left)),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            if await self._in_time(reading, self._limits.idle_s, begin, draining):
+                return reading.result()
         except asyncio.CancelledError:
             await _cancelled(reading)
             raise
-        if reading in done:
-            return reading.result()
         self._unread = reading
+        return None
+
+    async def _in_time(
+        self, task: "asyncio.Task[Any]", idle_s: float, begin: float, draining: "asyncio.Future[Any]"
+    ) -> bool:
+        """Whether `task` is done before the stream must end; `end` says why where it is not."""
+        total_left = begin + self._limits.total_s - asyncio.get_running_loop().time()
+        done, _ = await asyncio.wait(
+            (task, draining), timeout=max(0.0, min(idle_s, total_left)), return_when=asyncio.FIRST_COMPLETED
+        )
+        if task in done:
+            return True
         if draining in done:
             self.end = End.DRAINING
         else:
-            self.end = End.IDLE if self._limits.idle_s <= total_left else End.TOO_LONG
-        return None
+            self.end = End.IDLE if idle_s <= total_left else End.TOO_LONG
+        return False
 
     async def _one(self) -> FrameT | None:
         try:

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, TypeAlias, TypeVar
@@ -40,7 +40,6 @@ Context: TypeAlias = grpc.aio.ServicerContext
 Reply = TypeVar("Reply")
 
 DEFAULT_IN_FLIGHT = 4  # enough to decode, infer and write different frames at once
-UNREADABLE = "the bytes that came are no message of this protocol"
 LINGER_S = 1.0  # for a client to see the summary and to stop sending
 END_REASONS = {
     End.COMPLETED: pb.END_REASON_COMPLETED,
@@ -84,16 +83,11 @@ class _Found:
 
 
 def answering(call: Callable[..., Awaitable[Reply]]) -> Callable[..., Awaitable[Reply]]:
-    """Turns what a unary call raises into its status. Cancellation is passed on: swallowed, it would leak the call.
-
-    A request of None is one that could not be read.
-    """
+    """Turns what a unary call raises into its status. Cancellation is passed on: swallowed, it would leak the call."""
 
     @wraps(call)
     async def wrapped(self: "ReconstructionServicer", request: Any, context: Context) -> Reply:
         try:
-            if request is None:
-                raise MalformedRequest(UNREADABLE)
             return await call(self, request, context)
         except Exception as error:
             await _abort(context, error)
@@ -139,14 +133,16 @@ class ReconstructionServicer(ReconstructionServiceServicer):
     ) -> AsyncIterator[pb.ReconstructStreamResponse]:
         try:
             with self._one_more_stream(), self._core.held.account(current().caller) as account:
-                async for response in self._stream(request_iterator, context, account):
-                    yield response
+                # Closed here, and not by the garbage collector some time later: the frames in work are this account's.
+                async with aclosing(self._stream(request_iterator, context, account)) as responses:
+                    async for response in responses:
+                        yield response
         except Exception as error:
             await _abort(context, error)
 
     async def _stream(
         self, requests: AsyncIterator[pb.ReconstructStreamRequest], context: Context, account: Account
-    ) -> AsyncIterator[pb.ReconstructStreamResponse]:
+    ) -> AsyncGenerator[pb.ReconstructStreamResponse, None]:
         config = await self._config(requests, context)
         max_in_flight = self._max_in_flight(config)
         options_from(config.options)  # a config that is wrong is refused before the first frame
@@ -190,9 +186,10 @@ class ReconstructionServicer(ReconstructionServiceServicer):
             frames, work, limits, account=account, draining=self.draining, settle=settle if follower else None
         )
         current().tally = stream.tally
-        async for outcome in stream.outcomes():
-            self._core.metrics.frame(_outcome_of(outcome))
-            yield _answer(outcome)
+        async with aclosing(stream.outcomes()) as outcomes:
+            async for outcome in outcomes:
+                self._core.metrics.frame(_outcome_of(outcome))
+                yield _answer(outcome)
         tally = stream.tally
         yield pb.ReconstructStreamResponse(
             summary=pb.StreamSummary(
@@ -219,8 +216,6 @@ class ReconstructionServicer(ReconstructionServiceServicer):
             if context.cancelled():
                 raise asyncio.CancelledError from error
             raise MalformedRequest("expected a config as the first message, got none") from error
-        if first is None:
-            raise MalformedRequest(UNREADABLE)
         if first.WhichOneof("message") != "config":
             got = first.WhichOneof("message") or "an empty message"
             raise MalformedRequest(f"expected a config as the first message, got {got}")
@@ -287,8 +282,6 @@ async def _frames(
     requests: AsyncIterator[pb.ReconstructStreamRequest], config: pb.StreamConfig, account: Account
 ) -> AsyncIterator[_Frame]:
     async for request in requests:
-        if request is None:
-            raise MalformedRequest(UNREADABLE)
         kind = request.WhichOneof("message")
         if kind != "frame":
             raise MalformedRequest(f"expected a frame, got {'another config' if kind else 'an empty message'}")

@@ -113,3 +113,32 @@ async def test_streams_are_not_read_on_when_little_is_left_and_what_comes_all_th
         one.give(50)
         await asyncio.wait_for(reading, 5)
     assert budget.held == 0
+
+
+async def test_who_gives_up_waiting_lets_those_behind_it_go_on():
+    budget = ByteBudget(100)
+    with budget.account("slow") as holder, budget.account("a") as large, budget.account("a") as small:
+        holder.take(60)
+        first = asyncio.ensure_future(large.wait(50))
+        await settle()
+        second = asyncio.ensure_future(small.room())
+        await settle()
+        assert not first.done() and not second.done()
+
+        first.cancel()
+
+        await asyncio.wait_for(second, 5)
+
+
+def test_an_account_gives_back_no_more_than_it_holds_and_closed_it_holds_nothing():
+    budget = ByteBudget(100)
+    with budget.account("a") as account:
+        account.take(20)
+        account.give(30)
+        assert budget.held == account.held == 0
+        account.take(20)
+
+    account.give(20)
+    account.arrive(10)
+
+    assert budget.held == account.held == 0

@@ -201,6 +201,43 @@ async def test_draining_ends_the_stream_after_what_was_in_work():
     assert stream.end is End.DRAINING
 
 
+@pytest.mark.parametrize(("total_s", "end"), [(0.05, End.TOO_LONG), (60.0, End.DRAINING)])
+async def test_while_nobody_reads_the_stream_still_ends_when_it_must(total_s, end):
+    draining, source = asyncio.Event(), Source(*range(100))
+    stream = stream_of(source, Work(free=True), max_in_flight=3, total_s=total_s, draining=draining)
+    outcomes = stream.outcomes()
+
+    await anext(outcomes)
+    await settle()
+    if end is End.DRAINING:
+        draining.set()
+    async with asyncio.timeout(5):
+        while stream.end is not end:
+            await asyncio.sleep(0.01)
+
+    assert [outcome.frame_id async for outcome in outcomes] == [1, 2] and source.read == 3
+
+
+async def test_what_is_thrown_away_after_the_end_is_given_back():
+    account, draining, held = Account(ByteBudget(1000), ""), asyncio.Event(), []
+
+    async def frames():
+        for frame_id in range(5):
+            if frame_id == 1:
+                draining.set()
+                await settle()
+            account.arrive(100)
+            held.append(account.held)
+            yield Frame(frame_id, 100)
+
+    limits = StreamLimits(2, False, 5.0, 60.0)
+    stream = FrameStream(frames(), Work(free=True), limits, account=account, draining=draining)
+    found = [outcome.frame_id async for outcome in stream.outcomes()]
+    await stream.linger(5)
+
+    assert found == [0] and held == [100] * 5 and account.held == 0
+
+
 async def test_closing_the_stream_cancels_its_work():
     work, others = Work(), asyncio.all_tasks()
     outcomes = stream_of(Source(1, 2, 3, then_hang=True), work).outcomes()
@@ -213,6 +250,20 @@ async def test_closing_the_stream_cancels_its_work():
     await outcomes.aclose()
 
     assert work.running == 0 and asyncio.all_tasks() <= others
+
+
+async def test_closing_a_stream_that_has_ended_leaves_no_read_behind():
+    others = asyncio.all_tasks()
+    stream = stream_of(Source(1, then_hang=True), Work(free=True), idle_s=0.05)
+    outcomes = stream.outcomes()
+    await anext(outcomes)
+    async with asyncio.timeout(5):
+        while stream.end is not End.IDLE:
+            await asyncio.sleep(0.01)
+
+    await outcomes.aclose()
+
+    assert asyncio.all_tasks() <= others
 
 
 async def test_a_fault_of_ours_ends_the_stream():
