@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from contextlib import aclosing
 from typing import Any
 
@@ -46,19 +46,31 @@ class Conversation:
     async def send(self, config: pb.StreamConfig, frames: FrameSource) -> None:
         """Config, then every frame, each when gRPC has room for it. What goes wrong here is told by `following`."""
         try:
-            await self._call.write(pb.ReconstructStreamRequest(config=config))
+            if not await self._goes_on(self._call.write(pb.ReconstructStreamRequest(config=config))):
+                return
             async with aclosing(numbered(frames)) as ready:
                 async for frame in ready:
                     self._unanswered.append(frame.frame_id)
-                    await self._call.write(pb.ReconstructStreamRequest(frame=frame_to(frame)))
-            await self._call.done_writing()
-        except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
-            pass  # the call has ended; its status says why
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:
+                    if not await self._goes_on(self._call.write(pb.ReconstructStreamRequest(frame=frame_to(frame)))):
+                        return
+            await self._goes_on(self._call.done_writing())
+        except BaseException as error:  # the source's own, whatever its type
+            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+                raise
             self._source_failed = error
             self._call.cancel()
+
+    async def _goes_on(self, operation: Awaitable[None]) -> bool:
+        """Do this to the call. False when the call has ended: its status says why."""
+        try:
+            await operation
+        except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
+            return False
+        except asyncio.CancelledError:  # the call's, or this task's
+            if _is_being_cancelled():
+                raise
+            return False
+        return True
 
     async def following(self) -> StreamEvent | None:
         """The next answer, checked against the contract; None after the last. Raises ClientError, or what the source of the
@@ -69,8 +81,7 @@ class Conversation:
         except grpc.aio.AioRpcError as error:
             raise self._ended(await self._true_status(error)) from error
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if self._source_failed is None or (task is not None and task.cancelling()):
+            if self._source_failed is None or _is_being_cancelled():
                 raise
             message = grpc.aio.EOF
         if message is not grpc.aio.EOF:
@@ -140,6 +151,11 @@ class Conversation:
 
     def _breach(self, what: str) -> BadReply:
         return BadReply(f"the stream {what}", request_id=self._request_id)
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _at_once(coroutine: Coroutine[Any, Any, Any]) -> Any:

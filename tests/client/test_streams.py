@@ -255,6 +255,34 @@ def test_a_source_that_fails_ends_the_call_and_is_told(fake_grpc):
         assert service.ended.wait(5) and eventually(lambda: tasks() == 0)
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncio.InvalidStateError("the camera fell down"),
+        grpc.aio.UsageError("the camera fell down"),
+        grpc.aio.AioRpcError(grpc.StatusCode.NOT_FOUND, grpc.aio.Metadata(), grpc.aio.Metadata(), "no camera"),
+        asyncio.CancelledError("the camera fell down"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_an_error_of_the_source_is_the_sources_though_the_call_has_errors_of_this_kind(fake_grpc, error):
+    service = Watched()
+
+    async def frames():
+        yield b"x"
+        raise error
+
+    async with AsyncClient(fake_grpc(ReconstructStream=service)) as client, asyncio.timeout(20):
+        with pytest.raises(type(error)) as raised:
+            async with aclosing(client.stream(frames())) as events:
+                async for _ in events:
+                    pass
+        assert await asyncio.to_thread(service.ended.wait, 5)
+
+    assert raised.value is error
+
+
 def test_a_source_that_never_gives_does_not_hold_up_the_end(fake_grpc):
     def frames():
         yield b"x"
