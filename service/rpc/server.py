@@ -8,15 +8,15 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from bodykit.errors import UserError
-from service.errors import RateLimited, ServiceError, SlowClient, Unauthenticated
+from service.errors import BodyTooLarge, MalformedRequest, RateLimited, ServiceError, SlowClient, Unauthenticated
 from service.gate import Callers, Door
-from service.heldbytes import Account
+from service.heldbytes import Account, ByteBudget
 from service.ratelimit import RateLimiter, address_of_peer
 from service.recovery import MeshRecovery
+from service.rpc.health import HEALTH, Health
 from service.rpc.observed import Observed
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import add_ReconstructionServiceServicer_to_server
@@ -32,6 +32,11 @@ RECONSTRUCT = f"/{SERVICE}/Reconstruct"
 HEALTH_EVERY_S = 0.25  # how soon a change of the engine shows in the health service
 MAX_REPLY_BYTES = 64 * 2**20  # 64 people with vertices and GLB are 20 MB
 MAX_METADATA_BYTES = 16 * 1024
+UNREADABLE = "the bytes that came are no message of this protocol"
+# Who asks for health needs no key: its messages, which may be as long as ours, share a sum of their own, in which a caller has
+# room for two at once.
+HEALTH_MESSAGES = 4
+MAX_REFLECTION_BYTES = 64 * 1024  # the name of a file or a symbol; the answer holds it once more
 PARSE_ASIDE_BYTES = 2**20  # parsing copies the image: 0.1 ms for a megabyte, but 18 for fifteen, on pages never touched
 
 
@@ -65,7 +70,7 @@ class RpcServer:
     async def start(self) -> None:
         """Listen. Raises UserError when the port cannot be had."""
         self._servicer = ReconstructionServicer(self._core, self._limits)
-        self._health = health.aio.HealthServicer()
+        self._health = Health(SERVICE)
         observed = Observed(Observer(self._core.tracer, self._core.metrics))
         reading = _Reading(self._core, self._limits)
         interceptors = [observed, *([] if self._door.is_open else [_KeyCheck(self._door)]), reading]
@@ -73,9 +78,9 @@ class RpcServer:
             interceptors=interceptors, options=_channel_arguments(self._limits, self._options)
         )
         add_ReconstructionServiceServicer_to_server(self._servicer, self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._server.add_generic_rpc_handlers((self._health.handlers(),))
         if self._options.reflection:
-            names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            names = (SERVICE, HEALTH, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
         try:
             if self._tls is None:
@@ -86,7 +91,7 @@ class RpcServer:
             raise UserError(
                 f"cannot listen on {self._address} for gRPC; choose another port with --grpc-port"
             ) from error
-        await self._tell_health()
+        self._health.set(self._core.ready)
         await self._server.start()
         self._watching = asyncio.create_task(self._watch_health())
 
@@ -95,7 +100,7 @@ class RpcServer:
         self._watching.cancel()
         with suppress(asyncio.CancelledError):
             await self._watching
-        await self._health.enter_graceful_shutdown()
+        self._health.set(False)
 
     async def drain(self) -> None:
         """Say so, and let streams end after what they have in work."""
@@ -105,17 +110,13 @@ class RpcServer:
     async def stop(self, grace_s: float) -> None:
         """Take no more calls and wait for those under way, `grace_s` seconds at the most."""
         await self.drain()
+        self._health.stop()
         await self._server.stop(grace_s)
 
     async def _watch_health(self) -> None:
         while True:
             await asyncio.sleep(HEALTH_EVERY_S)
-            await self._tell_health()
-
-    async def _tell_health(self) -> None:
-        status = health_pb2.HealthCheckResponse
-        for name in ("", SERVICE):
-            await self._health.set(name, status.SERVING if self._core.ready else status.NOT_SERVING)
+            self._health.set(self._core.ready)
 
 
 class _KeyCheck(grpc.aio.ServerInterceptor):
@@ -128,7 +129,7 @@ class _KeyCheck(grpc.aio.ServerInterceptor):
         self, continuation: Callable[[Any], Awaitable[Any]], details: grpc.HandlerCallDetails
     ) -> Any:
         handler = await continuation(details)
-        if handler is None or details.method.startswith(f"/{health.SERVICE_NAME}/"):
+        if handler is None or details.method.startswith(f"/{HEALTH}/"):
             return handler
         headers = {key: value for key, value in details.invocation_metadata or () if isinstance(value, str)}
 
@@ -145,68 +146,91 @@ class _KeyCheck(grpc.aio.ServerInterceptor):
 
 
 class _Reading(grpc.aio.ServerInterceptor):
-    """Reads the messages of our calls; that of a unary call only when there is room for it and for its image.
+    """Reads the messages of all calls; the only one of a call when there is room for it and for its image.
 
-    To the library such a call is a stream of one message, because it would read the message before it asks anybody. Calls
-    get None for bytes that are no message; grpc itself would answer with the text of the exception.
+    To the library such a call is a stream of one message, because it would read the message before it asks anybody. Bytes
+    that are no message are told so; grpc itself would answer with the text of the exception.
     """
 
     def __init__(self, core: MeshRecovery, limits: RpcLimits) -> None:
         self._core, self._most, self._patience_s = core, _message_bytes(limits), limits.stream_idle_s
+        self._of_health = ByteBudget(HEALTH_MESSAGES * self._most)
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], details: grpc.HandlerCallDetails
     ) -> Any:
         handler = await continuation(details)
-        if handler is None or not details.method.startswith(f"/{SERVICE}/"):
-            return handler
+        if handler is None:
+            return None
+        budget = self._of_health if details.method.startswith(f"/{HEALTH}/") else self._core.held
+        most = MAX_REFLECTION_BYTES if details.method.startswith(f"/{reflection.SERVICE_NAME}/") else self._most
 
         def read(content: bytes) -> Any:
+            if len(content) > most:
+                raise BodyTooLarge(f"expected a message of at most {most} bytes, got {len(content)}")
             try:
                 return handler.request_deserializer(content)
-            except DecodeError:
-                return None
+            except DecodeError as error:
+                raise MalformedRequest(UNREADABLE) from error
 
-        async def call(requests: Any, context: Any) -> Any:
-            with self._core.held.account(current().caller) as account:
-                try:
-                    if details.method == RECONSTRUCT:
-                        self._core.check_room(timeout_s=context.time_remaining())
-                    request = await self._message(requests, account, read)
-                except ServiceError as error:
-                    await refuse(context, error)
-                yield await handler.unary_unary(request, context)
+        async def request_of(context: Any, account: Account) -> Any:
+            return await _parsed(await self._message(context, account), read)
 
-        def stream(requests: Any, context: Any) -> Any:
-            return handler.stream_stream(_Messages(requests, read), context)
+        async def one(context: Any) -> Any:
+            """Nothing of the message, and no room for it, is held any more when the answer is written."""
+            with budget.account(current().caller) as account:
+                if details.method == RECONSTRUCT:
+                    self._core.check_room(timeout_s=context.time_remaining())
+                return await handler.unary_unary(await request_of(context, account), context)
 
-        if handler.request_streaming:
-            return _stream_handler(stream, bytes, handler.response_serializer)
+        async def call(_: Any, context: Any) -> AsyncIterator[Any]:
+            try:
+                if handler.request_streaming:
+                    several = handler.stream_stream(_Messages(context, read), context)
+                elif handler.response_streaming:
+                    with budget.account(current().caller) as account:
+                        several = handler.unary_stream(await request_of(context, account), context)
+                else:
+                    yield await one(context)
+                    return
+                async with aclosing(several) as responses:
+                    async for response in responses:
+                        yield response
+            except ServiceError as error:
+                await refuse(context, error)
+
         return _stream_handler(call, bytes, handler.response_serializer)
 
-    async def _message(self, requests: Any, account: Account, read: Callable[[bytes], Any]) -> Any:
-        """The only message; None when there is none. How long it is is known when it has come."""
+    async def _message(self, context: Any, account: Account) -> bytes:
+        """The only message. How long it is is known when it has come."""
         try:
             async with asyncio.timeout(self._patience_s):
                 await account.wait(self._most)
-                content: bytes | None = await anext(requests, None)
+                content = await context.read()
         except TimeoutError as error:
             raise SlowClient(f"the message did not arrive within {self._patience_s:g} s") from error
-        account.give(self._most - len(content or b""))
-        return None if content is None else await _parsed(content, read)
+        if content is grpc.aio.EOF:
+            raise MalformedRequest(UNREADABLE)
+        account.give(self._most - len(content))
+        return content
 
 
 class _Messages:
-    """The messages of a stream, from their bytes."""
+    """The messages of a stream, from their bytes. They are read from the context, because the iterator that comes with a
+    call keeps each of them until the next.
+    """
 
-    def __init__(self, contents: AsyncIterator[bytes], read: Callable[[bytes], Any]) -> None:
-        self._contents, self._read = contents, read
+    def __init__(self, context: Any, read: Callable[[bytes], Any]) -> None:
+        self._context, self._read = context, read
 
     def __aiter__(self) -> "_Messages":
         return self
 
     async def __anext__(self) -> Any:
-        return await _parsed(await anext(self._contents), self._read)
+        content = await self._context.read()
+        if content is grpc.aio.EOF:
+            raise StopAsyncIteration
+        return await _parsed(content, self._read)
 
 
 async def _parsed(content: bytes, read: Callable[[bytes], Any]) -> Any:
