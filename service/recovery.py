@@ -7,6 +7,7 @@ the event loop.
 import asyncio
 import logging
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -135,7 +136,7 @@ class MeshRecovery:
 
     async def in_thread(self, work: Callable[[], Result]) -> Result:
         """Processor work of an edge, where images are decoded, too."""
-        return await asyncio.get_running_loop().run_in_executor(self._workers, copy_context().run, work)
+        return await self._aside(copy_context().run, work)
 
     @contextmanager
     def encoding(self) -> Iterator[None]:
@@ -196,10 +197,9 @@ class MeshRecovery:
     async def _recover(
         self, content: bytes, options: Options, call: Call, finish: Callable[[Recovery], Result], waited_ms: float
     ) -> Result:
-        submit = asyncio.get_running_loop().run_in_executor
         clock = _Clock()
         with self.tracer.span("decode"):
-            photo, camera, inputs = await submit(self._workers, self._prepare, content, options)
+            photo, camera, inputs = await self._aside(self._prepare, content, options)
         decode_ms = clock.lap()
         async with self._place_at_engine():
             queue_ms = waited_ms + clock.lap()
@@ -219,10 +219,26 @@ class MeshRecovery:
                 return finish(found), len(found.people)
 
         # With the context, for the spans and for what is logged there.
-        result, people = await submit(self._workers, copy_context().run, select_and_finish)
+        result, people = await self._aside(copy_context().run, select_and_finish)
         record = current()
         record.images, record.people = record.images + 1, record.people + people
         return result
+
+    async def _aside(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """`work(*arguments)` in a thread. Of an error nothing is kept but what it says, and where.
+
+        An error that has passed an event loop is a ring with its frames, and these hold pictures, or 64 MB of text of a PNG,
+        until a collection finds it; one that comes too early (`service.collector`) leaves it for good.
+        """
+
+        def without_locals() -> Result:
+            try:
+                return work(*arguments)
+            except BaseException as error:
+                _clear_frames(error)
+                raise
+
+        return await asyncio.get_running_loop().run_in_executor(self._workers, without_locals)
 
     def _prepare(self, content: bytes, options: Options) -> tuple[Photo, Camera, Tensors]:
         photo = decode(content, size=self.manifest.input_size, limits=self.limits)
@@ -284,6 +300,13 @@ async def _in_time(seconds: float) -> AsyncIterator[None]:
             yield
     except TimeoutError as error:
         raise DeadlineExceeded(f"the image was not done within {seconds:g} s") from error
+
+
+def _clear_frames(error: BaseException | None) -> None:
+    """Let go of what the finished frames of an error, and of those that led to it, hold."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 async def _all_or_none(work: Sequence[Coroutine[Any, Any, Result]]) -> list[Result]:

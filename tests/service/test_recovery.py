@@ -1,13 +1,16 @@
 import asyncio
 import dataclasses
+import gc
 
 import numpy as np
 import pytest
+from PIL import PngImagePlugin
 
 from bodykit.body import load_body
 from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
 from bodykit.manifest import BodyId, Manifest
+from fuzz.corpus import CASES
 from service.engines.fake import FakeEngine, nobody
 from service.errors import (
     DeadlineExceeded,
@@ -202,6 +205,20 @@ async def test_one_bad_image_does_not_disturb_its_neighbours(core, people_jpeg):
 
     assert isinstance(results[1], InvalidImage)
     assert [len(results[index].people) for index in (0, 2)] == [2, 2]
+
+
+async def test_an_error_keeps_nothing_of_the_picture_that_it_is_about(core):
+    """Without the collector, too: a ring of an error and its frames would hold up to 64 MB of this one's text."""
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(InvalidImage) as caught:
+            await recover(core, CASES["80 MB of text in a PNG of 80 kB"].content())
+        left = [thing for thing in gc.get_objects() if isinstance(thing, PngImagePlugin.PngStream)]
+    finally:
+        gc.enable()
+
+    assert left == [] and isinstance(caught.value.__cause__, ValueError)
 
 
 async def test_every_outcome_is_counted(core, people_jpeg):
