@@ -271,6 +271,7 @@ async def test_an_error_of_the_source_is_the_sources_though_the_call_has_errors_
 
     async def frames():
         yield b"x"
+        await asyncio.to_thread(service.begun.wait, 5)  # else there is no call yet that could end
         raise error
 
     async with AsyncClient(fake_grpc(ReconstructStream=service)) as client, asyncio.timeout(20):
