@@ -128,7 +128,7 @@ async def test_a_thousand_odd_requests_add_no_series(client, core, people_jpeg):
             lambda word: rpc(f"/depthhmr.v1.ReconstructionService/{word}", word),
             lambda word: rpc("", word),
         ]
-        for send in sent:
+        for send in sent * 2:  # a call over gRPC is counted a moment after its answer has come
             await send("first")
         before = of_ours(core)
         for number in range(1000):
