@@ -27,7 +27,7 @@ SHA256_PARAMETER = "sha256"  # of the graph, so that a client can tell which net
 PYTHON_MODEL = Path("1") / "model.py"
 PYTHON_MODEL_TEXT = '''"""What Triton's Python backend loads; the package `depthhmr` must be installed in the server's Python."""
 
-from service.triton_model import TritonPythonModel
+from service.engines.triton_model import TritonPythonModel
 
 __all__ = ["TritonPythonModel"]
 '''

@@ -14,7 +14,7 @@ from bodykit.errors import UserError
 from bodykit.manifest import BodyId
 
 if TYPE_CHECKING:
-    from depthhmr.skinning import BodyLayer
+    from depthhmr.network.skinning import BodyLayer
 
 
 def id_of(body: "Body | BodyLayer") -> dict[str, str]:

@@ -50,10 +50,10 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from bodykit.errors import UserError
-    from depthhmr.ablation import Plan, results, run_all
-    from depthhmr.ablation_dots import draw_dots
-    from depthhmr.ablation_page import MEASURES, spread, tables
-    from depthhmr.variants import NETWORKS
+    from depthhmr.ablation.ablation import Plan, results, run_all
+    from depthhmr.ablation.ablation_dots import draw_dots
+    from depthhmr.ablation.ablation_page import MEASURES, spread, tables
+    from depthhmr.ablation.variants import NETWORKS
 
     if args.network not in NETWORKS:
         raise UserError(f"expected --network out of {', '.join(NETWORKS)}, got {args.network!r}")

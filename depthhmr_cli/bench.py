@@ -195,9 +195,9 @@ def bare_engines(
     import asyncio
 
     from bodykit.manifest import Manifest
+    from service.decoding.images import ImageLimits, decode
     from service.engines import open_engine
     from service.engines.base import Call, Engine, Tensors, blank_inputs
-    from service.images import ImageLimits, decode
 
     manifest = Manifest.read(embedded.model_dir)
     tensors: Tensors = {
@@ -278,7 +278,7 @@ def cpu_of(*pids: int) -> float:
 def decoding(settings: "Settings", photo: bytes) -> Callable[[], object]:
     """The part of the work that no service can save: the file to the network's square."""
     from bodykit.manifest import Manifest
-    from service.images import ImageLimits, decode
+    from service.decoding.images import ImageLimits, decode
 
     size, limits = Manifest.read(settings.model_dir).input_size, ImageLimits()
     return lambda: decode(photo, size=size, limits=limits)
@@ -288,9 +288,9 @@ def plain_loop(settings: "Settings", photo: bytes) -> Callable[[], bytes]:
     """The work of one request without a service around it, as a function."""
     from bodykit.body import load_body
     from bodykit.manifest import Manifest
+    from service.decoding.images import ImageLimits, decode
     from service.engines.embedded import EmbeddedEngine
-    from service.formats import Job, write_json
-    from service.images import ImageLimits, decode
+    from service.formats.formats import Job, write_json
     from service.options import Options
     from service.people import select_people
     from service.results import Recovery

@@ -135,7 +135,7 @@ def print_table(found: Outcomes, capacity: float, *, seconds: float, deadline_s:
 
 def write_keys(path: Path) -> dict[str, list[str]]:
     """Two callers for each protocol."""
-    from service.keys import hash_of, new_key
+    from service.access.keys import hash_of, new_key
 
     keys = {protocol: [new_key(), new_key()] for protocol in ("REST", "gRPC")}
     lines = [f"{protocol}-{index} {hash_of(key)}" for protocol, both in keys.items() for index, key in enumerate(both)]

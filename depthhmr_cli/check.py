@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
 def check_machine(settings: "Settings") -> str:
     from service import __version__
-    from service.cpus import usable_cpus
+    from service.process.cpus import usable_cpus
 
     return f"depthhmr {__version__}, Python {platform.python_version()}, {usable_cpus()} usable processors"
 

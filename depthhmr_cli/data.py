@@ -20,7 +20,7 @@ from bodykit.errors import UserError
 
 if TYPE_CHECKING:
     from bodykit.body import Body
-    from depthhmr.data.carry import Carry
+    from depthhmr.data.body_transfer import Carry
     from depthhmr.data.dah_sheet import Shown
     from depthhmr.data.picture import Picture
 
@@ -238,7 +238,7 @@ def read_nobody(args: argparse.Namespace) -> "Iterator[Picture]":
 
 def carry_of(args: argparse.Namespace) -> "Carry":
     from bodykit.body import load_body
-    from depthhmr.data.carry import Carry
+    from depthhmr.data.body_transfer import Carry
 
     if not args.tolerance_mm > 0:
         raise UserError(f"expected --tolerance-mm above 0, got {args.tolerance_mm}")

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from bodykit.body import Body
-    from depthhmr.answers import Predict
     from depthhmr.benchmarks.labelled import Shown
     from depthhmr.data.picture import Picture
-    from depthhmr.photos import PhotoAnswer
+    from depthhmr.evaluation.photos import PhotoAnswer
+    from depthhmr.evaluation.predictions import Predict
     from depthhmr_cli.dataset_page import Seen
 
 BATCH = 8
@@ -52,8 +52,8 @@ def evaluate_dataset(
 ) -> tuple[dict[str, Any], Draw]:
     """Prints the figures of the board; returns them as plain values, and what draws their page."""
     from depthhmr.benchmarks.labelled import answered
-    from depthhmr.evaluation import without_nan
-    from depthhmr.photos import ask
+    from depthhmr.evaluation.evaluation import without_nan
+    from depthhmr.evaluation.photos import ask
     from depthhmr_cli.dataset_page import Seen
 
     name, pictures = read(args, body)
@@ -115,7 +115,7 @@ def kid_template_of(args: argparse.Namespace) -> "np.ndarray | None":
 def read_agora(args: argparse.Namespace, path: Path, body: "Body") -> "Iterator[Picture]":
     from bodykit.body import load_body
     from depthhmr.data import agora
-    from depthhmr.data.carry import Carry
+    from depthhmr.data.body_transfer import Carry
 
     folder = path if path.is_dir() else path.parent
     template = kid_template_of(args)
@@ -128,7 +128,7 @@ def read_agora(args: argparse.Namespace, path: Path, body: "Body") -> "Iterator[
 def read_3dpw(args: argparse.Namespace, path: Path, body: "Body") -> "Iterator[Picture]":
     from bodykit.body import load_body
     from depthhmr.data import pw3d
-    from depthhmr.data.carry import Carry
+    from depthhmr.data.body_transfer import Carry
 
     if args.regressor is None:
         raise UserError("expected --regressor with the 17 Human3.6M joints of SMPL (J_regressor_h36m.npy)")

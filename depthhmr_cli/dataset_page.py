@@ -20,9 +20,9 @@ from depthhmr.benchmarks.records import classes, ranking
 from depthhmr.benchmarks.relative_human import STEPS, LayerJudgement, layer_ranking
 from depthhmr.data.picture import Person, Picture
 from depthhmr.data.relative_human import AGES
-from depthhmr.judgement import Judgement, picture_errors
-from depthhmr.metrics import joint_boxes
-from depthhmr.photos import PhotoAnswer
+from depthhmr.evaluation.metrics import joint_boxes
+from depthhmr.evaluation.person_scores import Judgement, picture_errors
+from depthhmr.evaluation.photos import PhotoAnswer
 from depthhmr_cli.evaluation_page import LEGEND, NEAREST_FAR_M, describe
 from depthhmr_cli.page import PREDICTED, TRUE, Page, split_table, swatch, table
 from depthhmr_cli.panels import (

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     from bodykit.body import Body
     from bodykit.manifest import Manifest
-    from depthhmr.evaluation import Scores
-    from depthhmr.people_free import FalsePeople
-    from depthhmr.photo_scores import PhotoScores
-    from depthhmr.photos import PhotoAnswer, Picture
+    from depthhmr.evaluation.evaluation import Scores
+    from depthhmr.evaluation.people_free import FalsePeople
+    from depthhmr.evaluation.photo_scores import PhotoScores
+    from depthhmr.evaluation.photos import PhotoAnswer, Picture
     from depthhmr.synth.scene import Generator, Sample
     from service.settings import Settings
 
@@ -137,8 +137,8 @@ def evaluate_split(
     args: argparse.Namespace, network: "Network", body: "Body", size: int, threshold: float
 ) -> tuple[dict[str, Any], Draw]:
     """Prints the scores on rendered pictures; returns them and what draws their page."""
-    from depthhmr import evaluation
-    from depthhmr.answers import collect
+    from depthhmr.evaluation import evaluation
+    from depthhmr.evaluation.predictions import collect
     from depthhmr.synth.scene import Generator
 
     pictures = Rendered(Generator(body, size), seeds(args.split, args.count))
@@ -167,10 +167,10 @@ def evaluate_photos(
     args: argparse.Namespace, network: "Network", body: "Body", size: int, threshold: float
 ) -> tuple[dict[str, Any], Draw]:
     """The same for photographs: the labelled people of --photos, and false people where nobody is."""
-    from depthhmr.evaluation import without_nan
-    from depthhmr.people_free import count_false, empty_places, read_people_free
-    from depthhmr.photo_scores import score_photos
-    from depthhmr.photos import ask, read_photos
+    from depthhmr.evaluation.evaluation import without_nan
+    from depthhmr.evaluation.people_free import count_false, empty_places, read_people_free
+    from depthhmr.evaluation.photo_scores import score_photos
+    from depthhmr.evaluation.photos import ask, read_photos
     from depthhmr.synth.scene import Generator
 
     def answer(pictures: Sequence["Picture"]) -> list["PhotoAnswer"]:
@@ -330,7 +330,7 @@ def photo_table(scores: "PhotoScores") -> str:
         low, high = scores.intervals[name]
         return f"{low:.3f} to {high:.3f}"
 
-    from depthhmr.photo_scores import JOINT_SHARE
+    from depthhmr.evaluation.photo_scores import JOINT_SHARE
 
     lines = [
         f"{scores.photos} photos, one labelled person in each, threshold {scores.threshold:g}: "

@@ -10,9 +10,9 @@ from PIL import Image
 
 from bodykit.body import Body
 from bodykit.camera import Intrinsics
-from depthhmr.answers import NEAREST_M, Answer
-from depthhmr.evaluation import SPLITS
-from depthhmr.judgement import Judgement, judge, picture_errors
+from depthhmr.evaluation.evaluation import SPLITS
+from depthhmr.evaluation.person_scores import Judgement, judge, picture_errors
+from depthhmr.evaluation.predictions import NEAREST_M, Answer
 from depthhmr_cli.page import PREDICTED, TRUE, Page, between, number, split_table, swatch, table
 from depthhmr_cli.panels import Marks, framed, from_above, matching_colours, painted, posed, side_by_side, skeletons
 

@@ -16,7 +16,7 @@ from bodykit.errors import UserError
 
 if TYPE_CHECKING:
     from bodykit.body import Body
-    from depthhmr.model import DepthHMR
+    from depthhmr.network.model import DepthHMR
 
 HELP = "turn a training run into the served model folder: import in one line, its checks told only when they fail"
 
@@ -50,9 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from bodykit.body import load_body
-    from depthhmr.export import take_network
-    from depthhmr.intake.checkpoint import read_trained
-    from depthhmr.intake.folder import Facts, read_scores
+    from depthhmr.export.checkpoint import read_trained
+    from depthhmr.export.export import take_network
+    from depthhmr.export.folder import Facts, read_scores
     from service.settings import load_settings
 
     body = load_body(args.body or load_settings({}).body)
@@ -71,8 +71,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _blended(network: "DepthHMR", text: str, body: "Body") -> "DepthHMR":
-    from depthhmr.blend import blend
-    from depthhmr.restore import restore
+    from depthhmr.training.blend import blend
+    from depthhmr.training.restore import restore
 
     folder, _, share = text.rpartition("=")
     try:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from bodykit.errors import UserError
 
 if TYPE_CHECKING:
-    from depthhmr.intake.folder import Facts
-    from depthhmr.intake.report import Report
+    from depthhmr.export.folder import Facts
+    from depthhmr.export.report import Report
     from depthhmr.tensorrt.pictures import Pictures
 
 HELP = "examine a training run or an ONNX graph, check by check, and make a model folder of it"
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from depthhmr.intake.folder import NotTaken
+    from depthhmr.export.folder import NotTaken
 
     if args.threshold is not None and not 0 < args.threshold <= 1:
         raise UserError(f"--threshold must lie in (0, 1], got {args.threshold}")
@@ -82,8 +82,8 @@ def run(args: argparse.Namespace) -> int:
 def take_run(args: argparse.Namespace) -> "tuple[Path, Report]":
     """A checkpoint of ours: exported, examined and compared with PyTorch."""
     from bodykit.body import load_body
-    from depthhmr.export import take_network
-    from depthhmr.intake.checkpoint import read_trained
+    from depthhmr.export.checkpoint import read_trained
+    from depthhmr.export.export import take_network
     from service.settings import load_settings
 
     body = load_body(args.body or load_settings({}).body)
@@ -97,8 +97,8 @@ def take_run(args: argparse.Namespace) -> "tuple[Path, Report]":
 def take_graph(args: argparse.Namespace) -> "tuple[Path, Report]":
     """A graph as it is, of whoever made it."""
     from bodykit.body import load_body
-    from depthhmr.intake.examine import PICTURES, check_graph
-    from depthhmr.intake.folder import write_folder
+    from depthhmr.export.examine import PICTURES, check_graph
+    from depthhmr.export.folder import write_folder
     from depthhmr.tensorrt.pictures import synthetic
     from service.settings import load_settings
 
@@ -119,7 +119,7 @@ def take_graph(args: argparse.Namespace) -> "tuple[Path, Report]":
 
 def facts(args: argparse.Namespace, preset: str, threshold: float, data: str, license_name: str) -> "Facts":
     """What the manifest will say beside the graph's own facts."""
-    from depthhmr.intake.folder import Facts, read_scores
+    from depthhmr.export.folder import Facts, read_scores
 
     return Facts(
         name=args.name,

@@ -18,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from service.keys import hash_of, new_key
-    from service.watched import EVERY_S
+    from service.access.keys import hash_of, new_key
+    from service.access.watched import EVERY_S
 
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", args.name):
         raise UserError(f"a name has letters, digits and ._- only, 64 of them at most; got {args.name!r}")

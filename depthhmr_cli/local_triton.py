@@ -1,7 +1,7 @@
 """A real Triton server on this machine, without containers: the one inside the package nvidia-pytriton.
 
 It has Triton's protocol, queue, batching and failures, and of its backends the Python one alone, which runs
-`service/triton_model.py`. Loopback only. `scripts/install-triton` installs it.
+`service/engines/triton_model.py`. Loopback only. `scripts/install-triton` installs it.
 """
 
 import contextlib

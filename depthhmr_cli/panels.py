@@ -11,9 +11,9 @@ from bodykit.body import PARENTS, Body
 from bodykit.camera import Intrinsics
 from bodykit.palette import person_colours
 from bodykit.skinning import pose_vertices
-from depthhmr.metrics import match_people
+from depthhmr.evaluation.metrics import match_people
 from depthhmr_cli.page import TRUE
-from service.overlay import draw_overlay
+from service.formats.overlay import draw_overlay
 
 GAP = 8  # pixels between panels
 PAPER, INK, GRID = (250, 250, 248), (60, 60, 60), (222, 222, 216)

@@ -14,8 +14,8 @@ from PIL import Image
 from bodykit.body import Body
 from bodykit.camera import Intrinsics
 from bodykit.skinning import pose_vertices
-from depthhmr.photo_scores import JOINT_SHARE, Sight, look
-from depthhmr.photos import PhotoAnswer
+from depthhmr.evaluation.photo_scores import JOINT_SHARE, Sight, look
+from depthhmr.evaluation.photos import PhotoAnswer
 from depthhmr_cli.page import PREDICTED, TRUE, Page, between, choose, number, split_table, swatch, table
 from depthhmr_cli.panels import painted, resized, side_by_side, skeletons
 

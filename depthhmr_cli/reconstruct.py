@@ -137,8 +137,8 @@ class Local:
 
         from bodykit.meshio import WRITERS
         from service.errors import EngineUnavailable, ServiceError
-        from service.formats import FORMATS as SPOKEN
-        from service.formats import Job, people_meshes
+        from service.formats.formats import FORMATS as SPOKEN
+        from service.formats.formats import Job, people_meshes
         from service.rest.options import parse_options
         from service.results import Recovery
 

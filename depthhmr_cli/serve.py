@@ -48,7 +48,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from service.departure import Departure
+    from service.process.shutdown import Departure
 
     with Departure() as departure:  # before the imports, which take a second
         from service.serve import serve

@@ -12,16 +12,16 @@ from bodykit.body import Body
 from bodykit.camera import Intrinsics
 from bodykit.letterbox import Letterbox
 from bodykit.manifest import Manifest
-from depthhmr import metrics, tracking_scores
+from depthhmr.evaluation import metrics, tracking_scores
+from depthhmr.evaluation.tracking_scores import IdentityScores, MotionScores, SaidFrame, TrueFrame
 from depthhmr.synth.sequence import Frame, SequenceGenerator
 from depthhmr.synth.sequence_noise import NoisyNetwork
-from depthhmr.tracking_scores import IdentityScores, MotionScores, SaidFrame, TrueFrame
 from depthhmr_cli.evaluate import Network, check_body
-from service.one_euro import OneEuro
+from service.following.one_euro import OneEuro
+from service.following.smoothing import Smoother, SmoothingOptions
+from service.following.tracking import Tracker, TrackingOptions
 from service.people import select_people
 from service.results import Person
-from service.smoothing import Smoother, SmoothingOptions
-from service.tracking import Tracker, TrackingOptions
 
 if TYPE_CHECKING:
     from service.settings import Settings

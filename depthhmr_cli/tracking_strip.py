@@ -13,11 +13,11 @@ from bodykit.manifest import Manifest
 from bodykit.palette import person_colours
 from depthhmr.synth.sequence import Frame, PeopleSequence
 from depthhmr_cli.evaluate import Network, check_body
-from service.overlay import draw_overlay
+from service.following.smoothing import Smoother
+from service.following.tracking import Tracker
+from service.formats.overlay import draw_overlay
 from service.people import posed_vertices, select_people
 from service.results import Person
-from service.smoothing import Smoother
-from service.tracking import Tracker
 
 if TYPE_CHECKING:
     from service.settings import Settings

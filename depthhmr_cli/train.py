@@ -10,8 +10,8 @@ from bodykit.errors import UserError
 from depthhmr_cli.backdrops import add_backdrops, backdrops_of
 
 if TYPE_CHECKING:
-    from depthhmr.config import ModelConfig
-    from depthhmr.train import Run
+    from depthhmr.network.config import ModelConfig
+    from depthhmr.training.train import Run
 
 HELP = "train a network on synthetic people; resumes where it was cut"
 EXAMPLE = """example:
@@ -89,15 +89,15 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from bodykit.body import load_body
-    from depthhmr.adapt_lifter import adapt_run
-    from depthhmr.restore import restored
-    from depthhmr.team import device_of, joined, launched, meet
-    from depthhmr.train import as_begun, train, write_settings
-    from depthhmr.train_lifter import train_lifter
+    from depthhmr.training.adapt_lifter import adapt_run
+    from depthhmr.training.distributed import device_of, joined, launched, meet
+    from depthhmr.training.restore import restored
+    from depthhmr.training.train import as_begun, train, write_settings
+    from depthhmr.training.train_lifter import train_lifter
 
     plan = as_begun(_plan(args))
     if args.rehearse:
-        from depthhmr.rehearsal import rehearse
+        from depthhmr.training.rehearsal import rehearse
 
         print(
             f"{plan.model.name} at {plan.model.size} pixels, {plan.train.batch} images a step and process: "
@@ -129,10 +129,10 @@ def _plan(args: argparse.Namespace) -> "Run":
     from bodykit.body import load_body
     from bodykit.manifest import Manifest
     from depthhmr.body_id import refuse_other_body
-    from depthhmr.config import PRESETS, TRAINING, preset
-    from depthhmr.loop import load
-    from depthhmr.train import Run
-    from depthhmr.trainee import START
+    from depthhmr.network.checkpoints import load
+    from depthhmr.network.config import PRESETS, TRAINING, preset
+    from depthhmr.training.state import START
+    from depthhmr.training.train import Run
 
     if args.preset not in PRESETS:
         raise UserError(f"expected --preset out of {', '.join(PRESETS)}, got {args.preset!r}")
@@ -162,7 +162,7 @@ def _plan(args: argparse.Namespace) -> "Run":
 
 def _backbone(model: "ModelConfig", weights: Path) -> str:
     """The backbone that the weights are of: the preset's, or its variant with registers."""
-    from depthhmr.dinov2 import architecture_of
+    from depthhmr.network.dinov2 import architecture_of
 
     if model.backbone == "conv":
         raise UserError(f"expected --preset small or base with --backbone-weights, {model.name!r} has another backbone")

@@ -54,8 +54,8 @@ def _write_seeds(folder: Path) -> None:
 
 def decoding(content: bytes) -> None:
     """Anything may be refused, nothing may fail."""
+    from service.decoding.images import ImageLimits, decode, upright_pixels
     from service.errors import RequestError
-    from service.images import ImageLimits, decode, upright_pixels
 
     limits = ImageLimits(max_megapixels=2.0)
     try:
@@ -94,7 +94,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable()
     with atheris.instrument_imports(include=["service", "bodykit", "PIL"]):
-        import service.images
+        import service.decoding.images
         import service.rest.options  # noqa: F401
     target = {"decoding": decoding, "options": options}[sys.argv.pop(1)]
     atheris.Setup(sys.argv, target)

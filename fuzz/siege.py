@@ -16,7 +16,7 @@ import httpx
 
 from fuzz.askers import Place
 from fuzz.corpus import CASES
-from service.heap import EVERY_S
+from service.process.heap import EVERY_S
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
 

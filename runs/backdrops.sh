@@ -30,7 +30,7 @@ fi
 import sys
 from pathlib import Path
 
-from depthhmr.shards import SHARD, render_shard
+from depthhmr.data.shards import SHARD, render_shard
 from depthhmr.synth.backdrops import Backdrops
 
 state = Path(sys.argv[1])

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from service.cpus import usable_cpus
 from service.engines.embedded import open_session
+from service.process.cpus import usable_cpus
 
 ROUNDS, WARM = 300, 20
 

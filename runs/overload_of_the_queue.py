@@ -16,18 +16,18 @@ from bodykit.body import load_body
 from bodykit.manifest import Manifest
 from depthhmr_cli.bench_overload import Bench, print_table, write_keys
 from depthhmr_cli.running import DEMO_IMAGE, RunningService
+from service.access.authenticator import Gate
+from service.access.keys import ApiKeys
+from service.access.watched import Watched
+from service.decoding.images import ImageLimits
 from service.engines.base import Call, Tensors
 from service.engines.fake import FakeEngine, nobody
-from service.gate import Gate
-from service.images import ImageLimits
-from service.keys import ApiKeys
 from service.recovery import MeshRecovery
 from service.rest.app import create_app
 from service.rpc.server import RpcServer
 from service.rpc.servicer import RpcLimits
 from service.serve import listen
 from service.settings import default_model_dir
-from service.watched import Watched
 
 LIMIT = 16 * 2**20
 

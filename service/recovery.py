@@ -18,15 +18,15 @@ from typing import Any, TypeVar
 from bodykit.body import Body
 from bodykit.errors import UserError
 from bodykit.manifest import Manifest
-from service.admission import AdmissionQueue, Claim
+from service.decoding.images import ImageLimits, Photo, decode
 from service.engines.base import Call, Engine, Tensors, blank_inputs, output_names
 from service.errors import DeadlineExceeded, InternalError, ServiceError, Starting
-from service.heldbytes import ByteBudget
-from service.images import ImageLimits, Photo, decode
-from service.metrics import Metrics
+from service.limits.admission import AdmissionQueue, Claim
+from service.limits.held_bytes import ByteBudget
 from service.options import Options
 from service.people import depth_map, posed_vertices, select_people
 from service.results import Camera, Recovery, Timings
+from service.telemetry.metrics import Metrics
 from service.telemetry.record import current
 from service.telemetry.tracing import NullTracer, Tracer
 
@@ -228,7 +228,7 @@ class MeshRecovery:
         """`work(*arguments)` in a thread. Of an error nothing is kept but what it says, and where.
 
         An error that has passed an event loop is a ring with its frames, and these hold pictures, or 64 MB of text of a PNG,
-        until a collection finds it; one that comes too early (`service.collector`) leaves it for good.
+        until a collection finds it; one that comes too early (`service.process.collector`) leaves it for good.
         """
 
         def without_locals() -> Result:

@@ -17,14 +17,15 @@ from bodykit.body import load_body
 from bodykit.errors import UserError
 from bodykit.manifest import Manifest
 from service import __version__
-from service.collector import short_collections
-from service.cpus import usable_cpus
-from service.departure import Departure, leave_after
+from service.access.authenticator import Gate, open_gate, open_limiter
+from service.access.tls import Tls, open_tls
+from service.decoding.images import ImageLimits
 from service.engines import open_engine
-from service.gate import Gate, open_gate, open_limiter
-from service.heap import give_back_large_blocks, give_back_small_blocks
-from service.images import ImageLimits
-from service.ratelimit import RateLimiter
+from service.limits.rate_limit import RateLimiter
+from service.process.collector import short_collections
+from service.process.cpus import usable_cpus
+from service.process.heap import give_back_large_blocks, give_back_small_blocks
+from service.process.shutdown import Departure, leave_after
 from service.recovery import MeshRecovery
 from service.rest.app import create_app
 from service.rest.connection import Connection
@@ -34,7 +35,6 @@ from service.settings import Settings
 from service.telemetry.logs import keep_standard_streams, say, start_logging
 from service.telemetry.looplag import watch_loop
 from service.telemetry.tracing import open_tracer
-from service.tls import Tls, open_tls
 
 log = logging.getLogger("service")
 WARM_UP_RETRY_S = 1.0

@@ -133,7 +133,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_rate(cls, value: str | None) -> str | None:
         if value is not None:
-            from service.ratelimit import parse_rate  # 0.1 s that most commands need not spend
+            from service.limits.rate_limit import parse_rate  # 0.1 s that most commands need not spend
 
             parse_rate(value)
         return value

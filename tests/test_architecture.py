@@ -20,9 +20,9 @@ FORBIDDEN = {
     "depthhmr": {"service", "depthhmr_cli"} | (WEB - {"onnxruntime"}),  # the export is checked against ONNX Runtime
     "depthhmr/synth": TORCH,
     "depthhmr/tensorrt": TORCH - {"onnx"},
-    "depthhmr/metrics.py": TORCH,
-    "depthhmr/evaluation.py": TORCH,
-    "depthhmr/tracking_scores.py": TORCH,
+    "depthhmr/evaluation/metrics.py": TORCH,
+    "depthhmr/evaluation/evaluation.py": TORCH,
+    "depthhmr/evaluation/tracking_scores.py": TORCH,
     "service": {"depthhmr", "depthhmr_cli"} | TORCH,
     "service/client": {"fastapi", "starlette", "uvicorn", "pydantic", "pydantic_settings", "onnxruntime", "numba"}
     | TORCH,
@@ -32,7 +32,7 @@ RUN_WITHOUT_TORCH = [
     "service.serve",
     "depthhmr_cli.main",
     "depthhmr.synth.scene",
-    "depthhmr.evaluation",
+    "depthhmr.evaluation.evaluation",
     "depthhmr.tensorrt.build",
 ]
 
@@ -69,7 +69,7 @@ def test_module_is_imported_on_a_machine_without_torch(module: str) -> None:
 
 
 def test_importing_without_torch_fails_for_a_module_that_needs_it() -> None:
-    result = import_without_torch("depthhmr.skinning")
+    result = import_without_torch("depthhmr.network.skinning")
 
     assert result.returncode != 0
     assert "import of torch halted" in result.stderr

@@ -22,9 +22,9 @@ GATEWAY = [
     "bodykit",
     "service",
     "depthhmr/synth",
-    "depthhmr/metrics.py",
-    "depthhmr/evaluation.py",
-    "depthhmr/tracking_scores.py",
+    "depthhmr/evaluation/metrics.py",
+    "depthhmr/evaluation/evaluation.py",
+    "depthhmr/evaluation/tracking_scores.py",
 ]
 NEVER_IN_THE_GATEWAY = {"torch", "torchvision", "smplx", "onnx", "trimesh", "matplotlib"}
 # Imported late, when that engine is chosen: the client by the extra `triton`; the other exists in Triton's own process.

@@ -13,7 +13,7 @@ from bodykit.errors import UserError
 from depthhmr.benchmarks.matching import match_greedy
 from depthhmr.benchmarks.people import People
 from depthhmr.benchmarks.records import PeopleRow, judged, mean, records, root_and_shape, tables
-from depthhmr.judgement import Judgement
+from depthhmr.evaluation.person_scores import Judgement
 
 FLOOR = 0.1  # IoU
 MOST_OCCLUDED = 90.0  # percent; whoever is hidden further, or of unknown occlusion (below 0), does not count

@@ -10,13 +10,13 @@ from bodykit.body import BETAS, JOINT_NAMES, JOINTS, Body
 from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
 from bodykit.skinning import pose_vertices
-from depthhmr.answers import NEAREST_M
 from depthhmr.benchmarks.agora import ADULT, CHILD, AgoraTruth
 from depthhmr.benchmarks.people import ABOUT, LABELS, People
 from depthhmr.benchmarks.relative_human import LayerPrediction, LayerTruth
 from depthhmr.data.picture import About, Person, Picture, Pose
 from depthhmr.data.relative_human import AGES, GENDERS
-from depthhmr.photos import UNLABELLED, PhotoAnswer
+from depthhmr.evaluation.photos import UNLABELLED, PhotoAnswer
+from depthhmr.evaluation.predictions import NEAREST_M
 
 # CrowdPose's joints that our body has; the fourteenth is the top of the head.
 LAYER_JOINTS = [

@@ -14,7 +14,7 @@ It differs from `metrics.match_people`, which rendered pictures are judged by, i
 
 import numpy as np
 
-from depthhmr.metrics import Matching
+from depthhmr.evaluation.metrics import Matching
 
 
 def match_greedy(

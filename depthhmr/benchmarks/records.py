@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 
 from depthhmr.benchmarks.people import ABOUT, LABELS, People, nothing_about
-from depthhmr.evaluation import SPLITS, PeopleRow
-from depthhmr.judgement import Judgement, picture_errors
-from depthhmr.metrics import procrustes_distance, root_distance
+from depthhmr.evaluation.evaluation import SPLITS, PeopleRow
+from depthhmr.evaluation.metrics import procrustes_distance, root_distance
+from depthhmr.evaluation.person_scores import Judgement, picture_errors
 
 ERRORS = ("mve", "mpjpe", "pa_mpjpe", "mpjpe_24", "pa_mpjpe_24", "root")  # with _24: of SMPL's joints, on 3DPW
 PERSON = np.dtype(

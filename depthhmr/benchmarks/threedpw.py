@@ -15,8 +15,8 @@ import numpy as np
 from bodykit.errors import UserError
 from depthhmr.benchmarks.people import People
 from depthhmr.benchmarks.records import PeopleRow, judged, mean, records, root_and_shape, tables
-from depthhmr.judgement import Judgement
-from depthhmr.metrics import match_people, mean_distance, procrustes_distance
+from depthhmr.evaluation.metrics import match_people, mean_distance, procrustes_distance
+from depthhmr.evaluation.person_scores import Judgement
 
 Pelvis = Literal["h36m", "mid_hip"]
 H36M = ("pelvis", "left_hip", "left_knee", "left_ankle", "right_hip", "right_knee", "right_ankle", "spine", "neck",

@@ -23,7 +23,7 @@ from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
 from bodykit.rotations import axis_angle_to_matrix
 from bodykit.skinning import pose_vertices
-from depthhmr.data.carry import Carry, SmplPerson, smpl_joints
+from depthhmr.data.body_transfer import Carry, SmplPerson, smpl_joints
 from depthhmr.data.picture import About, Person, Picture, size_of
 from depthhmr.data.unpickle import Row, read_pickle, read_table
 

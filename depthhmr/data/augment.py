@@ -1,6 +1,6 @@
 """Drawn training samples, varied: moved, turned, recoloured, partly covered, blurred; and photos set side by side.
 
-Works on the arrays of a shard (depthhmr/shards.py and depthhmr/data/pack.py) with a leading axis of B samples, in place of
+Works on the arrays of a shard (depthhmr/data/shards.py and depthhmr/data/pack.py) with a leading axis of B samples, in place of
 the batch: `augment(pool.draw(rng, 32), rng, AUGMENT)`. Camera and people follow the pixels: a zoom changes the focal
 length, a crop the principal point, and a turn about the principal axis turns the people. Mirroring is in batch.py.
 """

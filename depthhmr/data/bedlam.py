@@ -17,7 +17,7 @@ from bodykit.body import Body
 from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
 from bodykit.rotations import axis_angle_to_matrix
-from depthhmr.data.carry import Carry, SmplPerson, smpl_joints
+from depthhmr.data.body_transfer import Carry, SmplPerson, smpl_joints
 from depthhmr.data.joints import SAME_JOINTS
 from depthhmr.data.picture import Person, Picture, size_of
 from depthhmr.data.unpickle import read_npz

@@ -79,10 +79,10 @@ def _panels(shown: Shown, stride: int) -> list[np.ndarray]:
 
 
 def _to_canonical(camera: Intrinsics, size: int) -> float:
-    """What a depth is multiplied by to become canonical (depthhmr/depth.py)."""
+    """What a depth is multiplied by to become canonical (depthhmr/network/depth.py)."""
     import torch
 
-    from depthhmr.depth import canonical_log_shift
+    from depthhmr.network.depth import canonical_log_shift
 
     return float(canonical_log_shift(torch.from_numpy(camera.array()), size).exp())
 

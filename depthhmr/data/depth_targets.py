@@ -22,7 +22,7 @@ from depthhmr.data.dah import Refined, isolate, refine
 from depthhmr.data.dah_sheet import Shown
 from depthhmr.data.pack import ORIGINS, Origin, fit_map
 from depthhmr.data.picture import UNREADABLE
-from depthhmr.shards import refuse_shards_of_other_bodies
+from depthhmr.data.shards import refuse_shards_of_other_bodies
 
 SUFFIXES = (".npy", ".png")
 ASPECT = 0.03  # how much the proportions of a map and its picture may differ: networks round to multiples of 14

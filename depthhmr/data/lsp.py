@@ -1,7 +1,8 @@
 """Leeds Sports Pose and its extended training set (Johnson and Everingham, BMVC 2010, CVPR 2011): one person, 14 joints.
 
 Either form is read: `joints.mat` beside `images/`, as published ([3, 14, N] with every joint given in LSP, [14, 3, N] with a
-flag of 0 for a joint without a label in the extended set; pixels count from 1), or `joints.json` (see depthhmr/photos.py).
+flag of 0 for a joint without a label in the extended set; pixels count from 1), or `joints.json`
+(see depthhmr/evaluation/photos.py).
 Other people in a photo are not labelled.
 """
 
@@ -13,7 +14,7 @@ import numpy as np
 from bodykit.errors import UserError
 from depthhmr.data.joints import FEWEST_JOINTS, in_our_order, labelled
 from depthhmr.data.picture import Picture
-from depthhmr.photos import read_photos
+from depthhmr.evaluation.photos import read_photos
 
 NAMES = ("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "right_wrist", "right_elbow",
          "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "neck", "head_top")  # fmt: skip

@@ -17,7 +17,7 @@ from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
 from bodykit.rotations import axis_angle_to_matrix
 from bodykit.skinning import pose_joints
-from depthhmr.data.carry import posed, rms
+from depthhmr.data.body_transfer import posed, rms
 from depthhmr.data.joints import FEWEST_JOINTS
 from depthhmr.data.picture import NO_LAYER, Person, Picture, Pose
 from depthhmr.data.unpickle import read_npz

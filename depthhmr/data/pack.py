@@ -1,4 +1,4 @@
-"""Pictures of any reader into shards of the form of depthhmr/shards.py, with the arrays that say what is labelled.
+"""Pictures of any reader into shards of the form of depthhmr/data/shards.py, with the arrays that say what is labelled.
 
 Beside the arrays of a rendered shard, with P = MOST_PEOPLE: joints_2d float32 [N, P, 24, 2] pixels of rgb, known_2d bool
 [N, P, 24], known_3d bool [N, P] (rotations, betas and joints_3d are true), layer int16 [N, P] (-1 unknown), everyone,
@@ -23,7 +23,7 @@ from bodykit.errors import UserError
 from bodykit.letterbox import Letterbox, letterbox
 from depthhmr.body_id import id_of
 from depthhmr.data.picture import NO_LAYER, Person, Picture
-from depthhmr.shards import MOST_PEOPLE, SHARD
+from depthhmr.data.shards import MOST_PEOPLE, SHARD
 
 ORIGINS = "pictures.json"
 BLOCK = 16 * SHARD  # pictures that are shuffled together; labels of a large data set do not fit into memory

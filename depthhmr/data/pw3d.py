@@ -18,7 +18,7 @@ from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
 from bodykit.rotations import axis_angle_to_matrix
 from bodykit.skinning import pose_vertices
-from depthhmr.data.carry import EXACT_M, Carry, SmplPerson, rms
+from depthhmr.data.body_transfer import EXACT_M, Carry, SmplPerson, rms
 from depthhmr.data.picture import About, Picture
 from depthhmr.data.unpickle import read_pickle
 

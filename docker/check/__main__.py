@@ -14,7 +14,8 @@ import tempfile
 from pathlib import Path
 
 import private_engine
-from checks import BASE, Product, check_all
+from checks import check_all
+from product import BASE, Product
 from terminal import Failed, say
 
 NOT_RUN = 77  # the status that test harnesses know as "could not be run here"

@@ -10,13 +10,11 @@ import shutil
 import time
 import urllib.parse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import debian
+from product import Product
 from terminal import require, say
-
-if TYPE_CHECKING:
-    from checks import Product
 
 FOLDER = Path(__file__).resolve().parents[1] / "observability"
 STAND_IN = "depthhmr/prometheus-stand-in:check"
@@ -30,7 +28,7 @@ ENTRYPOINT ["/bin/prometheus"]
 SCRAPE_S = 40
 
 
-def check(product: "Product") -> None:
+def check(product: Product) -> None:
     variables = {"PROMETHEUS_IMAGE": stand_in(product)} if product.packages else {}
     services = ["prometheus"] if product.packages else ["prometheus", "grafana"]
     image = (
@@ -56,7 +54,7 @@ def check(product: "Product") -> None:
     check_dashboard(product)
 
 
-def stand_in(product: "Product") -> str:
+def stand_in(product: Product) -> str:
     """The image with Debian's Prometheus."""
     assert product.packages
     unpacked = debian.unpack(["prometheus", "promtool", "busybox-static"], "trixie", product.packages / "prometheus")
@@ -70,7 +68,7 @@ def stand_in(product: "Product") -> str:
     return STAND_IN
 
 
-def check_rules(product: "Product", image: str) -> None:
+def check_rules(product: Product, image: str) -> None:
     promtool = [
         "--network=none",
         "--tmpfs=/tmp",
@@ -83,7 +81,7 @@ def check_rules(product: "Product", image: str) -> None:
     say("ok  Prometheus takes its configuration, and every alert fires in its case and is silent without")
 
 
-def check_scrape(product: "Product") -> None:
+def check_scrape(product: Product) -> None:
     begin = time.monotonic()
     up: list[Any] = []
     while not up and time.monotonic() - begin < SCRAPE_S:
@@ -100,7 +98,7 @@ def check_scrape(product: "Product") -> None:
     require(not unwell, f"its {len(rules)} alert rules can be evaluated", unwell)
 
 
-def check_dashboard(product: "Product") -> None:
+def check_dashboard(product: Product) -> None:
     families = set(re.findall(r"^# TYPE (\w+) ", product.ask("/metrics").decode(), re.M))
     queries = dashboard_queries()
     for expression in queries:
@@ -118,9 +116,9 @@ def dashboard_queries() -> list[str]:
     return [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
 
 
-def query(product: "Product", expression: str) -> list[Any]:
+def query(product: Product, expression: str) -> list[Any]:
     return api(product, "query?" + urllib.parse.urlencode({"query": expression}))["result"]
 
 
-def api(product: "Product", path: str) -> Any:
+def api(product: Product, path: str) -> Any:
     return json.loads(product.ask(f"/api/v1/{path}", service="prometheus", port=9090))["data"]

@@ -14,15 +14,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
 
+from product import REPOSITORY, Product
 from terminal import Failed, require, run, say
 
-if TYPE_CHECKING:
-    from checks import Product
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 IMAGE = "depthhmr/triton-stand-in:check"
 PLAN_IMAGE = "depthhmr/plan:check"
 # Like the official image: tritonserver on the PATH, curl, user 1000. The rest of the gateway's image is what the model
@@ -60,7 +55,7 @@ BUILD_S, START_S, BACK_S = 600, 240, 60
 CLIENT = "import tritonclient.grpc as grpc; client = grpc.InferenceServerClient('triton:8001'); print({})"
 
 
-def check(product: "Product") -> None:
+def check(product: Product) -> None:
     build(product)
     with up(product):
         check_answers(product)
@@ -69,7 +64,7 @@ def check(product: "Product") -> None:
         check_death(product)
 
 
-def build(product: "Product") -> None:
+def build(product: Product) -> None:
     begin = time.monotonic()
     context = product.scratch / "triton"
     context.mkdir()
@@ -92,7 +87,7 @@ def build(product: "Product") -> None:
     )
 
 
-def run_config(product: "Product") -> str:
+def run_config(product: Product) -> str:
     """The compose file without what this module lays over it."""
     files = ["--file", REPOSITORY / "docker-compose.yml", "--project-directory", REPOSITORY, "--env-file", os.devnull]
     command = ["docker", "compose", *files, "--profile", "gpu", "config", "--format", "json"]
@@ -100,7 +95,7 @@ def run_config(product: "Product") -> str:
 
 
 @contextlib.contextmanager
-def up(product: "Product") -> Iterator[None]:
+def up(product: Product) -> Iterator[None]:
     begin = time.monotonic()
     try:
         words = ["up", "--detach", "--no-build", "--wait", "--wait-timeout", START_S]
@@ -114,7 +109,7 @@ def up(product: "Product") -> Iterator[None]:
         product.compose("down", "--volumes", "--remove-orphans", "--timeout", 10, profile="*", timeout_s=120)
 
 
-def check_answers(product: "Product") -> None:
+def check_answers(product: Product) -> None:
     require(product.inspect("{{.State.ExitCode}}", "plan") == "0", "the plan builder ended well")
     version = json.loads(product.ask("/v1/version"))
     require(
@@ -123,7 +118,7 @@ def check_answers(product: "Product") -> None:
     require(finds(product, 3), "and finds the same 3 people in demo/people.jpg")
 
 
-def check_closed(product: "Product") -> None:
+def check_closed(product: Product) -> None:
     ports = product.inspect("{{json .NetworkSettings.Ports}}", "triton")
     require("HostPort" not in ports, "Triton publishes no port", ports)
     status = product.docker("exec", product.container("triton"), "cat", "/proc/1/status")
@@ -138,7 +133,7 @@ def check_closed(product: "Product") -> None:
     require(found == "depthhmr", "its statistics are open to the gateway", found)
 
 
-def check_metrics(product: "Product") -> None:
+def check_metrics(product: Product) -> None:
     program = "import urllib.request as u; print(u.urlopen('http://triton:8002/metrics', timeout=3).read().decode())"
     families = set(re.findall(r"^# TYPE (\w+) ", product.python(program), re.M))
     used = names_used(r"nv_inference_\w+")
@@ -156,7 +151,7 @@ def names_used(pattern: str) -> set[str]:
     }
 
 
-def check_death(product: "Product") -> None:
+def check_death(product: Product) -> None:
     """Killed, Triton comes back by itself; stopped, it is missed by readiness and by nothing else."""
     before = int(product.inspect("{{.RestartCount}}", "triton"))
     os.kill(int(product.inspect("{{.State.Pid}}", "triton")), 9)
@@ -175,7 +170,7 @@ def check_death(product: "Product") -> None:
     require(wait_for(lambda: finds(product, 3)), "and finds 3 people again")
 
 
-def finds(product: "Product", people: int) -> bool:
+def finds(product: Product, people: int) -> bool:
     image = (REPOSITORY / "demo" / "people.jpg").read_bytes()
     try:
         reply = json.loads(product.ask("/v1/reconstruct", image, Content_Type="image/jpeg"))
@@ -194,7 +189,7 @@ def wait_for(holds: Callable[[], bool], seconds: float = BACK_S) -> bool:
     return False
 
 
-def status(product: "Product", path: str) -> int:
+def status(product: Product, path: str) -> int:
     try:
         return urllib.request.urlopen(f"http://{product.address()}{path}", timeout=5).status
     except urllib.error.HTTPError as error:

@@ -15,9 +15,9 @@ import onnxruntime as ort
 
 from bodykit.errors import UserError
 from bodykit.manifest import Manifest, TensorSpec
-from service.cpus import usable_cpus
 from service.engines.base import Call, Engine, EngineStats, Tensors, blank_inputs, check_outputs, describe, output_names
 from service.errors import EngineFailed, EngineUnavailable
+from service.process.cpus import usable_cpus
 from service.settings import Settings
 
 ONNX_DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}

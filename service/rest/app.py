@@ -8,21 +8,21 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from service import __version__
-from service.gate import Callers, Door
-from service.ratelimit import RateLimiter
+from service.access.authenticator import Callers, Door
+from service.limits.rate_limit import RateLimiter
 from service.recovery import MeshRecovery
 from service.rest.batch import BATCH_PATH, batch_router
-from service.rest.bodylimit import BodyLimit
-from service.rest.cutoff import CutOff
 from service.rest.info import health_router, info_router
-from service.rest.keycheck import KeyCheck
-from service.rest.observed import Observed
+from service.rest.middleware.admission import Room
+from service.rest.middleware.authentication import KeyCheck
+from service.rest.middleware.body_limit import BodyLimit
+from service.rest.middleware.observation import Observed
+from service.rest.middleware.request_id import RequestId
+from service.rest.middleware.security_headers import SecurityHeaders
+from service.rest.middleware.shutdown import CutOff
 from service.rest.page import page_router
 from service.rest.problems import HANDLERS
 from service.rest.reconstruct import RECONSTRUCT_PATHS, reconstruct_router
-from service.rest.requestid import RequestId
-from service.rest.room import Room
-from service.rest.security_headers import SecurityHeaders
 from service.telemetry.observer import Observer
 
 CORS: Any = {

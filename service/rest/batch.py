@@ -8,13 +8,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from service.errors import ServiceError
-from service.formats import Job, write_json
+from service.formats.formats import Job, write_json
 from service.recovery import MeshRecovery
 from service.rest.disconnect import unless_gone
+from service.rest.middleware.request_id import request_id_of
 from service.rest.negotiation import choose
 from service.rest.options import parse_options
 from service.rest.problems import problem_content
-from service.rest.requestid import request_id_of
 from service.rest.schemas import BATCH_REQUEST, BATCH_RESPONSES
 from service.rest.uploads import BatchUpload, read_batch
 from service.results import Recovery

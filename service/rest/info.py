@@ -9,11 +9,11 @@ from starlette.responses import Response
 from bodykit.body import JOINT_NAMES
 from service import __version__
 from service.errors import Draining, EngineUnavailable, InvalidParameter, NotFound, Starting
-from service.formats import model_json
-from service.metrics import CONTENT_TYPE
+from service.formats.formats import model_json
 from service.recovery import MeshRecovery
 from service.rest.schemas import PROBLEMS
 from service.results import FRAME
+from service.telemetry.metrics import CONTENT_TYPE
 
 NOT_NOW: dict[int | str, dict[str, Any]] = {503: PROBLEMS[503]}
 FACES: dict[str, Any] = {

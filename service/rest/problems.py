@@ -11,8 +11,8 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from service.errors import DeadlineExceeded, InternalError, MethodNotAllowed, NotFound, ServiceError, Unavailable
-from service.rest.requestid import request_id_of
-from service.rest.security_headers import protect
+from service.rest.middleware.request_id import request_id_of
+from service.rest.middleware.security_headers import protect
 from service.telemetry.record import current
 
 MEDIA_TYPE = "application/problem+json"

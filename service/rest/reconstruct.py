@@ -5,12 +5,12 @@ from dataclasses import replace
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from service.formats import FORMATS, Job
+from service.formats.formats import FORMATS, Job
 from service.recovery import MeshRecovery
 from service.rest.disconnect import unless_gone
+from service.rest.middleware.request_id import request_id_of
 from service.rest.negotiation import choose
 from service.rest.options import parse_options
-from service.rest.requestid import request_id_of
 from service.rest.schemas import REQUEST, RESPONSES
 from service.rest.uploads import read_upload
 from service.results import Recovery

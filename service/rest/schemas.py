@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from service.formats import FORMATS
+from service.formats.formats import FORMATS
 from service.rest.options import INCLUDE, INTRINSICS
 from service.rest.uploads import FORM, PART, RAW_TYPES
 

@@ -8,7 +8,7 @@ from bodykit.body import JOINT_NAMES, Body
 from bodykit.camera import Intrinsics
 from bodykit.manifest import Manifest
 from service.errors import FieldError, InvalidParameter, ServiceError, Unavailable
-from service.following import Following
+from service.following.follower import Following
 from service.options import Options
 from service.results import FRAME, DepthMap, Person, Recovery
 from service.rpc.pb import reconstruction_pb2 as pb

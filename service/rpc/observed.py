@@ -9,12 +9,12 @@ import grpc
 from grpc_reflection.v1alpha import reflection
 
 from service.errors import SlowClient
-from service.ratelimit import address_of_peer, network_of
-from service.requestids import sane_id
+from service.limits.rate_limit import address_of_peer, network_of
 from service.rpc.health import HEALTH
 from service.rpc.statuses import status_of
 from service.telemetry.observer import Observer
 from service.telemetry.record import Record, current, remember
+from service.telemetry.request_ids import sane_id
 
 QUIET = tuple(f"/{name}/" for name in (HEALTH, reflection.SERVICE_NAME))  # asked for every few seconds
 # For the client to let one answer through; until then all that the call has is kept. gRPC tells nothing of the progress within an

@@ -11,10 +11,11 @@ from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection
 
 from bodykit.errors import UserError
+from service.access.authenticator import Callers, Door
+from service.access.tls import Tls
 from service.errors import BodyTooLarge, MalformedRequest, RateLimited, ServiceError, SlowClient, Unauthenticated
-from service.gate import Callers, Door
-from service.heldbytes import Account, ByteBudget
-from service.ratelimit import RateLimiter, address_of_peer
+from service.limits.held_bytes import Account, ByteBudget
+from service.limits.rate_limit import RateLimiter, address_of_peer
 from service.recovery import MeshRecovery
 from service.rpc.health import HEALTH, Health
 from service.rpc.observed import Observed
@@ -25,7 +26,6 @@ from service.rpc.statuses import refuse
 from service.settings import MESSAGE_OVERHEAD
 from service.telemetry.observer import Observer
 from service.telemetry.record import current
-from service.tls import Tls
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ReconstructionService"].full_name
 RECONSTRUCT = f"/{SERVICE}/Reconstruct"

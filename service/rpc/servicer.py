@@ -21,9 +21,10 @@ from service.errors import (
     ServiceError,
     TooManyStreams,
 )
-from service.following import Follower
-from service.formats import Job, write_glb
-from service.heldbytes import Account
+from service.following.follower import Follower
+from service.formats.formats import Job, write_glb
+from service.frame_stream import End, FrameStream, Outcome, StreamLimits
+from service.limits.held_bytes import Account
 from service.options import Options
 from service.recovery import MeshRecovery, unfinished
 from service.results import Recovery
@@ -31,7 +32,6 @@ from service.rpc.messages import error_to, following_from, info_to, little_endia
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceServicer
 from service.rpc.statuses import refuse
-from service.stream import End, FrameStream, Outcome, StreamLimits
 from service.telemetry.frames import FrameSpans
 from service.telemetry.record import current, name_request
 

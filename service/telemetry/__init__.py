@@ -1,1 +1,1 @@
-"""What the service tells its operators: logs, traces, and how long the event loop was kept. Metrics are in service/metrics.py."""
+"""What the service tells its operators: logs, metrics, traces, and how long the event loop was blocked."""

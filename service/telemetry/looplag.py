@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from service.metrics import Metrics
+from service.telemetry.metrics import Metrics
 
 EVERY_S = 0.02  # one that is kept for less may go unseen
 BUSY_S = 0.005  # what was computed in this time, before a block, may be counted to it; a look costs some 30 us

@@ -5,9 +5,10 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from service.metrics import Metrics
+from service.telemetry.metrics import Metrics
 from service.telemetry.record import Record, remembered
-from service.telemetry.tracing import NULL_SPAN, Headers, Tracer
+from service.telemetry.spans import Headers
+from service.telemetry.tracing import NULL_SPAN, Tracer
 
 log = logging.getLogger("service.access")
 

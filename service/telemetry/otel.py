@@ -22,7 +22,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from bodykit.errors import UserError
 from service import __version__
 from service.errors import ServiceError
-from service.telemetry.tracing import Headers, Span
+from service.telemetry.spans import Headers, Span
 
 CLOSE_S = 2.0  # what a stop of the service waits for the last spans
 STATE_LENGTH = 512  # what W3C Trace Context asks everybody to carry on; the header is the caller's, and spans keep it

@@ -10,8 +10,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.requestids import sane_id
-from service.stream import Tally
+from service.frame_stream import Tally
+from service.telemetry.request_ids import sane_id
 
 NO_ROUTE = "none"  # of a request that no route of ours answers
 

@@ -4,19 +4,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
+from service.telemetry.spans import Headers, Span
+
 OFF, OTLP = "off", "otlp"
-
-Headers = Mapping[str, str]
-
-
-class Span(Protocol):
-    """A request's span, while it is under way."""
-
-    trace_id: str  # 32 hexadecimal digits; empty where nothing is traced
-
-    def describe(self, name: str, attributes: Mapping[str, Any], *, error: str | None, ours: bool) -> None:
-        """What is known at its end. `error` is a code; `ours` says that the failure is no fault of the caller."""
-        ...
 
 
 class Tracer(Protocol):

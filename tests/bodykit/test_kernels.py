@@ -5,7 +5,7 @@ import pytest
 
 from bodykit import raster, skin_kernel
 from bodykit.kernels import kernel
-from service import shading
+from service.formats import shading
 
 
 @kernel("float64(float32[::1], float64)")

@@ -6,8 +6,8 @@ import pytest
 
 pytest.importorskip("torch", reason="the ablation trains networks")
 
-from depthhmr.ablation_page import CLASSES
-from depthhmr.variants import VARIANTS
+from depthhmr.ablation.ablation_page import CLASSES
+from depthhmr.ablation.variants import VARIANTS
 from depthhmr_cli.main import main
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from bodykit.body import JOINT_NAMES
 from bodykit.manifest import ONNX_PATH, Manifest
-from depthhmr.evaluation import SPLITS as SPLITS_OF_PEOPLE
+from depthhmr.evaluation.evaluation import SPLITS as SPLITS_OF_PEOPLE
 from depthhmr.synth.splits import SPLITS
 from depthhmr_cli.evaluate import seeds
 from depthhmr_cli.evaluation_page import PICTURED

@@ -8,7 +8,7 @@ import pytest
 
 from service.engines.fake import FakeEngine
 from service.errors import ServiceError
-from service.metrics import Metrics
+from service.telemetry.metrics import Metrics
 
 FOLDER = Path(__file__).parents[2] / "docker" / "observability"
 RULES = (FOLDER / "alerts.yml").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 
 from depthhmr_cli.main import main
-from service.keys import ApiKeys, hash_of
+from service.access.keys import ApiKeys, hash_of
 from service.rest.app import create_app
 from service.serve import listen, open_core
 from service.settings import Settings

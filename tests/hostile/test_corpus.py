@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fuzz.corpus import CASES, FORMATS, Case, Decoded, Either, Refused, flipped
+from service.decoding.images import ImageLimits, Photo, decode, upright_pixels
 from service.errors import ImageTooLarge, InvalidImage, RequestError, UnsupportedMedia
-from service.images import ImageLimits, Photo, decode, upright_pixels
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore"

@@ -9,9 +9,9 @@ import time
 import pytest
 
 from fuzz.corpus import CASES
-from service.decoding_memory import DecodingMemory
+from service.decoding.images import DECODING_BYTES, PNG_BYTES, WEBP_BYTES
+from service.decoding.memory import DecodingMemory
 from service.errors import Overloaded
-from service.images import DECODING_BYTES, PNG_BYTES, WEBP_BYTES
 
 MEGABYTE = 1_000_000
 PIXELS = 40_000_000
@@ -23,9 +23,9 @@ import sys, warnings, threading
 import numpy as np
 from bodykit.body import load_body
 from bodykit.camera import Intrinsics
-from service.formats import Job, write_jpeg, write_png
-from service.heap import give_back_large_blocks
-from service.images import ImageLimits, decode, upright_pixels
+from service.formats.formats import Job, write_jpeg, write_png
+from service.process.heap import give_back_large_blocks
+from service.decoding.images import ImageLimits, decode, upright_pixels
 from service.results import Camera, Recovery
 warnings.simplefilter("ignore")
 content, limits = sys.stdin.buffer.read(), ImageLimits()

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bodykit.manifest import Manifest
-from depthhmr.vit import VIT_SIZES, VisionTransformer
+from depthhmr.network.vit import VIT_SIZES, VisionTransformer
 
 REPOSITORY = Path(__file__).parents[2]
 CUT = shlex.split(

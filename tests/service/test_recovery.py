@@ -11,6 +11,7 @@ from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
 from bodykit.manifest import BodyId, Manifest
 from fuzz.corpus import CASES
+from service.decoding.images import ImageLimits
 from service.engines.fake import FakeEngine, nobody
 from service.errors import (
     DeadlineExceeded,
@@ -20,7 +21,6 @@ from service.errors import (
     Overloaded,
     Starting,
 )
-from service.images import ImageLimits
 from service.options import Options
 from service.recovery import MeshRecovery
 

@@ -34,7 +34,7 @@ BACK_WITHIN_S = 2.0  # from the moment that the server is back
 
 SLOW = """
 import time
-from service.triton_model import TritonPythonModel as Network
+from service.engines.triton_model import TritonPythonModel as Network
 
 class TritonPythonModel(Network):
     def run(self, feed):
@@ -44,7 +44,7 @@ class TritonPythonModel(Network):
 GATED = """
 import time
 from pathlib import Path
-from service.triton_model import TritonPythonModel as Network
+from service.engines.triton_model import TritonPythonModel as Network
 
 class TritonPythonModel(Network):
     def run(self, feed):
@@ -56,7 +56,7 @@ class TritonPythonModel(Network):
 """
 ODD = """
 import numpy as np
-from service.triton_model import TritonPythonModel as Network
+from service.engines.triton_model import TritonPythonModel as Network
 
 class TritonPythonModel(Network):
     def run(self, feed):

@@ -27,7 +27,7 @@ from depthhmr.benchmarks.labelled import (
 from depthhmr.benchmarks.relative_human import score_layers
 from depthhmr.benchmarks.threedpw import score_3dpw
 from depthhmr.data.picture import About, Person, Picture, Pose
-from depthhmr.photos import ask
+from depthhmr.evaluation.photos import ask
 
 BODY = load_body()
 SIDE, QUERIES = 64, 4

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from depthhmr.benchmarks.matching import match_greedy, pixel_iou
-from depthhmr.metrics import match_people
+from depthhmr.evaluation.metrics import match_people
 
 
 def stick(x: float, y: float = 0.0, width: float = 10.0, height: float = 10.0) -> np.ndarray:

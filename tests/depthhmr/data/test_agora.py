@@ -13,7 +13,7 @@ from bodykit.errors import UserError
 from bodykit.rotations import axis_angle_to_matrix
 from bodykit.skinning import pose_vertices
 from depthhmr.data import agora
-from depthhmr.data.carry import Carry, smpl_joints
+from depthhmr.data.body_transfer import Carry, smpl_joints
 from depthhmr.data.picture import About
 from depthhmr_cli.main import main
 

@@ -10,7 +10,7 @@ from bodykit.camera import Intrinsics
 from bodykit.rotations import axis_angle_to_matrix
 from bodykit.skinning import pose_joints
 from depthhmr.data.augment import Augment, augment, cover, joint_pixels, mosaic, move, recolour
-from depthhmr.shards import MOST_PEOPLE
+from depthhmr.data.shards import MOST_PEOPLE
 
 BODY, SIZE = load_body(), 64
 NOTHING = Augment(move=0, colour=0, grey=0, cover=0, blur=0, jpeg=0, mosaic=0)

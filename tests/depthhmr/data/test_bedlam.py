@@ -7,7 +7,7 @@ from bodykit.body import load_body
 from bodykit.errors import UserError
 from bodykit.rotations import axis_angle_to_matrix
 from depthhmr.data import bedlam
-from depthhmr.data.carry import Carry, smpl_joints
+from depthhmr.data.body_transfer import Carry, smpl_joints
 
 SCENE = "20221010_3_1000_batch01hand_6fps"
 CAMERA = np.array([[100.0, 0, 64], [0, 100, 36], [0, 0, 1]])

@@ -9,7 +9,7 @@ from bodykit.body import JOINT_NAMES, load_body
 from bodykit.camera import Intrinsics
 from bodykit.rotations import axis_angle_to_matrix
 from bodykit.skinning import pose_joints
-from depthhmr.data.carry import COMPARED, LIMBS, Carry, SmplPerson, rms, shortest_turn, smpl_joints
+from depthhmr.data.body_transfer import COMPARED, LIMBS, Carry, SmplPerson, rms, shortest_turn, smpl_joints
 from depthhmr.data.joints import SAME
 
 CAMERA = Intrinsics(500, 500, 320, 240)

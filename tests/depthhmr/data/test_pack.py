@@ -7,7 +7,7 @@ from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
 from depthhmr.data.pack import pack
 from depthhmr.data.picture import Person, Picture, Pose
-from depthhmr.shards import MOST_PEOPLE, ShardPool
+from depthhmr.data.shards import MOST_PEOPLE, ShardPool
 
 
 def person(offset: float = 0.0, **facts) -> Person:

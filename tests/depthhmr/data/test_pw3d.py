@@ -10,7 +10,7 @@ from bodykit.errors import UserError
 from bodykit.rotations import axis_angle_to_matrix
 from bodykit.skinning import pose_vertices
 from depthhmr.data import pw3d
-from depthhmr.data.carry import Carry, smpl_joints
+from depthhmr.data.body_transfer import Carry, smpl_joints
 from depthhmr_cli.main import main
 
 CAMERA = np.array([[120.0, 0, 40], [0, 120, 60], [0, 0, 1]])

@@ -12,7 +12,7 @@ from bodykit.body import load_body
 from bodykit.errors import UserError
 from bodykit.letterbox import PAD_GREY
 from depthhmr.body_id import id_of
-from depthhmr.shards import render_shard
+from depthhmr.data.shards import render_shard
 from depthhmr.synth.backdrops import Backdrops, read
 from depthhmr.synth.scene import Generator, Sample
 

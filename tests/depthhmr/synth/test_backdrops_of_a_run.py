@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from bodykit.errors import UserError
-from depthhmr.config import TrainConfig, preset
-from depthhmr.train import Run, as_begun, write_settings
+from depthhmr.network.config import TrainConfig, preset
+from depthhmr.training.train import Run, as_begun, write_settings
 from depthhmr_cli.main import main
 
 

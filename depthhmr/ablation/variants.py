@@ -1,0 +1,70 @@
+"""The networks of the ablation: the full one, and what is left of it when a part of the paper's claim is taken away.
+
+Each differs from the one before in one thing. Where a part is missing, what stands in for it is the best that needs no
+depth (docs/ablation.md says which), so that a gain is the part's own.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from depthhmr.network.config import ModelConfig, preset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One network of the ablation, and how its depth stream is taught."""
+
+    name: str  # of its folders
+    letter: str
+    title: str
+    network: dict[str, Any] = field(default_factory=dict)  # fields of ModelConfig that differ from the full network
+    depth_target: str = "human"  # as in TrainConfig
+
+    def model(self, full: ModelConfig) -> ModelConfig:
+        """This variant of a full network."""
+        return replace(full, **self.network)
+
+
+FLAT = {"guided_queries": False, "depth_attention": False}
+
+VARIANTS = (
+    Variant(
+        name="rgb", letter="a", title="RGB only", network={"depth_stream": False, **FLAT}, depth_target="none"
+    ),
+    Variant(name="stream", letter="b", title="a + depth stream, untaught", network=FLAT, depth_target="none"),
+    Variant(name="scene", letter="c'", title="b + depth of the whole scene", network=FLAT, depth_target="scene"),
+    Variant(name="dah", letter="c", title="b + depth around humans (DAH)", network=FLAT),
+    Variant(name="guided", letter="d", title="c + 3D query initialisation", network={"depth_attention": False}),
+    Variant(name="full", letter="e", title="d + depth-aware attention (full)"),
+    Variant(name="uniform", letter="f", title="e with uniform bins", network={"bin_spacing": "uniform"}),
+    Variant(name="full-scene", letter="e'", title="e, taught the whole scene, no DAH", depth_target="scene"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the paper says of a part: with it the network is better than without."""
+
+    text: str
+    better: str  # names of variants
+    worse: str
+
+
+CLAIMS = (
+    Claim("a second stream helps by itself", "stream", "rgb"),
+    Claim("teaching it the depth of people helps", "dah", "stream"),
+    Claim("DAH beats whole-scene depth, as an added task", "dah", "scene"),
+    Claim("DAH beats whole-scene depth, in the full network", "full", "full-scene"),
+    Claim("3D query initialisation helps", "guided", "dah"),
+    Claim("depth-aware attention helps", "full", "guided"),
+    Claim("LID bins beat uniform ones", "full", "uniform"),
+    Claim("all of it beats RGB only", "full", "rgb"),
+)
+
+NETWORKS: dict[str, ModelConfig] = {
+    "half": preset(  # 0.75 M parameters: what two shared cores train two dozen times in two hours
+        "tiny", conv_widths=(12, 16, 32, 64), conv_blocks=(1, 1, 1), dim=64, map_dim=24, fine_dim=12, visual_layers=1,
+        window_cells=12, window_dim=16,
+    ),
+    "tiny": preset("tiny"),
+}  # fmt: skip

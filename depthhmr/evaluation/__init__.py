@@ -1,0 +1,1 @@
+"""Scores of any network that honours the tensor contract, on rendered people and on photographs."""

@@ -1,0 +1,219 @@
+"""Scores a network on labelled pictures. Knows the tensor contract, not who computes the tensors: no torch, no service.
+
+`answers.collect` asks the network once; `score` and `best_threshold` then judge its answers, as often as one likes.
+What is measured, and on whom: docs/evaluation.md.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bodykit.body import Body
+from depthhmr.evaluation import metrics
+from depthhmr.evaluation.person_scores import MIN_HEIGHT, Judgement, judge, match
+from depthhmr.evaluation.predictions import Answer, DepthTally, Predict, collect
+
+if TYPE_CHECKING:
+    from depthhmr.synth.scene import Sample
+
+DRAWS = 300  # of the bootstrap
+
+# Name of a split -> column and the edges of its classes, with what a class is called.
+SPLITS: dict[str, tuple[str, tuple[tuple[float, float, str], ...]]] = {
+    "distance": ("distance", ((0, 3, "under 3 m"), (3, 5, "3 to 5 m"), (5, 8, "5 to 8 m"), (8, np.inf, "over 8 m"))),
+    "height": ("height", ((0, 0.4, "under 0.4"), (0.4, 0.7, "0.4 to 0.7"), (0.7, np.inf, "over 0.7"))),
+    "visible": ("visible", ((0, 0.6, "under 60 %"), (0.6, 0.9, "60 to 90 %"), (0.9, np.inf, "over 90 %"))),
+    "facing": ("towards", ((-np.inf, -0.5, "away"), (-0.5, 0.5, "sideways"), (0.5, np.inf, "to the camera"))),
+}
+
+
+@dataclass(frozen=True)
+class PeopleRow:
+    """One class of people; distances of poses in millimetres, of roots in metres, of those found. NaN without anybody."""
+
+    name: str
+    people: int
+    recall: float
+    mve: float
+    mpjpe: float
+    pa_mpjpe: float
+    root_median: float
+
+
+@dataclass(frozen=True)
+class SplitRow(PeopleRow):
+    """A class of rendered people, whose facing is known, too."""
+
+    facing_median: float
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The table of one network on one set. NaN where nobody was found."""
+
+    f1: float
+    precision: float
+    recall: float
+    mve: float  # mm
+    mpjpe: float  # mm
+    pa_mpjpe: float  # mm
+    nmve: float  # mm, mve / f1
+    nmje: float  # mm, mpjpe / f1
+    root_mean: float  # m
+    root_median: float  # m
+    facing_mean: float  # degrees
+    facing_median: float  # degrees
+    facing_flipped: float  # share of the found people whose facing is more than 90 degrees off
+    orientation_median: float  # degrees
+    pcdr: float  # share of pairs in the right order of depth, missed people included
+    pck: float  # at 5 % of the longer side of the box
+    depth_error: float  # mean |z - z'| / z of the human depth map where both see a human
+    depth_iou: float  # of the human region of that map
+    threshold: float
+    counts: dict[str, int]
+    splits: dict[str, list[SplitRow]]
+    intervals: dict[str, tuple[float, float]]  # 95 %, of the measures of people
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file; NaN becomes null."""
+        return without_nan(asdict(self))
+
+
+def evaluate(
+    predict: Predict,
+    samples: Iterable["Sample"],
+    body: Body,
+    threshold: float,
+    *,
+    min_height: float = MIN_HEIGHT,
+    batch: int = 8,
+) -> Scores:
+    """Asks the network about all samples and scores what it says from `threshold` on."""
+    return score(list(collect(predict, samples, body, batch=batch)), body, threshold, min_height=min_height)
+
+
+def score(answers: Sequence[Answer], body: Body, threshold: float, *, min_height: float = MIN_HEIGHT) -> Scores:
+    """The table of these answers, when a query is a person from `threshold` on."""
+    judgement = judge(answers, body, threshold, min_height=min_height)
+    found, people = judgement.found, judgement.people
+    depth = sum((answer.depth for answer in answers), DepthTally())
+    return Scores(
+        **figures(judgement),
+        depth_error=depth.relative_error / depth.shared if depth.shared else np.nan,
+        depth_iou=depth.shared / depth.either if depth.either else np.nan,
+        threshold=threshold,
+        counts={
+            "images": len(answers),
+            "people": len(people),
+            "ignored": int(judgement.ignored.sum()),
+            "found": len(found),
+            "missed": len(people) - len(found),
+            "false": int(judgement.false.sum()),
+            "pairs": int(judgement.pairs.sum()),
+        },
+        splits={name: _split(people, column, classes) for name, (column, classes) in SPLITS.items()},
+        intervals=intervals(judgement),
+    )
+
+
+def figures(judgement: Judgement) -> dict[str, float]:
+    """The fields of `Scores` that come from people, by name."""
+    found = judgement.found
+    missed = len(judgement.people) - len(found)
+    precision, recall, f1 = metrics.precision_recall_f1(len(found), int(judgement.false.sum()), missed)
+    mve, mpjpe, pa_mpjpe = (1000 * _mean(found[name]) for name in ("mve", "mpjpe", "pa_mpjpe"))
+    pairs = judgement.pairs.sum()
+    return {
+        "f1": f1,
+        "precision": precision,
+        "recall": recall,
+        "mve": mve,
+        "mpjpe": mpjpe,
+        "pa_mpjpe": pa_mpjpe,
+        "nmve": mve / f1 if f1 else np.nan,
+        "nmje": mpjpe / f1 if f1 else np.nan,
+        "root_mean": _mean(found["root"]),
+        "root_median": _median(found["root"]),
+        "facing_mean": _mean(found["facing"]),
+        "facing_median": _median(found["facing"]),
+        "facing_flipped": _mean(found["facing"] > 90),
+        "orientation_median": _median(found["orientation"]),
+        "pcdr": float(judgement.in_order.sum() / pairs) if pairs else np.nan,
+        "pck": _mean(found["pck"]),
+    }
+
+
+def intervals(judgement: Judgement) -> dict[str, tuple[float, float]]:
+    """95 % intervals of `figures`: how far they would move with other pictures of the same kind (percentile bootstrap).
+
+    Whole pictures are drawn, because people in one picture share its difficulty. Always the same draws.
+    """
+    rng, count = np.random.default_rng(0), len(judgement.false)
+    draws = [figures(judgement.pick(rng.integers(0, count, count))) for _ in range(DRAWS if count else 0)]
+    names = draws[0] if draws else ()
+    return {name: interval(np.array([draw[name] for draw in draws])) for name in names}
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """95 % of these draws lie between the two; NaN when none is known."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return np.nan, np.nan
+    low, high = np.quantile(known, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def best_threshold(
+    answers: Sequence[Answer], *, min_height: float = MIN_HEIGHT, thresholds: Sequence[float] | None = None
+) -> tuple[float, list[tuple[float, float, float, float]]]:
+    """The threshold of the best F1, and (threshold, precision, recall, F1) of every one tried.
+
+    To be used on the `val` split: a threshold chosen on the people it is reported for flatters the network.
+    """
+    rows = []
+    for threshold in np.arange(0.05, 0.96, 0.05).round(2).tolist() if thresholds is None else thresholds:
+        tally = np.zeros(3, dtype=int)
+        for answer in answers:
+            matching = match(answer, threshold, min_height)[2]
+            tally += len(matching.true), len(matching.false), len(matching.missed)
+        rows.append((threshold, *metrics.precision_recall_f1(*tally.tolist())))
+    return max(rows, key=lambda row: row[3])[0], rows
+
+
+def _split(people: np.ndarray, column: str, classes: tuple[tuple[float, float, str], ...]) -> list[SplitRow]:
+    rows = []
+    for low, high, name in classes:
+        members = people[(people[column] >= low) & (people[column] < high)]
+        found = members[members["query"] >= 0]
+        rows.append(
+            SplitRow(
+                name=name,
+                people=len(members),
+                recall=len(found) / len(members) if len(members) else np.nan,
+                mve=1000 * _mean(found["mve"]),
+                mpjpe=1000 * _mean(found["mpjpe"]),
+                pa_mpjpe=1000 * _mean(found["pa_mpjpe"]),
+                root_median=_median(found["root"]),
+                facing_median=_median(found["facing"]),
+            )
+        )
+    return rows
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else np.nan
+
+
+def _median(values: np.ndarray) -> float:
+    return float(np.median(values)) if len(values) else np.nan
+
+
+def without_nan(value: Any) -> Any:
+    """The same plain values with None for NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and np.isnan(value) else value

@@ -1,0 +1,92 @@
+"""Pictures without anybody: whoever the network reports there is a false person.
+
+Two sets: a folder of the user's own photographs, and rendered places of depthhmr.synth from seeds that no split holds.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bodykit.errors import UserError
+from depthhmr.evaluation.photos import UNLABELLED, Photo, PhotoAnswer
+from depthhmr.synth.camera import sample_lenses
+from depthhmr.synth.crowd import COUNT_CHANCE
+
+if TYPE_CHECKING:
+    from depthhmr.synth.scene import Generator
+
+FIRST_SEED = 40_000_000  # beyond every split of depthhmr.synth.splits
+RENDERED = 200  # pictures of the built-in set
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+@dataclass(frozen=True, eq=False)
+class EmptyPlace:
+    """A rendered picture without people: furniture, bushes and posts in a place."""
+
+    seed: int
+    rgb: np.ndarray  # uint8[S, S, 3]
+
+    @property
+    def name(self) -> str:
+        return f"seed-{self.seed}"
+
+    @property
+    def joints(self) -> np.ndarray:
+        return UNLABELLED
+
+    @property
+    def intrinsics(self) -> None:
+        """The default camera stands in, as for a photograph."""
+        return None
+
+    def pixels(self) -> np.ndarray:
+        return self.rgb
+
+
+@dataclass(frozen=True)
+class FalsePeople:
+    """False people of a set of pictures without anybody."""
+
+    pictures: int
+    false: int
+    per_100: float  # false people per 100 pictures
+    pictures_with_false: int
+
+
+def empty_places(generator: "Generator", count: int = RENDERED) -> list[EmptyPlace]:
+    """The first `count` pictures from seed 40,000,000 on in which the generator's own dice put nobody (one in 25)."""
+    places: list[EmptyPlace] = []
+    for seed in itertools.count(FIRST_SEED):
+        if len(places) == count:
+            break
+        if _looks_empty(generator, seed) and not (sample := generator.sample(seed)).people:
+            places.append(EmptyPlace(seed, sample.rgb))
+    return places
+
+
+def _looks_empty(generator: "Generator", seed: int) -> bool:
+    """The generator's first dice, thrown without rendering: 0.1 ms instead of 25. The rendered sample has the last word."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    sample_lenses(rng, 1, generator.size)
+    return bool(rng.random() < COUNT_CHANCE[0])
+
+
+def read_people_free(folder: Path) -> list[Photo]:
+    """All pictures below a folder, by name. Raises UserError when there is none."""
+    if not folder.is_dir():
+        raise UserError(f"expected a folder of pictures without people, there is none at {folder}")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not paths:
+        raise UserError(f"expected pictures ({', '.join(SUFFIXES)}) in {folder}, found none")
+    return [Photo(path, UNLABELLED) for path in paths]
+
+
+def count_false(answers: Sequence[PhotoAnswer], threshold: float) -> FalsePeople:
+    """What is reported on pictures without anybody, when a query is a person from `threshold` on."""
+    reported = np.array([len(answer.people(threshold)) for answer in answers], dtype=int)
+    return FalsePeople(len(reported), int(reported.sum()), float(100 * reported.mean()), int((reported > 0).sum()))

@@ -1,0 +1,1 @@
+"""The network: one image in, K people out. Knows nothing of its training."""

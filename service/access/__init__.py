@@ -1,0 +1,1 @@
+"""Who may call the service: API keys, signed tokens and TLS."""

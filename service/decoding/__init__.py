@@ -1,0 +1,1 @@
+"""Uploaded bytes to pixels, within bounds on memory and time."""

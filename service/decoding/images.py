@@ -1,0 +1,322 @@
+"""Bytes of a picture -> what the network takes. The only place that decodes, and the only one that knows EXIF.
+
+The header is judged before a single pixel is decoded: format by content, one frame, size limits, and what decoding will
+cost. Decoding waits for its share of the memory that all pictures have together, so that many large ones at once cannot
+take more. Everything Pillow can raise is translated here.
+"""
+
+import io
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image, MpoImagePlugin, WebPImagePlugin
+
+from bodykit.letterbox import Letterbox
+from service.decoding.headers import png_size, read_jpeg, webp_size
+from service.decoding.memory import DecodingMemory
+from service.errors import BodyTooLarge, ImageTooLarge, InvalidImage, Overloaded, UnsupportedMedia
+
+# All decoders are loaded now: at the first picture there may be no file left to open.
+Image.preinit()
+assert MpoImagePlugin and WebPImagePlugin
+FORMATS = ("JPEG", "PNG", "WEBP")  # a phone's MPO file is a JPEG with more pictures behind the first
+# Second line of defence behind `ImageLimits`: Pillow's warning from 89 megapixels on becomes an error.
+warnings.simplefilter("error", Image.DecompressionBombWarning)
+# Pillow prints a line for each tag of EXIF that it finds strange, and a file can have 65,535 of them.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+# At its debug level Pillow logs every EXIF value, and so where a picture was taken.
+logging.getLogger("PIL").setLevel(logging.WARNING)
+
+# Decode a JPEG at a smaller scale only while this many times the network's pixels remain: the antialiasing of the last
+# step then still averages over real pixels.
+OVERSAMPLING = 2
+
+# What decoding takes per pixel at its peak, in bytes; tests/hostile measures that it is no more.
+COEFFICIENT_BYTES = 2  # of each sample of a JPEG, where they are kept until the last scan
+PIXEL_BYTES = 4  # Pillow has four bytes for RGB, too
+PNG_BYTES = 2 * PIXEL_BYTES  # as it is stored, and flat
+WEBP_BYTES = 20  # two canvases, a copy, and Pillow's pixels: the decoder for animations serves still pictures, too
+ARRAY_BYTES = 3
+# Painting on a whole picture and writing it: the array, what Pillow writes from, and the file, which noise makes as large.
+PAINTING_BYTES = ARRAY_BYTES + PIXEL_BYTES + 2 * ARRAY_BYTES
+BAND_BYTES = 150_000_000  # `service.formats.overlay` draws 4 megapixels at once
+# One WebP of 40 megapixels, two such PNGs, or twenty such photos as they come from a camera.
+DECODING_BYTES = 800_000_000
+STRIP_PIXELS = 1 << 20  # handled at once where a whole copy would be large
+
+WHITE = (255, 255, 255)
+EXIF_ORIENTATION, EXIF_IFD, EXIF_FOCAL_35MM = 0x0112, 0x8769, 0xA405
+DIAGONAL_35MM = 43.2666  # mm, of the 36 x 24 mm frame that "35 mm equivalent" speaks of
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
+
+# First bytes -> the name that a person knows the format by.
+SIGNATURES = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"%PDF", "PDF"),
+    (b"8BPS", "PSD"),
+    (b"%!PS", "EPS"),
+    (b"SIMPLE", "FITS"),
+    (b"PK\x03\x04", "ZIP"),
+    (b"\x1f\x8b", "gzip"),
+    (b"<svg", "SVG"),
+)
+
+
+@dataclass(frozen=True)
+class ImageLimits:
+    max_megapixels: float = 40.0
+    max_side: int = 12_000  # pixels
+    max_bytes: int | None = None  # of the file
+    memory: DecodingMemory = field(default_factory=lambda: DecodingMemory(DECODING_BYTES), compare=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """One decoded picture, upright. `width` and `height` are those of the upright original."""
+
+    width: int
+    height: int
+    square: np.ndarray  # uint8 [S, S, 3], letterboxed
+    box: Letterbox
+    focal_px: float | None  # from EXIF
+
+
+def decode(content: bytes, *, size: int, limits: ImageLimits) -> Photo:
+    """Decode for a network of input side `size`.
+
+    Raises UnsupportedMedia (not JPEG, PNG or WebP), InvalidImage (damaged, animated), ImageTooLarge or BodyTooLarge.
+    """
+    found, announced, decoding_bytes = _judged(content, limits, size)
+    with limits.memory.taken(decoding_bytes), _opened(content, found, announced) as picture:
+        orientation, focal_35mm = _exif(picture)
+        stored = picture.size
+        width, height = stored[::-1] if orientation in SIDEWAYS else stored
+        box = Letterbox(width, height, size)
+        fitted = box.content[::-1] if orientation in SIDEWAYS else box.content
+        picture.draft("RGB", _draft_size(fitted))
+        # The scaled decoder rounds up to whole pixels; the part that is picture is given to the resampler exactly.
+        shrink = _scale_of(picture, stored)
+        content_area = (0.0, 0.0, stored[0] / shrink, stored[1] / shrink)
+        small = _rgb(picture).resize(fitted, Image.Resampling.BILINEAR, box=content_area)
+        return Photo(width, height, box.pad(np.asarray(_upright(small, orientation))), box, _focal(focal_35mm, stored))
+
+
+def upright_pixels(content: bytes, *, limits: ImageLimits) -> np.ndarray:
+    """The whole picture, upright, uint8 [H, W, 3]. Raises as `decode` does."""
+    with upright_canvas(content, limits=limits) as pixels:
+        return pixels
+
+
+@contextmanager
+def upright_canvas(content: bytes, *, limits: ImageLimits) -> Iterator[np.ndarray]:
+    """`upright_pixels` to be painted on and written within the block, for which the memory for that is held, too."""
+    found, (width, height), decoding_bytes = _judged(content, limits)
+    with limits.memory.taken(max(decoding_bytes, PAINTING_BYTES * width * height + BAND_BYTES)):
+        yield _upright_pixels(content, found, (width, height))
+
+
+def _upright_pixels(content: bytes, found: str, announced: tuple[int, int]) -> np.ndarray:
+    with _opened(content, found, announced) as picture:
+        orientation, _ = _exif(picture)
+        picture.load()
+        pixels = np.empty((picture.height, picture.width, 3), np.uint8)
+        for top, strip in _strips(picture):
+            pixels[top : top + strip.height] = np.asarray(_rgb_of(strip))
+    return np.ascontiguousarray(_turned(pixels, orientation))
+
+
+def sniff(content: bytes) -> str | None:
+    """The format that the first bytes announce, None when they announce none known here."""
+    head = content[:512]
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[4:8] == b"ftyp":
+        return "AVIF" if head[8:12] in (b"avif", b"avis") else "HEIC or video"
+    for signature, name in SIGNATURES:
+        if head.startswith(signature):
+            return name
+    return "HTML or XML" if head.lstrip().startswith(b"<") else None
+
+
+def _judged(content: bytes, limits: ImageLimits, size: int | None = None) -> tuple[str, tuple[int, int], int]:
+    """Format, width and height by the header, and the bytes that decoding will take; `size` where it will be made so small.
+
+    Raises what can be told without decoding.
+    """
+    if not content:
+        raise InvalidImage("expected a JPEG, PNG or WebP image, got an empty body")
+    if limits.max_bytes is not None and len(content) > limits.max_bytes:
+        raise BodyTooLarge(f"an image may have at most {limits.max_bytes} bytes, this one has {len(content)}")
+    found = sniff(content)
+    if found not in FORMATS:
+        what = f"a {found} file" if found else "something else"
+        hint = "; send one frame of it as JPEG, PNG or WebP" if found == "GIF" else ""
+        raise UnsupportedMedia(f"expected a JPEG, PNG or WebP image, got {what} ({len(content)} bytes){hint}")
+    return found, *_cost(found, content, limits, size)
+
+
+@contextmanager
+def _opened(content: bytes, found: str, announced: tuple[int, int]) -> Iterator[Image.Image]:
+    """A judged picture, its pixels not yet decoded."""
+    with _pillow_errors(found, content), Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+        if picture.size != announced:
+            raise _damaged(found, content)
+        if getattr(picture, "is_animated", False) and picture.format != "MPO":
+            frames = getattr(picture, "n_frames", "several")
+            raise InvalidImage(f"expected a still picture, got an animated {found} of {frames} frames")
+        if found != "JPEG":
+            picture.load()  # reading the EXIF of a PNG decodes it; a damaged one must fail here, not be taken for bare
+        yield picture
+
+
+def _cost(found: str, content: bytes, limits: ImageLimits, size: int | None) -> tuple[tuple[int, int], int]:
+    """Width and height by the header, and the bytes that decoding will take. Raises what the header alone tells."""
+    if found == "JPEG":
+        jpeg = read_jpeg(content)
+        width, height = jpeg.width, jpeg.height
+        per_pixel = COEFFICIENT_BYTES * jpeg.samples
+        if size is None:
+            per_pixel += PIXEL_BYTES + ARRAY_BYTES
+        elif width and height:
+            aim = _draft_size(Letterbox(width, height, size).content)
+            scale = next(scale for scale in (8, 4, 2, 1) if scale <= max(1, min(width // aim[0], height // aim[1])))
+            per_pixel += 2 * PIXEL_BYTES / scale**2
+    elif found == "PNG":
+        width, height = png_size(content)
+        per_pixel = PNG_BYTES
+    else:
+        width, height = webp_size(content)
+        per_pixel = WEBP_BYTES
+    if not (width and height):
+        raise _damaged(found, content)
+    _check_size((width, height), limits)
+    if found == "JPEG":
+        jpeg.check_work()
+    return (width, height), int(per_pixel * width * height)
+
+
+def _damaged(found: str, content: bytes) -> InvalidImage:
+    return InvalidImage(f"the {found} image is damaged or truncated ({len(content)} bytes)")
+
+
+@contextmanager
+def _pillow_errors(found: str, content: bytes) -> Iterator[None]:
+    try:
+        yield
+    except (InvalidImage, UnsupportedMedia, ImageTooLarge):
+        raise
+    except MemoryError as error:  # of this moment, and not of the picture
+        raise Overloaded("there is not enough memory for this picture now; ask again in a moment") from error
+    except OSError as error:
+        if error.errno is None:  # the decoders' own
+            raise _damaged(found, content) from error
+        raise  # of this machine
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageTooLarge("the picture has more pixels than any decoder here accepts") from error
+    except Exception as error:  # decoders of hostile bytes raise whatever they stumble over
+        raise _damaged(found, content) from error
+
+
+def _check_size(size: tuple[int, int], limits: ImageLimits) -> None:
+    width, height = size
+    if max(size) > limits.max_side:
+        raise ImageTooLarge(f"a side may have at most {limits.max_side} pixels, the picture is {width} x {height}")
+    if width * height > limits.max_megapixels * 1e6:
+        raise ImageTooLarge(
+            f"a picture may have at most {limits.max_megapixels:g} megapixels, "
+            f"this one is {width} x {height} = {width * height / 1e6:.1f}"
+        )
+
+
+def _exif(picture: Image.Image) -> tuple[int, float | None]:
+    """Orientation (1..8) and the 35 mm equivalent focal length in mm. Broken or absurd EXIF counts as none."""
+    try:
+        exif = picture.getexif()
+        orientation = exif.get(EXIF_ORIENTATION, 1)
+        focal = exif.get_ifd(EXIF_IFD).get(EXIF_FOCAL_35MM)
+        focal_35mm = float(focal) if focal is not None else None
+    except Exception:  # EXIF is a stranger's binary; a photo is worth more than its notes
+        return 1, None
+    orientation = orientation if orientation in TURNS else 1
+    # 5 mm is a fisheye's rim, 2000 mm a telescope; 0 is how cameras write "unknown".
+    plausible = focal_35mm is not None and math.isfinite(focal_35mm) and 5 <= focal_35mm <= 2000
+    return orientation, focal_35mm if plausible else None
+
+
+def _focal(focal_35mm: float | None, size: tuple[int, int]) -> float | None:
+    """Focal length in pixels; equivalence is by diagonal (CIPA DCG-001), so that any aspect ratio is served."""
+    return None if focal_35mm is None else focal_35mm * math.hypot(*size) / DIAGONAL_35MM
+
+
+def _scale_of(picture: Image.Image, stored: tuple[int, int]) -> int:
+    """By how much the scaled decoder shrinks: 1, 2, 4 or 8."""
+    return max(1, round(max(stored) / max(picture.size)))
+
+
+def _draft_size(fitted: tuple[int, int]) -> tuple[int, int]:
+    return OVERSAMPLING * fitted[0], OVERSAMPLING * fitted[1]
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    """`_rgb_of` for a whole picture, without more copies of it than the one that comes out."""
+    picture.load()
+    if picture.mode == "RGB" and "transparency" not in picture.info:
+        return picture
+    page = Image.new("RGB", picture.size)
+    for top, strip in _strips(picture):
+        page.paste(_rgb_of(strip), (0, top))
+    return page
+
+
+def _rgb_of(picture: Image.Image) -> Image.Image:
+    """Any mode that the allowed formats have -> RGB. Transparency goes onto white, 16-bit grey keeps its high byte."""
+    if picture.mode == "RGB" and "transparency" not in picture.info:
+        return picture
+    if picture.mode.startswith("I"):
+        high_byte = (np.asarray(picture).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
+        return Image.fromarray(high_byte).convert("RGB")
+    if picture.has_transparency_data:
+        layered = picture.convert("RGBA")
+        page = Image.new("RGB", layered.size, WHITE)
+        page.paste(layered, mask=layered.getchannel("A"))
+        return page
+    return picture.convert("RGB")
+
+
+def _strips(picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """The picture from top to bottom in strips of some rows, each with the row that it begins at."""
+    rows = max(1, STRIP_PIXELS // picture.width)
+    for top in range(0, picture.height, rows):
+        yield top, picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+
+
+def _upright(picture: Image.Image, orientation: int) -> Image.Image:
+    return picture.transpose(TURNS[orientation]) if orientation in TURNS else picture
+
+
+def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """`_upright` for an array; a view."""
+    if orientation in SIDEWAYS:
+        pixels = pixels.transpose(1, 0, 2)
+    rows = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
+    columns = slice(None, None, -1 if orientation in (2, 3, 6, 7) else 1)
+    return pixels[rows, columns]

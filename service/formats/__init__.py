@@ -1,0 +1,1 @@
+"""What a reply can be: JSON, meshes, overlays and archives."""

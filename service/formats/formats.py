@@ -1,0 +1,171 @@
+"""A result in the format somebody asked for: JSON, GLB, overlay picture or ZIP. Knows nothing of HTTP.
+
+Used by the REST edge and by the command line alike. All of it is processor work: call it in a thread.
+"""
+
+import io
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+from PIL import Image
+
+from bodykit.body import JOINT_NAMES, Body
+from bodykit.manifest import Manifest
+from bodykit.meshio import WRITERS, Mesh
+from bodykit.palette import person_colours
+from service.decoding.images import ImageLimits, upright_canvas
+from service.results import FRAME, Person, Recovery
+
+JPEG_QUALITY = 90
+VERTEX_DECIMALS = 5  # 10 micrometres; shortens the JSON by a third
+ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a ZIP can hold; fixed, so that the same input gives the same bytes
+
+
+@dataclass(frozen=True)
+class Job:
+    """One result and what its formats need besides."""
+
+    recovery: Recovery
+    manifest: Manifest
+    body: Body
+    limits: ImageLimits
+    request_id: str
+    mesh: str = "glb"  # format of the single people in a ZIP, a key of WRITERS
+
+
+@dataclass(frozen=True)
+class Format:
+    """How to write a result, and whether it must hold posed vertices for that."""
+
+    media_type: str
+    extension: str
+    write: Callable[[Job], bytes]
+    vertices: bool
+
+
+def write_json(job: Job) -> bytes:
+    """The reply as UTF-8 JSON."""
+    return orjson.dumps(as_json(job), option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def as_json(job: Job) -> dict[str, Any]:
+    """The reply as a dictionary; numpy arrays stay arrays."""
+    recovery = job.recovery
+    camera = recovery.camera.intrinsics
+    reply: dict[str, Any] = {
+        "request_id": job.request_id,
+        "model": model_json(job.manifest),
+        "image": {"width": recovery.width, "height": recovery.height},
+        "camera": {
+            "fx": camera.fx,
+            "fy": camera.fy,
+            "cx": camera.cx,
+            "cy": camera.cy,
+            "source": recovery.camera.source,
+        },
+        "frame": FRAME,
+        "joint_names": JOINT_NAMES,
+        "people": [_person_json(person) for person in recovery.people],
+        "timings_ms": {
+            "decode": round(recovery.timings.decode, 3),
+            "queue": round(recovery.timings.queue, 3),
+            "infer": round(recovery.timings.infer, 3),
+            "post": round(recovery.timings.post, 3),
+        },
+    }
+    if recovery.vertices is not None:
+        for person, vertices in zip(reply["people"], recovery.vertices, strict=True):
+            person["vertices"] = np.round(vertices, VERTEX_DECIMALS)
+    if recovery.depth is not None:
+        height, width = recovery.depth.values.shape
+        values = np.ascontiguousarray(recovery.depth.values)
+        reply["depth"] = {"height": height, "width": width, "values": values, "region": recovery.depth.region}
+    return reply
+
+
+def model_json(manifest: Manifest) -> dict[str, Any]:
+    """Which network spoke, and of which body."""
+    body = {"name": manifest.body.name, "version": manifest.body.version, "sha256": manifest.body.sha256}
+    return {"name": manifest.name, "version": manifest.version, "sha256": manifest.sha256, "body": body}
+
+
+def write_glb(job: Job) -> bytes:
+    """One scene with all people: +y up, metres, as glTF requires."""
+    return WRITERS["glb"](people_meshes(job))
+
+
+def write_jpeg(job: Job) -> bytes:
+    return _overlay(job, "JPEG", quality=JPEG_QUALITY)
+
+
+def write_png(job: Job) -> bytes:
+    return _overlay(job, "PNG", compress_level=3)
+
+
+def write_zip(job: Job) -> bytes:
+    """people.json, scene.glb, overlay.jpg and one mesh file per person."""
+    meshes = people_meshes(job)
+    files = {"people.json": write_json(job), "scene.glb": WRITERS["glb"](meshes), "overlay.jpg": write_jpeg(job)}
+    for mesh in meshes:
+        files[f"{mesh.name}.{job.mesh}"] = WRITERS[job.mesh]([mesh])
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(name, ZIP_DATE)
+            entry.compress_type = zipfile.ZIP_STORED if name.endswith(".jpg") else zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, content, compresslevel=1)
+    return packed.getvalue()
+
+
+def people_meshes(job: Job) -> list[Mesh]:
+    """One mesh per person, near to far, in camera coordinates."""
+    colours = person_colours(len(job.recovery.people)).tolist()
+    return [
+        Mesh(vertices, job.body.faces, name=f"person_{person.id:02d}", colour=tuple(colour))
+        for person, vertices, colour in zip(job.recovery.people, _vertices(job), colours, strict=True)
+    ]
+
+
+FORMATS: Sequence[Format] = (
+    Format("application/json", "json", write_json, vertices=False),
+    Format("model/gltf-binary", "glb", write_glb, vertices=True),
+    Format("image/jpeg", "jpg", write_jpeg, vertices=True),
+    Format("image/png", "png", write_png, vertices=True),
+    Format("application/zip", "zip", write_zip, vertices=True),
+)
+
+
+def _person_json(person: Person) -> dict[str, Any]:
+    return {
+        "id": person.id,
+        "score": person.score,
+        "box": person.box,
+        "translation": person.translation,
+        "global_orient": person.axis_angle[0],
+        "body_pose": person.axis_angle[1:],
+        "betas": person.betas,
+        "joints_3d": person.joints_3d,
+        "joints_2d": person.joints_2d,
+        "height_m": person.height_m,
+    }
+
+
+def _vertices(job: Job) -> np.ndarray:
+    assert job.recovery.vertices is not None, "this format needs Options(vertices=True)"
+    return job.recovery.vertices
+
+
+def _overlay(job: Job, format_name: str, **options: int) -> bytes:
+    """The upright photo with the people painted over it."""
+    from service.formats.overlay import paint_overlay  # compiles with numba; plain JSON must not wait for that
+
+    packed = io.BytesIO()
+    with upright_canvas(job.recovery.content, limits=job.limits) as pixels:
+        paint_overlay(pixels, _vertices(job), job.body.faces, job.recovery.camera.intrinsics)
+        Image.fromarray(pixels).save(packed, format_name, **options)
+    return packed.getvalue()

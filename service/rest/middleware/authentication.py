@@ -1,0 +1,36 @@
+"""Refuses requests without a valid key or token, and one too many of them, before their body is read."""
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.access.authenticator import Door
+from service.errors import RateLimited, Unauthenticated
+from service.rest.problems import problem_response
+
+# Probes and what a browser needs to show the page; none of it costs anything or tells anything of others.
+OPEN = ("/v1/health/", "/static/")
+OPEN_PAGES = ("/", "/docs", "/openapi.json", "/metrics")
+
+
+class KeyCheck:
+    """ASGI middleware. The key stands in the header X-API-Key, or as a bearer token; never in the address, which is logged."""
+
+    def __init__(self, app: ASGIApp, door: Door) -> None:
+        self._app, self._door = app, door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not is_open(scope["path"]):
+            address = (scope.get("client") or ("",))[0]
+            try:
+                await self._door.admit(Headers(scope=scope), address)
+            except (Unauthenticated, RateLimited) as error:
+                response = problem_response(error, scope)
+                if isinstance(error, Unauthenticated):
+                    response.headers["WWW-Authenticate"] = "Bearer"
+                await response(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def is_open(path: str) -> bool:
+    return path in OPEN_PAGES or path.startswith(OPEN)
