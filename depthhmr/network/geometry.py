@@ -55,6 +55,28 @@ def frame_from(primary: Tensor, secondary: Tensor, order: str = "xy", floor: flo
     return torch.stack([second, first, cross(second, first)], -1)
 
 
+def heading(rotations: Tensor, toward: Tensor) -> tuple[Tensor, Tensor]:
+    """Heading of a body relative to the ray on which it stands, and how well it is defined.
+
+    rotations [..., 3, 3] global orientation, toward [..., 2] the ray (x/z, y/z) -> sine and cosine [..., 2] of the angle
+    between the body's front, seen from above, and the direction away from the camera; and the length [...] of that front.
+    """
+    front = rotations[..., :, 2]
+    away = torch.stack([toward[..., 0], torch.ones_like(toward[..., 0])], -1)
+    away = away / away.norm(dim=-1, keepdim=True)
+    flat = torch.stack([front[..., 0], front[..., 2]], -1)
+    sine = flat[..., 0] * away[..., 1] - flat[..., 1] * away[..., 0]
+    cosine = (flat * away).sum(-1)
+    length = flat.norm(dim=-1)
+    return torch.stack([sine, cosine], -1) / length.clamp(min=1e-3)[..., None], length
+
+
+def ray_depths(points: Tensor, origin: Tensor) -> Tensor:
+    """Depth of points [..., N, 3] beyond `origin` [..., 3], along the viewing ray of `origin`. -> [..., N] metres."""
+    direction = origin / origin.norm(dim=-1, keepdim=True)
+    return ((points - origin[..., None, :]) * direction[..., None, :]).sum(-1)
+
+
 def sincos(x: Tensor, bands: int, lowest: float = 0.5) -> Tensor:
     """Fourier features: sin and cos of x at `bands` octaves from `lowest` cycles per unit. [..., n] -> [..., 2 n bands]."""
     octaves = lowest * 2 * math.pi * 2.0 ** torch.arange(bands, device=x.device, dtype=x.dtype)

@@ -17,7 +17,7 @@ from depthhmr.body_id import id_of, refuse_other_body
 from depthhmr.evaluation.metrics import procrustes_distance
 from depthhmr.network.checkpoints import load, save
 from depthhmr.network.config import ModelConfig
-from depthhmr.network.geometry import focal, project, rays
+from depthhmr.network.geometry import focal, heading, project, ray_depths, rays
 from depthhmr.network.lifter import Lifted, Lifter
 from depthhmr.network.person import observed_points
 from depthhmr.network.queries import REFERENCE_JOINT, Queries
@@ -54,29 +54,6 @@ def draw(body: Body, seed: int, count: int) -> People:
     return People(as_tensor("rotations"), as_tensor("betas"), as_tensor("joints_3d"), as_tensor("intrinsics"))
 
 
-def heading(rotations: Tensor, toward: Tensor) -> tuple[Tensor, Tensor]:
-    """Heading of a body relative to the ray on which it stands, and how well it is defined.
-
-    rotations [..., 3, 3] global orientation, toward [..., 2] the ray (x/z, y/z) -> sine and cosine [..., 2] of the angle
-    between the body's front, seen from above, and the direction away from the camera; and the length [...] of that front.
-    """
-    front = rotations[..., :, 2]
-    away = torch.stack([toward[..., 0], torch.ones_like(toward[..., 0])], -1)
-    away = away / away.norm(dim=-1, keepdim=True)
-    flat = torch.stack([front[..., 0], front[..., 2]], -1)
-    sine = flat[..., 0] * away[..., 1] - flat[..., 1] * away[..., 0]
-    cosine = (flat * away).sum(-1)
-    length = flat.norm(dim=-1)
-    return torch.stack([sine, cosine], -1) / length.clamp(min=1e-3)[..., None], length
-
-
-def ray_depths(joints: Tensor) -> Tensor:
-    """Depth of joints [..., J, 3] beyond the chest, along the chest's viewing ray. -> [..., J] metres."""
-    chest = joints[..., REFERENCE_JOINT, :]
-    direction = chest / chest.norm(dim=-1, keepdim=True)
-    return ((joints - chest[..., None, :]) * direction[..., None, :]).sum(-1)
-
-
 def simulate(people: People, level: float | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Observations of people as a person head may report them: inputs of the Lifter.
 
@@ -103,7 +80,7 @@ def simulate(people: People, level: float | None = None) -> tuple[Tensor, Tensor
     laplace = torch.distributions.Laplace(0.0, 0.7)
     scale = queries.log_depth.exp() / focal(intrinsics)
     offset = (project(joints, intrinsics[:, None]) - queries.uv[:, None]) * scale[:, None, None]
-    depth = ray_depths(joints)
+    depth = ray_depths(joints, chest)
     if level is None:  # an unsure regressor answers nearer the mean instead of more noisily
         timid = torch.rand(count, 1)
         depth = depth * (1 - timid * (2 * along).exp() / ((2 * along).exp() + 0.04))

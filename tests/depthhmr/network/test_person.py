@@ -4,12 +4,12 @@ import numpy as np
 import torch
 
 from bodykit.body import load_body
-from depthhmr.network.geometry import focal, project
+from depthhmr.network.geometry import focal, project, ray_depths
 from depthhmr.network.lifter import place, torso_frame
 from depthhmr.network.person import MIRRORED, observed_points
 from depthhmr.network.queries import REFERENCE_JOINT, Queries
 from depthhmr.synth.joints import sample_people
-from depthhmr.training.train_lifter import draw, heading, ray_depths, simulate
+from depthhmr.training.train_lifter import draw, simulate
 
 
 def people(count: int = 64):
@@ -22,7 +22,7 @@ def test_true_offsets_and_depths_give_the_true_joints_back() -> None:
     queries = Queries(chest, project(chest, crowd.intrinsics), chest[:, 2].log())
     scale = (chest[:, 2] / focal(crowd.intrinsics))[:, None, None]
     offset = (project(crowd.joints, crowd.intrinsics[:, None]) - queries.uv[:, None]) * scale
-    points = observed_points(offset, ray_depths(crowd.joints), queries, crowd.intrinsics)
+    points = observed_points(offset, ray_depths(crowd.joints, chest), queries, crowd.intrinsics)
     in_front = crowd.joints[..., 2].amin(1) > 0.3
     assert torch.allclose(points[in_front], crowd.joints[in_front], atol=2e-3)
 
@@ -37,22 +37,6 @@ def test_the_torso_frame_of_an_upright_person_facing_the_camera() -> None:
     joints = torch.from_numpy(body.joint_template * np.float32([1, -1, -1]))[None]  # diag(1, -1, -1): facing the camera
     frame = torso_frame(joints)[0]
     assert torch.allclose(frame, torch.diag(torch.tensor([1.0, -1.0, -1.0])), atol=0.1)
-
-
-def test_heading_is_zero_away_from_the_camera_and_pi_towards_it() -> None:
-    toward = torch.zeros(2, 2)
-    facing_camera, facing_away = torch.diag(torch.tensor([1.0, -1, -1])), torch.diag(torch.tensor([-1.0, -1, 1]))
-    angle, length = heading(torch.stack([facing_camera, facing_away]), toward)
-    assert torch.allclose(angle, torch.tensor([[0.0, -1.0], [0.0, 1.0]]), atol=1e-6)
-    assert torch.allclose(length, torch.ones(2))
-
-
-def test_heading_turns_with_the_ray_on_which_the_person_stands() -> None:
-    turn = 0.4
-    rotation = torch.tensor([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]]).float()
-    front = rotation @ torch.diag(torch.tensor([-1.0, -1, 1]))  # looks away from the camera along its own ray
-    angle, _ = heading(front[None], torch.tensor([[np.tan(turn), 0.0]]).float())
-    assert torch.allclose(angle, torch.tensor([[0.0, 1.0]]), atol=1e-5)
 
 
 def test_place_finds_the_pelvis_of_exact_points() -> None:
