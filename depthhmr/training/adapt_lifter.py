@@ -27,8 +27,8 @@ from depthhmr.network.person import observed_points
 from depthhmr.network.queries import Queries
 from depthhmr.network.skinning import BodyLayer
 from depthhmr.training.batch import make_batch, mirror
-from depthhmr.training.criterion import truth_of
 from depthhmr.training.loop import WeightAverage, learning_rate
+from depthhmr.training.losses.truth import truth_of
 from depthhmr.training.matcher import match
 from depthhmr.training.train_lifter import BATCH, POOL, People, draw, losses, score, simulate
 

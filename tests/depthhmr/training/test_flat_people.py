@@ -13,7 +13,10 @@ from depthhmr.network.config import TrainConfig, preset
 from depthhmr.network.geometry import project
 from depthhmr.network.model import build_model
 from depthhmr.training.batch import join, make_batch, mirror
-from depthhmr.training.criterion import Criterion, truth_of
+from depthhmr.training.criterion import Criterion
+from depthhmr.training.losses.proposals import cells_of, score_loss
+from depthhmr.training.losses.queries import order_loss
+from depthhmr.training.losses.truth import truth_of
 from depthhmr.training.rough_place import rough_place
 from depthhmr.training.train import Run
 from depthhmr.training.train_lifter import draw
@@ -96,22 +99,21 @@ def test_flat_people_teach_by_their_pixels_alone() -> None:
 
 
 def test_where_nobody_is_labelled_nobody_is_punished() -> None:
-    model = build_model(SMALL)
-    criterion = Criterion(model, TrainConfig())
+    head = build_model(SMALL).query_head
     batch = make_batch(arrays(2, flat=True), SIZE)
     truth = truth_of(batch, 0.0)
-    cells, _ = criterion._cells(truth.chest)
-    logits = torch.zeros(2, model.query_head.side**2, requires_grad=True)
+    cells, _ = cells_of(head, truth.chest)
+    logits = torch.zeros(2, head.side**2, requires_grad=True)
 
-    criterion.loss_score(logits, truth, cells, batch.everyone).backward()
+    score_loss(head, logits, truth, cells, batch.everyone).backward()
 
-    centres = model.query_head.centres.expand(2, -1, -1)
-    elsewhere = (~criterion._labelled_place(centres, truth)).scatter(1, cells, False)
+    centres = head.centres.expand(2, -1, -1)
+    elsewhere = (~truth.on_labelled(centres)).scatter(1, cells, False)
     assert elsewhere.any() and (logits.grad[elsewhere] == 0).all()
     assert logits.grad.gather(1, cells).abs().min() > 0
 
     logits.grad = None
-    criterion.loss_score(logits, truth, cells, torch.ones(2, dtype=torch.bool)).backward()
+    score_loss(head, logits, truth, cells, torch.ones(2, dtype=torch.bool)).backward()
     assert (logits.grad[elsewhere] > 0).any()
 
 
@@ -123,14 +125,13 @@ def test_who_cannot_be_placed_is_not_taught_to_be_nobody(unlabelled: tuple[int, 
     content["everyone"][:] = True
     batch, whole = make_batch(content, SIZE), make_batch(arrays(8, flat=False), SIZE)
     truth, placed = truth_of(batch, 0.0), truth_of(whole, 0.0)
-    criterion = Criterion(build_model(SMALL), TrainConfig())
-    side = criterion.model.query_head.side
-    logits = torch.zeros(8, side**2, requires_grad=True)
+    head = build_model(SMALL).query_head
+    logits = torch.zeros(8, head.side**2, requires_grad=True)
 
-    criterion.loss_score(logits, truth, criterion._cells(truth.chest)[0], batch.everyone).backward()
+    score_loss(head, logits, truth, cells_of(head, truth.chest)[0], batch.everyone).backward()
 
     assert not truth.learned.any() and not truth.ignored.any()
-    own, _ = criterion._cells(placed.chest)
+    own, _ = cells_of(head, placed.chest)
     assert (logits.grad.gather(1, own) == 0).all() and (logits.grad > 0).any()
     assert truth.on_unplaced(placed.chest).all() and not truth.on_unplaced(torch.zeros(8, 1, 2)).any()
 
@@ -146,15 +147,12 @@ def test_who_has_no_label_at_all_hides_nothing() -> None:
 
 def test_layers_say_who_is_nearer() -> None:
     batch = make_batch(arrays(2, flat=True), SIZE)
-    truth = truth_of(batch, 0.0)
-    both = lambda t: t.expand(-1, 2, *t.shape[2:])  # noqa: E731
-    truth = type(truth)(**{name: both(value) for name, value in vars(truth).items()})
+    learned = truth_of(batch, 0.0).learned.expand(-1, 2)
     depths = torch.tensor([[1.0, 2.0], [1.0, 1.05]])
-    order = Criterion._order
 
-    assert order(depths, truth, torch.tensor([[0, 1], [0, 0]])) == 0
-    assert order(depths, truth, torch.tensor([[1, 0], [-1, 0]])) > 1
-    assert order(depths, truth, torch.tensor([[0, 0], [0, 1]])) == pytest.approx((0.9 + 0.05) / 2)
+    assert order_loss(depths, learned, torch.tensor([[0, 1], [0, 0]])) == 0
+    assert order_loss(depths, learned, torch.tensor([[1, 0], [-1, 0]])) > 1
+    assert order_loss(depths, learned, torch.tensor([[0, 0], [0, 1]])) == pytest.approx((0.9 + 0.05) / 2)
 
 
 def test_batches_of_several_sources_become_one() -> None:
