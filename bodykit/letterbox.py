@@ -1,6 +1,7 @@
 """Fits any image into the square the network takes, and leads pixels back.
 
-The longer side becomes `size`, the shorter one keeps the proportions, the rest is grey on both sides. Knows nothing of
+The longer side becomes `size`, the shorter one keeps the proportions, the rest is grey on both sides. Pixels that are not
+square become square: the network has learned from no others. Knows nothing of
 files or cameras' depth; the arithmetic of both directions stands here once.
 """
 
@@ -21,12 +22,14 @@ class Letterbox:
     width: int
     height: int
     size: int
+    pixel_aspect: float = 1.0  # width of an original pixel over its height; letterboxed pixels are square
 
     @property
     def content(self) -> tuple[int, int]:
         """Width and height in whole pixels that the image covers inside the square."""
-        scale = self.size / max(self.width, self.height)
-        return max(1, round(self.width * scale)), max(1, round(self.height * scale))
+        width = self.width * self.pixel_aspect
+        scale = self.size / max(width, self.height)
+        return max(1, round(width * scale)), max(1, round(self.height * scale))
 
     @property
     def offset(self) -> tuple[int, int]:
@@ -36,7 +39,7 @@ class Letterbox:
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Letterboxed pixels per original pixel along x and y; they differ only by the rounding to whole pixels."""
+        """Letterboxed pixels per original pixel along x and y; for square pixels they differ only by rounding."""
         width, height = self.content
         return width / self.width, height / self.height
 

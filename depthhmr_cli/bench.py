@@ -305,7 +305,7 @@ def plain_loop(settings: "Settings", photo: bytes) -> Callable[[], bytes]:
 
     def work() -> bytes:
         picture = decode(photo, size=manifest.input_size, limits=limits)
-        camera = options.camera(picture.width, picture.height, picture.focal_px)
+        camera = options.camera(picture.width, picture.height, picture.focal)
         intrinsics = picture.box.intrinsics(camera.intrinsics).array()
         outputs = engine.run({"image": picture.square[None], "intrinsics": intrinsics[None]})
         people = select_people(

@@ -366,7 +366,7 @@ def _other_exif() -> Iterator[Case]:
     for focal in (0, 1, 60_000):
         yield Case(f"a focal length of {focal}", lambda f=focal: encoded(arrow(), exif=exif(focal_35mm=f)), Decoded())
     yield Case("a place on earth", with_a_place, upright)
-    yield Case("a sideways picture by its XMP alone", _sideways_by_xmp, Decoded(HEIGHT, WIDTH))
+    yield Case("a sideways picture by its XMP alone", _sideways_by_xmp, Decoded())
 
 
 def _metadata() -> Iterator[Case]:

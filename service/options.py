@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bodykit.camera import DEFAULT_FOV_DEGREES, Intrinsics
 from service.errors import InvalidParameter
-from service.results import Camera
+from service.results import Camera, FocalLength
 
 # Pixels, far beyond any camera. A ray is at most 1e7 / 1e-3 = 1e10 steep, and the network squares it in float32, up to 3e38.
 FOCAL_PX = (1e-3, 1e7)
@@ -46,12 +46,18 @@ class Options:
                 if not least <= (value := getattr(self.intrinsics, name)) <= most:
                     raise InvalidParameter.named(name, f"must lie in [{least:g}, {most:g}] pixels, got {value}")
 
-    def camera(self, width: int, height: int, exif_focal_px: float | None) -> Camera:
+    @property
+    def pixel_aspect(self) -> float:
+        """Width of a pixel over its height: 1 unless given intrinsics say otherwise."""
+        return 1.0 if self.intrinsics is None else self.intrinsics.fy / self.intrinsics.fx
+
+    def camera(self, width: int, height: int, focal: FocalLength | None) -> Camera:
         """The camera to assume for an upright image: what was given, else EXIF, else the default field of view."""
         if self.intrinsics is not None:
             return Camera(self.intrinsics, "given")
         if self.fov_degrees is not None:
             return Camera(Intrinsics.from_fov(width, height, self.fov_degrees), "given")
-        if exif_focal_px is not None:
-            return Camera(Intrinsics(exif_focal_px, exif_focal_px, width / 2, height / 2), "exif")
-        return Camera(Intrinsics.from_fov(width, height, DEFAULT_FOV_DEGREES), "default")
+        note = "" if focal is None else focal.note
+        if focal is not None and focal.px is not None:
+            return Camera(Intrinsics(focal.px, focal.px, width / 2, height / 2), focal.source, note)
+        return Camera(Intrinsics.from_fov(width, height, DEFAULT_FOV_DEGREES), "default", note)

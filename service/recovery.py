@@ -241,8 +241,8 @@ class MeshRecovery:
         return await asyncio.get_running_loop().run_in_executor(self._workers, without_locals)
 
     def _prepare(self, content: bytes, options: Options) -> tuple[Photo, Camera, Tensors]:
-        photo = decode(content, size=self.manifest.input_size, limits=self.limits)
-        camera = options.camera(photo.width, photo.height, photo.focal_px)
+        photo = decode(content, size=self.manifest.input_size, limits=self.limits, pixel_aspect=options.pixel_aspect)
+        camera = options.camera(photo.width, photo.height, photo.focal)
         inputs = {"image": photo.square[None], "intrinsics": photo.box.intrinsics(camera.intrinsics).array()[None]}
         return photo, camera, inputs
 

@@ -14,11 +14,25 @@ FRAME = {
 
 
 @dataclass(frozen=True)
+class FocalLength:
+    """What a picture's own notes say of its focal length."""
+
+    px: float | None  # None where the notes cannot be trusted
+    source: str  # as in Camera
+    note: str = ""  # what is odd about the notes
+
+
+@dataclass(frozen=True)
 class Camera:
-    """Intrinsics in pixels of the upright image, and where they came from: `given`, `exif` or `default`."""
+    """Intrinsics in pixels of the upright image, and where they came from.
+
+    `source` is `given`; `exif`, from the 35 mm equivalent focal length; `exif-focal-plane`, from the focal length and the
+    resolution of the sensor; or `default`. `note` says why EXIF may be wrong, in a sentence; empty where nothing is odd.
+    """
 
     intrinsics: Intrinsics
     source: str
+    note: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,13 @@ from service.client.results import (
 )
 from service.rpc.pb import reconstruction_pb2 as pb
 
-SOURCES = {pb.CAMERA_SOURCE_GIVEN: "given", pb.CAMERA_SOURCE_EXIF: "exif", pb.CAMERA_SOURCE_DEFAULT: "default"}
+SOURCES = {
+    pb.CAMERA_SOURCE_GIVEN: "given",
+    pb.CAMERA_SOURCE_EXIF: "exif",
+    pb.CAMERA_SOURCE_EXIF_FOCAL_PLANE: "exif-focal-plane",
+    pb.CAMERA_SOURCE_DEFAULT: "default",
+}
+NEWER = "unknown"  # a source that a newer service names and this client does not
 POLICIES = {"block": pb.OVERLOAD_POLICY_BLOCK, "drop-oldest": pb.OVERLOAD_POLICY_DROP_OLDEST}
 OUTPUTS = {"vertices": pb.OUTPUT_VERTICES, "depth": pb.OUTPUT_DEPTH, "glb": pb.OUTPUT_GLB}
 STATUS_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
@@ -85,7 +91,14 @@ def reconstruction_from(value: pb.Reconstruction, info: Info, options: ImageOpti
     return Reconstruction(
         width=value.width,
         height=value.height,
-        camera=Camera(camera.fx, camera.fy, camera.cx, camera.cy, SOURCES[value.camera_source]),
+        camera=Camera(
+            camera.fx,
+            camera.fy,
+            camera.cx,
+            camera.cy,
+            SOURCES.get(value.camera_source, NEWER),
+            value.camera_note,
+        ),
         people=tuple(person_from(person, vertices=bool(options.get("vertices"))) for person in value.people),
         info=info,
         timings=Timings(timings.decode_ms, timings.queue_ms, timings.infer_ms, timings.post_ms),

@@ -152,7 +152,12 @@ def reconstruction_from(reply: Mapping[str, Any], options: ImageOptions, *, glb:
         width=int(reply["image"]["width"]),
         height=int(reply["image"]["height"]),
         camera=Camera(
-            float(camera["fx"]), float(camera["fy"]), float(camera["cx"]), float(camera["cy"]), str(camera["source"])
+            float(camera["fx"]),
+            float(camera["fy"]),
+            float(camera["cx"]),
+            float(camera["cy"]),
+            str(camera["source"]),
+            str(camera.get("note", "")),  # services before 0.3 say none
         ),
         people=tuple(person_from(person, vertices=bool(options.get("vertices"))) for person in reply["people"]),
         info=info_from(reply["model"], reply["frame"], reply["joint_names"]),

@@ -17,7 +17,8 @@ class Camera:
     fy: float
     cx: float
     cy: float
-    source: str = "given"  # of an answer: given, exif or default
+    source: str = "given"  # of an answer: given, exif, exif-focal-plane or default
+    note: str = ""  # of an answer: why its EXIF may be wrong
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,6 @@ take more. Everything Pillow can raise is translated here.
 
 import io
 import logging
-import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +16,11 @@ import numpy as np
 from PIL import Image, MpoImagePlugin, WebPImagePlugin
 
 from bodykit.letterbox import Letterbox
+from service.decoding.exif import read_exif
 from service.decoding.headers import png_size, read_jpeg, webp_size
 from service.decoding.memory import DecodingMemory
 from service.errors import BodyTooLarge, ImageTooLarge, InvalidImage, Overloaded, UnsupportedMedia
+from service.results import FocalLength
 
 # All decoders are loaded now: at the first picture there may be no file left to open.
 Image.preinit()
@@ -50,8 +51,6 @@ DECODING_BYTES = 800_000_000
 STRIP_PIXELS = 1 << 20  # handled at once where a whole copy would be large
 
 WHITE = (255, 255, 255)
-EXIF_ORIENTATION, EXIF_IFD, EXIF_FOCAL_35MM = 0x0112, 0x8769, 0xA405
-DIAGONAL_35MM = 43.2666  # mm, of the 36 x 24 mm frame that "35 mm equivalent" speaks of
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -62,6 +61,9 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
+GREY_BITS = (8, 10, 12, 14, 16)  # that sensors deliver; 16-bit files hold any of them without saying which
+
+Target = tuple[int, float]  # side of the network's square, and the width of the picture's pixels over their height
 
 # First bytes -> the name that a person knows the format by.
 SIGNATURES = (
@@ -97,51 +99,74 @@ class Photo:
     height: int
     square: np.ndarray  # uint8 [S, S, 3], letterboxed
     box: Letterbox
-    focal_px: float | None  # from EXIF
+    focal: FocalLength | None  # from EXIF
 
 
-def decode(content: bytes, *, size: int, limits: ImageLimits) -> Photo:
-    """Decode for a network of input side `size`.
+def decode(content: bytes, *, size: int, limits: ImageLimits, pixel_aspect: float = 1.0) -> Photo:
+    """Decode for a network of input side `size`. `pixel_aspect` is the width of a pixel over its height.
 
     Raises UnsupportedMedia (not JPEG, PNG or WebP), InvalidImage (damaged, animated), ImageTooLarge or BodyTooLarge.
     """
-    found, announced, decoding_bytes = _judged(content, limits, size)
+    found, announced, decoding_bytes = _judged(content, limits, (size, pixel_aspect))
     with limits.memory.taken(decoding_bytes), _opened(content, found, announced) as picture:
-        orientation, focal_35mm = _exif(picture)
+        exif = read_exif(picture)
+        orientation = exif.orientation
         stored = picture.size
         width, height = stored[::-1] if orientation in SIDEWAYS else stored
-        box = Letterbox(width, height, size)
+        box = Letterbox(width, height, size, pixel_aspect)
         fitted = box.content[::-1] if orientation in SIDEWAYS else box.content
         picture.draft("RGB", _draft_size(fitted))
         # The scaled decoder rounds up to whole pixels; the part that is picture is given to the resampler exactly.
         shrink = _scale_of(picture, stored)
         content_area = (0.0, 0.0, stored[0] / shrink, stored[1] / shrink)
         small = _rgb(picture).resize(fitted, Image.Resampling.BILINEAR, box=content_area)
-        return Photo(width, height, box.pad(np.asarray(_upright(small, orientation))), box, _focal(focal_35mm, stored))
+        return Photo(width, height, box.pad(np.asarray(_upright(small, orientation))), box, exif.focal)
 
 
 def upright_pixels(content: bytes, *, limits: ImageLimits) -> np.ndarray:
     """The whole picture, upright, uint8 [H, W, 3]. Raises as `decode` does."""
-    with upright_canvas(content, limits=limits) as pixels:
-        return pixels
+    with upright_canvas(content, limits=limits) as canvas:
+        return canvas.pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """A whole upright picture to paint on."""
+
+    pixels: np.ndarray  # uint8 [H, W, 3]
+    icc_profile: bytes | None  # that the colours are meant in, None for sRGB
 
 
 @contextmanager
-def upright_canvas(content: bytes, *, limits: ImageLimits) -> Iterator[np.ndarray]:
-    """`upright_pixels` to be painted on and written within the block, for which the memory for that is held, too."""
+def upright_canvas(content: bytes, *, limits: ImageLimits) -> Iterator[Canvas]:
+    """The whole picture, to be painted on and written within the block, for which the memory for that is held, too.
+
+    Raises as `decode` does.
+    """
     found, (width, height), decoding_bytes = _judged(content, limits)
     with limits.memory.taken(max(decoding_bytes, PAINTING_BYTES * width * height + BAND_BYTES)):
-        yield _upright_pixels(content, found, (width, height))
+        yield _canvas(content, found, (width, height))
 
 
-def _upright_pixels(content: bytes, found: str, announced: tuple[int, int]) -> np.ndarray:
+def _canvas(content: bytes, found: str, announced: tuple[int, int]) -> Canvas:
     with _opened(content, found, announced) as picture:
-        orientation, _ = _exif(picture)
-        picture.load()
-        pixels = np.empty((picture.height, picture.width, 3), np.uint8)
-        for top, strip in _strips(picture):
-            pixels[top : top + strip.height] = np.asarray(_rgb_of(strip))
+        return Canvas(_upright_pixels(picture), _icc_profile(picture))
+
+
+def _upright_pixels(picture: Image.Image) -> np.ndarray:
+    orientation = read_exif(picture).orientation
+    picture.load()
+    surplus = _surplus_bits(picture)
+    pixels = np.empty((picture.height, picture.width, 3), np.uint8)
+    for top, strip in _strips(picture):
+        pixels[top : top + strip.height] = np.asarray(_rgb_of(strip, surplus))
     return np.ascontiguousarray(_turned(pixels, orientation))
+
+
+def _icc_profile(picture: Image.Image) -> bytes | None:
+    """The picture's colour profile, if it is one for RGB: other colours have been converted without theirs."""
+    profile = picture.info.get("icc_profile")
+    return profile if isinstance(profile, bytes) and profile[16:20] == b"RGB " else None
 
 
 def sniff(content: bytes) -> str | None:
@@ -157,8 +182,8 @@ def sniff(content: bytes) -> str | None:
     return "HTML or XML" if head.lstrip().startswith(b"<") else None
 
 
-def _judged(content: bytes, limits: ImageLimits, size: int | None = None) -> tuple[str, tuple[int, int], int]:
-    """Format, width and height by the header, and the bytes that decoding will take; `size` where it will be made so small.
+def _judged(content: bytes, limits: ImageLimits, target: Target | None = None) -> tuple[str, tuple[int, int], int]:
+    """Format, width and height by the header, and the bytes that decoding will take for the target, if it is not whole.
 
     Raises what can be told without decoding.
     """
@@ -171,7 +196,7 @@ def _judged(content: bytes, limits: ImageLimits, size: int | None = None) -> tup
         what = f"a {found} file" if found else "something else"
         hint = "; send one frame of it as JPEG, PNG or WebP" if found == "GIF" else ""
         raise UnsupportedMedia(f"expected a JPEG, PNG or WebP image, got {what} ({len(content)} bytes){hint}")
-    return found, *_cost(found, content, limits, size)
+    return found, *_cost(found, content, limits, target)
 
 
 @contextmanager
@@ -188,18 +213,16 @@ def _opened(content: bytes, found: str, announced: tuple[int, int]) -> Iterator[
         yield picture
 
 
-def _cost(found: str, content: bytes, limits: ImageLimits, size: int | None) -> tuple[tuple[int, int], int]:
+def _cost(found: str, content: bytes, limits: ImageLimits, target: Target | None) -> tuple[tuple[int, int], int]:
     """Width and height by the header, and the bytes that decoding will take. Raises what the header alone tells."""
     if found == "JPEG":
         jpeg = read_jpeg(content)
         width, height = jpeg.width, jpeg.height
         per_pixel = COEFFICIENT_BYTES * jpeg.samples
-        if size is None:
+        if target is None:
             per_pixel += PIXEL_BYTES + ARRAY_BYTES
         elif width and height:
-            aim = _draft_size(Letterbox(width, height, size).content)
-            scale = next(scale for scale in (8, 4, 2, 1) if scale <= max(1, min(width // aim[0], height // aim[1])))
-            per_pixel += 2 * PIXEL_BYTES / scale**2
+            per_pixel += 2 * PIXEL_BYTES / _least_scale((width, height), *target) ** 2
     elif found == "PNG":
         width, height = png_size(content)
         per_pixel = PNG_BYTES
@@ -212,6 +235,15 @@ def _cost(found: str, content: bytes, limits: ImageLimits, size: int | None) -> 
     if found == "JPEG":
         jpeg.check_work()
     return (width, height), int(per_pixel * width * height)
+
+
+def _least_scale(stored: tuple[int, int], size: int, pixel_aspect: float) -> int:
+    """By how much the scaled decoder shrinks at least: EXIF, which may swap the sides, has not been read yet."""
+    shrinks = []
+    for aspect in {pixel_aspect, 1 / pixel_aspect}:
+        aim = _draft_size(Letterbox(*stored, size, aspect).content)
+        shrinks.append(max(1, min(stored[0] // aim[0], stored[1] // aim[1])))
+    return next(scale for scale in (8, 4, 2, 1) if scale <= min(shrinks))
 
 
 def _damaged(found: str, content: bytes) -> InvalidImage:
@@ -247,26 +279,6 @@ def _check_size(size: tuple[int, int], limits: ImageLimits) -> None:
         )
 
 
-def _exif(picture: Image.Image) -> tuple[int, float | None]:
-    """Orientation (1..8) and the 35 mm equivalent focal length in mm. Broken or absurd EXIF counts as none."""
-    try:
-        exif = picture.getexif()
-        orientation = exif.get(EXIF_ORIENTATION, 1)
-        focal = exif.get_ifd(EXIF_IFD).get(EXIF_FOCAL_35MM)
-        focal_35mm = float(focal) if focal is not None else None
-    except Exception:  # EXIF is a stranger's binary; a photo is worth more than its notes
-        return 1, None
-    orientation = orientation if orientation in TURNS else 1
-    # 5 mm is a fisheye's rim, 2000 mm a telescope; 0 is how cameras write "unknown".
-    plausible = focal_35mm is not None and math.isfinite(focal_35mm) and 5 <= focal_35mm <= 2000
-    return orientation, focal_35mm if plausible else None
-
-
-def _focal(focal_35mm: float | None, size: tuple[int, int]) -> float | None:
-    """Focal length in pixels; equivalence is by diagonal (CIPA DCG-001), so that any aspect ratio is served."""
-    return None if focal_35mm is None else focal_35mm * math.hypot(*size) / DIAGONAL_35MM
-
-
 def _scale_of(picture: Image.Image, stored: tuple[int, int]) -> int:
     """By how much the scaled decoder shrinks: 1, 2, 4 or 8."""
     return max(1, round(max(stored) / max(picture.size)))
@@ -281,19 +293,28 @@ def _rgb(picture: Image.Image) -> Image.Image:
     picture.load()
     if picture.mode == "RGB" and "transparency" not in picture.info:
         return picture
+    surplus = _surplus_bits(picture)
     page = Image.new("RGB", picture.size)
     for top, strip in _strips(picture):
-        page.paste(_rgb_of(strip), (0, top))
+        page.paste(_rgb_of(strip, surplus), (0, top))
     return page
 
 
-def _rgb_of(picture: Image.Image) -> Image.Image:
-    """Any mode that the allowed formats have -> RGB. Transparency goes onto white, 16-bit grey keeps its high byte."""
+def _surplus_bits(picture: Image.Image) -> int:
+    """How many low bits of a 16-bit grey picture go beyond 8: by its brightest pixel, so that 12 bits are not shown as black."""
+    if not picture.mode.startswith("I"):
+        return 0
+    brightest = max(0, int(np.asarray(picture.getextrema())[1]))
+    return next((bits for bits in GREY_BITS if brightest < 1 << bits), 16) - 8
+
+
+def _rgb_of(picture: Image.Image, surplus_bits: int) -> Image.Image:
+    """Any mode that the allowed formats have -> RGB. Transparency goes onto white, 16-bit grey loses its `surplus_bits`."""
     if picture.mode == "RGB" and "transparency" not in picture.info:
         return picture
     if picture.mode.startswith("I"):
-        high_byte = (np.asarray(picture).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
-        return Image.fromarray(high_byte).convert("RGB")
+        kept = (np.asarray(picture).astype(np.uint32) >> surplus_bits).clip(0, 255).astype(np.uint8)
+        return Image.fromarray(kept).convert("RGB")
     if picture.has_transparency_data:
         layered = picture.convert("RGBA")
         page = Image.new("RGB", layered.size, WHITE)

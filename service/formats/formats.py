@@ -66,6 +66,7 @@ def as_json(job: Job) -> dict[str, Any]:
             "cx": camera.cx,
             "cy": camera.cy,
             "source": recovery.camera.source,
+            "note": recovery.camera.note,
         },
         "frame": FRAME,
         "joint_names": JOINT_NAMES,
@@ -161,11 +162,11 @@ def _vertices(job: Job) -> np.ndarray:
 
 
 def _overlay(job: Job, format_name: str, **options: int) -> bytes:
-    """The upright photo with the people painted over it."""
+    """The upright photo with the people painted over it, in the photo's own colour profile."""
     from service.formats.overlay import paint_overlay  # compiles with numba; plain JSON must not wait for that
 
     packed = io.BytesIO()
-    with upright_canvas(job.recovery.content, limits=job.limits) as pixels:
-        paint_overlay(pixels, _vertices(job), job.body.faces, job.recovery.camera.intrinsics)
-        Image.fromarray(pixels).save(packed, format_name, **options)
+    with upright_canvas(job.recovery.content, limits=job.limits) as canvas:
+        paint_overlay(canvas.pixels, _vertices(job), job.body.faces, job.recovery.camera.intrinsics)
+        Image.fromarray(canvas.pixels).save(packed, format_name, icc_profile=canvas.icc_profile, **options)
     return packed.getvalue()

@@ -38,7 +38,10 @@ class CameraOut(BaseModel):
     fy: float
     cx: float
     cy: float
-    source: Literal["given", "exif", "default"]
+    source: Literal["given", "exif", "exif-focal-plane", "default"] = Field(
+        description="the caller, the 35 mm equivalent in EXIF, its focal length and sensor resolution, or 60 degrees"
+    )
+    note: str = Field(description="why EXIF may be wrong; empty where nothing is odd")
 
 
 class FrameOut(BaseModel):

@@ -17,6 +17,7 @@ from service.rpc.statuses import CODES
 SOURCES = {
     "given": pb.CAMERA_SOURCE_GIVEN,
     "exif": pb.CAMERA_SOURCE_EXIF,
+    "exif-focal-plane": pb.CAMERA_SOURCE_EXIF_FOCAL_PLANE,
     "default": pb.CAMERA_SOURCE_DEFAULT,
 }
 
@@ -82,6 +83,7 @@ def reconstruction_to(
         height=recovery.height,
         camera=pb.Camera(fx=camera.fx, fy=camera.fy, cx=camera.cx, cy=camera.cy),
         camera_source=SOURCES[recovery.camera.source],
+        camera_note=recovery.camera.note,
         people=[
             _person_to(person, joints, None if vertices is None else vertices[k], (track_ids or {}).get(person.id))
             for k, person in enumerate(recovery.people)

@@ -63,7 +63,7 @@ def what_becomes_of(content: bytes) -> Refused | Decoded:
         assert isinstance(error, InvalidImage | UnsupportedMedia | ImageTooLarge)
         return Refused(error.http, error.code)
     assert photo.square.shape == (SIZE, SIZE, 3)
-    return Decoded(photo.width, photo.height, colours_of(photo), photo.focal_px is not None)
+    return Decoded(photo.width, photo.height, colours_of(photo), photo.focal is not None)
 
 
 def colours_of(photo: Photo) -> tuple[tuple[int, int, int], tuple[int, int, int]]:

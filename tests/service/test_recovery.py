@@ -69,6 +69,17 @@ async def test_recover_returns_no_people_for_an_empty_scene(core, empty_jpeg):
     assert (await recover(core, empty_jpeg)).people == ()
 
 
+async def test_a_picture_squeezed_to_half_its_width_gives_the_same_people(core, people_picture, encoded):
+    whole = await recover(core, encoded(people_picture(96, 64), "PNG"), intrinsics=Intrinsics(80, 80, 48, 32))
+    squeezed = await recover(core, encoded(people_picture(48, 64), "PNG"), intrinsics=Intrinsics(40, 80, 24, 32))
+
+    assert len(whole.people) == 2
+    for narrow, wide in zip(squeezed.people, whole.people, strict=True):
+        assert narrow.translation == pytest.approx(wide.translation, abs=1e-5)
+        assert narrow.joints_2d == pytest.approx(wide.joints_2d * [0.5, 1], abs=1e-3)
+        assert narrow.box == pytest.approx(wide.box * [0.5, 1, 0.5, 1], abs=1e-3)
+
+
 async def test_the_camera_is_the_given_one_then_exif_then_the_default(core, people_picture, encoded):
     from PIL import Image
 

@@ -39,6 +39,7 @@ class CameraSource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CAMERA_SOURCE_GIVEN: _ClassVar[CameraSource]
     CAMERA_SOURCE_EXIF: _ClassVar[CameraSource]
     CAMERA_SOURCE_DEFAULT: _ClassVar[CameraSource]
+    CAMERA_SOURCE_EXIF_FOCAL_PLANE: _ClassVar[CameraSource]
 OVERLOAD_POLICY_UNSPECIFIED: OverloadPolicy
 OVERLOAD_POLICY_BLOCK: OverloadPolicy
 OVERLOAD_POLICY_DROP_OLDEST: OverloadPolicy
@@ -57,6 +58,7 @@ CAMERA_SOURCE_UNSPECIFIED: CameraSource
 CAMERA_SOURCE_GIVEN: CameraSource
 CAMERA_SOURCE_EXIF: CameraSource
 CAMERA_SOURCE_DEFAULT: CameraSource
+CAMERA_SOURCE_EXIF_FOCAL_PLANE: CameraSource
 
 class GetInfoRequest(_message.Message):
     __slots__ = ("include_faces",)
@@ -277,7 +279,7 @@ class Limits(_message.Message):
     def __init__(self, max_image_bytes: _Optional[int] = ..., max_people: _Optional[int] = ..., max_in_flight: _Optional[int] = ..., stream_idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., stream_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Reconstruction(_message.Message):
-    __slots__ = ("width", "height", "camera", "camera_source", "people", "depth", "glb", "timings")
+    __slots__ = ("width", "height", "camera", "camera_source", "people", "depth", "glb", "timings", "camera_note")
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     HEIGHT_FIELD_NUMBER: _ClassVar[int]
     CAMERA_FIELD_NUMBER: _ClassVar[int]
@@ -286,6 +288,7 @@ class Reconstruction(_message.Message):
     DEPTH_FIELD_NUMBER: _ClassVar[int]
     GLB_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    CAMERA_NOTE_FIELD_NUMBER: _ClassVar[int]
     width: int
     height: int
     camera: Camera
@@ -294,7 +297,8 @@ class Reconstruction(_message.Message):
     depth: DepthMap
     glb: bytes
     timings: Timings
-    def __init__(self, width: _Optional[int] = ..., height: _Optional[int] = ..., camera: _Optional[_Union[Camera, _Mapping]] = ..., camera_source: _Optional[_Union[CameraSource, str]] = ..., people: _Optional[_Iterable[_Union[Person, _Mapping]]] = ..., depth: _Optional[_Union[DepthMap, _Mapping]] = ..., glb: _Optional[bytes] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ...) -> None: ...
+    camera_note: str
+    def __init__(self, width: _Optional[int] = ..., height: _Optional[int] = ..., camera: _Optional[_Union[Camera, _Mapping]] = ..., camera_source: _Optional[_Union[CameraSource, str]] = ..., people: _Optional[_Iterable[_Union[Person, _Mapping]]] = ..., depth: _Optional[_Union[DepthMap, _Mapping]] = ..., glb: _Optional[bytes] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., camera_note: _Optional[str] = ...) -> None: ...
 
 class Person(_message.Message):
     __slots__ = ("id", "track_id", "score", "box", "translation", "global_orient", "body_pose", "betas", "joints_3d", "joints_2d", "height_m", "vertices")

@@ -87,7 +87,7 @@ def test_an_absurd_orientation_counts_as_none(encoded, orientation):
 def test_broken_exif_does_not_cost_the_photo(encoded):
     content = encoded(arrow(), exif=b"Exif\x00\x00MM\x00*\xff\xff\xff\xff" + b"\xff" * 40)
 
-    assert decode(content, size=SIZE, limits=LIMITS).focal_px is None
+    assert decode(content, size=SIZE, limits=LIMITS).focal is None
 
 
 def test_focal_length_comes_from_the_35mm_equivalent_by_diagonal(encoded):
@@ -95,14 +95,15 @@ def test_focal_length_comes_from_the_35mm_equivalent_by_diagonal(encoded):
 
     photo = decode(content, size=SIZE, limits=LIMITS)
 
-    assert photo.focal_px == pytest.approx(28 * 500 / 43.2666)
+    assert photo.focal is not None
+    assert (photo.focal.px, photo.focal.source) == (pytest.approx(28 * 500 / 43.2666), "exif")
 
 
 @pytest.mark.parametrize("focal", [0, 1, 60000])
 def test_an_implausible_focal_length_counts_as_none(encoded, focal):
     content = encoded(arrow(), exif=exif(focal_35mm=focal))
 
-    assert decode(content, size=SIZE, limits=LIMITS).focal_px is None
+    assert decode(content, size=SIZE, limits=LIMITS).focal is None
 
 
 @pytest.mark.parametrize(("width", "height"), [(1600, 1200), (1601, 1203), (1203, 1601)])

@@ -103,6 +103,6 @@ def test_wrong_arrays_are_named(image, vertices, complaint):
 
 
 def test_importing_the_overlay_does_not_import_numba():
-    code = "import sys, service.overlay; sys.exit('numba' in sys.modules)"
+    code = "import sys, service.formats.overlay; sys.exit('numba' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from service.options import CENTRE_PX, FOCAL_PX
 from service.rest.app import create_app
@@ -89,7 +89,7 @@ async def test_a_form_with_options_is_understood(client, people_jpeg):
 async def test_options_of_the_query_are_understood(client, people_jpeg):
     response = await client.post(f"{URL}?fx=90&fy=91&cx=40&cy=30&threshold=0.9", content=people_jpeg, headers=JPEG)
 
-    assert response.json()["camera"] == {"fx": 90.0, "fy": 91.0, "cx": 40.0, "cy": 30.0, "source": "given"}
+    assert response.json()["camera"] == {"fx": 90.0, "fy": 91.0, "cx": 40.0, "cy": 30.0, "source": "given", "note": ""}
 
 
 async def test_an_image_with_nobody_gives_an_empty_list(client, empty_jpeg):
@@ -124,6 +124,19 @@ async def test_the_overlay_has_the_size_of_the_upright_picture(client, people_pi
     with Image.open(io.BytesIO(response.content)) as picture:
         assert (picture.format, picture.size) == (format_name, (96, 64))
         assert np.ptp(np.asarray(picture.convert("HSV"))[..., 1]) > 50  # the photo is grey, people are coloured
+
+
+@pytest.mark.parametrize("accept", ["image/jpeg", "image/png"])
+@pytest.mark.parametrize("space", ["RGB", "GRAY"])
+async def test_the_overlay_keeps_the_colour_profile_of_the_photo(client, people_picture, encoded, accept, space):
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[16:20] = space.ljust(4).encode()  # one for grey does not describe the overlay, which is RGB
+    content = encoded(people_picture(96, 64), icc_profile=bytes(profile))
+
+    response = await client.post(URL, content=content, headers={**JPEG, "Accept": accept})
+
+    with Image.open(io.BytesIO(response.content)) as picture:
+        assert picture.info.get("icc_profile") == (bytes(profile) if space == "RGB" else None)
 
 
 @pytest.mark.parametrize("mesh", ["glb", "obj", "ply"])
