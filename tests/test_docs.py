@@ -1,12 +1,18 @@
-"""What the documents point at is there."""
+"""What the documents point at is there, and their tables list what the code has."""
 
 import re
 from pathlib import Path
 
 import pytest
 
+from service import errors
+from service.formats.formats import FORMATS
+from service.rest.options import PARSERS
+
 REPOSITORY = Path(__file__).parents[1]
 DOCUMENTS = sorted((REPOSITORY / "docs").rglob("*.md"))
+API = (REPOSITORY / "docs" / "api.md").read_text(encoding="utf-8")
+ARCHITECTURE = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
@@ -38,3 +44,41 @@ def test_every_test_that_is_named_exists(document: Path) -> None:
 def test_no_page_tells_to_install_a_copy_over_the_checkout(page: Path) -> None:
     """`.venv` holds an editable install, which a copy would replace; scripts/install leaves it one."""
     assert re.findall(r'pip install "?\.\[', page.read_text(encoding="utf-8")) == []
+
+
+def test_every_line_of_the_tree_is_a_folder() -> None:
+    paths = re.findall(r"^([a-z_]+/\S*) +\S", ARCHITECTURE, re.MULTILINE)
+
+    assert len(paths) > 20
+    assert [path for path in paths if not (REPOSITORY / path).is_dir()] == []
+
+
+@pytest.mark.parametrize("package", ["service", "depthhmr"])
+def test_every_folder_of_a_package_is_in_the_tree(package: str) -> None:
+    folders = {f"{package}/{path.parent.name}/" for path in (REPOSITORY / package).glob("*/__init__.py")}
+
+    assert folders - set(re.findall(r"^([a-z_]+/\S*) +\S", ARCHITECTURE, re.MULTILINE)) == set()
+
+
+def test_every_file_on_the_way_of_a_request_or_frame_exists() -> None:
+    named = set(re.findall(r"\bservice/[\w/]+(?:\.py|/)", ARCHITECTURE))
+
+    assert {path for path in named if not (REPOSITORY / path).exists()} == set()
+
+
+def test_the_api_page_lists_every_error_with_its_statuses() -> None:
+    rows = {row[0]: row[1:] for row in re.findall(r"^\| `([a-z-]+)` \| (\d{3}) \| ([A-Z_]+) \|", API, re.MULTILINE)}
+    leaves = {
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.ServiceError)
+        if kind not in (errors.ServiceError, errors.RequestError, errors.Unavailable)
+    }
+
+    assert rows == {kind.code: (str(kind.http), kind.grpc) for kind in leaves}
+
+
+def test_the_api_page_lists_every_option_and_format() -> None:
+    names = [*PARSERS, *(item.media_type for item in FORMATS)]
+
+    assert [name for name in names if f"`{name}`" not in API] == []

@@ -1,5 +1,6 @@
-"""What the README points at is there."""
+"""What the README points at is there, and its figures of the network are those of the model folder."""
 
+import json
 import re
 from pathlib import Path
 
@@ -10,6 +11,22 @@ from service.settings import Settings
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+MAX_LINES = 120
+
+# Rows of the README's table -> the score in the manifest, and the digits that the README shows.
+SCORES = {
+    "people found, F1": ("f1", 3),
+    "place of the pelvis, median": ("root_median", 2),
+    "facing, median": ("facing_median", 1),
+    "MPJPE": ("mpjpe", 0),
+    "PA-MPJPE": ("pa_mpjpe", 0),
+    "MVE": ("mve", 0),
+    "pairs in the right order of depth, PCDR0.2": ("pcdr", 2),
+}
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= MAX_LINES
 
 
 def test_every_link_to_a_file_leads_somewhere() -> None:
@@ -18,11 +35,10 @@ def test_every_link_to_a_file_leads_somewhere() -> None:
     assert [link for link in links if "://" not in link and not (REPOSITORY / link).exists()] == []
 
 
-def test_every_line_of_the_tree_is_a_file_or_folder() -> None:
-    paths = re.findall(r"^([a-z_]+/\S*) +\S", README, re.MULTILINE)
+def test_every_page_is_linked() -> None:
+    pages = {f"docs/{page.name}" for page in (REPOSITORY / "docs").glob("*.md")}
 
-    assert len(paths) > 20
-    assert [path for path in paths if not (REPOSITORY / path).exists()] == []
+    assert pages - set(re.findall(r"\]\(([^)#]+)\)", README)) == set()
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -41,3 +57,15 @@ def test_every_setting_that_the_readme_names_exists() -> None:
     named = set(re.findall(r"DEPTHHMR_([A-Z_]*[A-Z])\b", README)) - {"SETTINGS"}
 
     assert [name for name in named if name.lower() not in Settings.model_fields] == []
+
+
+@pytest.mark.parametrize("row", SCORES)
+def test_figures_of_the_network_are_those_of_the_model_folder(row: str) -> None:
+    manifest = json.loads((REPOSITORY / "model_repository" / "depthhmr" / "manifest.json").read_text(encoding="utf-8"))
+    (block,) = re.findall(
+        r"<!-- numbers of the network: begin.*?-->(.*)<!-- numbers of the network: end -->", README, re.S
+    )
+    (figure,) = re.findall(rf"^(?:\|)? {re.escape(row)} \| ([\d.]+)", block, re.MULTILINE)
+    score, digits = SCORES[row]
+
+    assert figure == f"{manifest['scores'][score]:.{digits}f}"
