@@ -48,10 +48,10 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from service.process.shutdown import Departure
+    from service.process.shutdown import Shutdown
 
-    with Departure() as departure:  # before the imports, which take a second
+    with Shutdown() as shutdown:  # before the imports, which take a second
         from service.serve import serve
         from service.settings import load_settings
 
-        return serve(load_settings({name: getattr(args, name) for name in SETTINGS}), departure)
+        return serve(load_settings({name: getattr(args, name) for name in SETTINGS}), shutdown)

@@ -17,7 +17,7 @@ import httpx
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
 
-LONGEST_S = 60.0  # for any answer: who waits longer was forgotten
+TIMEOUT_S = 60.0  # for any answer: who waits longer was forgotten
 PAUSE_S = 0.05  # after a refusal, or a connection that could not be had
 NEAR, FAR = (2.0, 24.0), (3.0, -24.0)  # depth in metres, pixels to the right of the middle
 
@@ -52,7 +52,7 @@ class Askers:
     async def until_right(self, count: int) -> None:
         """Until so many more answers were right."""
         goal = self.happened["right"] + count
-        async with asyncio.timeout(2 * LONGEST_S):
+        async with asyncio.timeout(2 * TIMEOUT_S):
             while self.happened["right"] < goal:
                 await asyncio.sleep(0.02)
 
@@ -64,7 +64,7 @@ class Askers:
         while not self._stopped.is_set():
             focal, people = chance.uniform(50, 150), chance.choice([0, 2])
             try:
-                async with asyncio.timeout(LONGEST_S):
+                async with asyncio.timeout(TIMEOUT_S):
                     told = await ask(self._photo if people else self._nobody, focal, people)
             except TimeoutError:
                 told = "FORGOTTEN"

@@ -15,8 +15,8 @@ from fuzz.results import Result
 
 TARGETS = ("decoding", "options")
 SEEDS = 150_000  # bytes; larger pictures of the corpus would only be slow
-LONGEST_S = 5
-MOST_MB = 2048
+TIMEOUT_S = 5
+MAX_MEMORY_MB = 2048
 NAMES = ("threshold", "max_people", "include", "fov_degrees", "timeout_s", "fx", "fy", "cx", "cy", "mesh", "colour", "")
 
 
@@ -28,7 +28,7 @@ def fuzz(target: str, *, seconds: int | None = None, runs: int | None = None, ke
             _write_seeds(Path(folder))
         limit = f"-runs={runs}" if runs else f"-max_total_time={seconds}"
         flags = ["-seed=1", "-max_len=65536", "-print_final_stats=1", "-len_control=0", f"-artifact_prefix={keep}/"]
-        flags += [limit, f"-timeout={LONGEST_S}", f"-rss_limit_mb={MOST_MB}"]
+        flags += [limit, f"-timeout={TIMEOUT_S}", f"-rss_limit_mb={MAX_MEMORY_MB}"]
         command = [sys.executable, "-m", "fuzz.coverage", target, *flags, folder]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=(seconds or 0) + 240)
     counted = re.search(r"stat::number_of_executed_units:\s*(\d+)", done.stderr)

@@ -20,7 +20,7 @@ from service.process.heap import EVERY_S
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
 
-LONGEST_S = 90.0  # for any answer, on a machine with other things to do
+TIMEOUT_S = 90.0  # for any answer, on a machine with other things to do
 AT_ONCE = 12
 ODD = (
     "",
@@ -103,7 +103,7 @@ class Siege:
 
     async def memory_at_rest_mb(self, pid: int) -> float:
         """Of the process, once nothing is in work any more for clients that have long gone."""
-        async with asyncio.timeout(LONGEST_S):
+        async with asyncio.timeout(TIMEOUT_S):
             while "\ndepthhmr_images_in_work 0.0" not in await self._metrics():
                 await asyncio.sleep(0.1)
             # A thread may still be at the picture of somebody who has left, and what it frees is given back in turn.
@@ -112,7 +112,7 @@ class Siege:
 
     async def _metrics(self) -> str:
         address = f"http://127.0.0.1:{self._place.port}"
-        async with httpx.AsyncClient(base_url=address, timeout=LONGEST_S, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=address, timeout=TIMEOUT_S, trust_env=False) as client:
             return (await client.get("/metrics")).text
 
     def table(self) -> str:
@@ -123,7 +123,7 @@ class Siege:
         for number in left:
             ask = self._kinds[number % len(self._kinds)]
             try:
-                async with asyncio.timeout(LONGEST_S):
+                async with asyncio.timeout(TIMEOUT_S):
                     answer = await ask()
             except TimeoutError:
                 answer = "NEVER ANSWERED"
@@ -247,7 +247,7 @@ class Siege:
         return (await call(self._chance.randbytes(200)).code()).name
 
     async def _call(self, request: pb.ReconstructRequest) -> str:
-        call = self._stub.Reconstruct(request, timeout=self._chance.choice([0.001, LONGEST_S, LONGEST_S]))
+        call = self._stub.Reconstruct(request, timeout=self._chance.choice([0.001, TIMEOUT_S, TIMEOUT_S]))
         return (await call.code()).name
 
 

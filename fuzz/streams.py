@@ -21,7 +21,7 @@ from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
 
 GOOD, BAD = encoded(arrow()), b"\xff\xd8\xff no picture"
 PER_ROUND, STEPS = 10, 25
-LONGEST_S = 20.0
+TIMEOUT_S = 20.0
 
 
 def fuzz(target: str, *, seconds: float | None = None, rounds: int | None = None) -> Result:
@@ -60,7 +60,7 @@ class Client(RuleBasedStateMachine):
     def __init__(self, stub: ReconstructionServiceStub) -> None:
         super().__init__()
         self._outgoing: queue.Queue[pb.ReconstructStreamRequest | None] = queue.Queue()
-        self._call = stub.ReconstructStream(self._messages(), timeout=LONGEST_S)
+        self._call = stub.ReconstructStream(self._messages(), timeout=TIMEOUT_S)
         self._answers: list[pb.ReconstructStreamResponse] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -120,7 +120,7 @@ class Client(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self._outgoing.put(None)
-        self._reader.join(LONGEST_S + 5)
+        self._reader.join(TIMEOUT_S + 5)
         assert not self._reader.is_alive(), "the stream does not end"
         code = self._call.code()
         ids = [getattr(answer, kind).frame_id for answer in self._answers if (kind := _kind(answer)) in ANSWERS]

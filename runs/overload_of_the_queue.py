@@ -16,7 +16,7 @@ from bodykit.body import load_body
 from bodykit.manifest import Manifest
 from depthhmr_cli.bench_overload import Bench, print_table, write_keys
 from depthhmr_cli.running import DEMO_IMAGE, RunningService
-from service.access.authenticator import Gate
+from service.access.authenticator import FileAuthenticator
 from service.access.keys import ApiKeys
 from service.access.watched import Watched
 from service.decoding.images import ImageLimits
@@ -51,12 +51,12 @@ async def serve(image_s: float, keys_file: Path) -> None:
     manifest = Manifest.read(default_model_dir())
     core = MeshRecovery(SleepingEngine(manifest, image_s), manifest, load_body(), limits=ImageLimits())
     await core.warm_up()
-    keys = Gate(Watched(keys_file, ApiKeys.read))
-    rpc = RpcServer(core, "127.0.0.1:0", RpcLimits(LIMIT, 64), keys=keys)
+    authenticator = FileAuthenticator(Watched(keys_file, ApiKeys.read))
+    rpc = RpcServer(core, "127.0.0.1:0", RpcLimits(LIMIT, 64), authenticator=authenticator)
     await rpc.start()
     with listen("127.0.0.1", 0) as listener:
         print(listener.getsockname()[1], rpc.port, flush=True)
-        app = create_app(core, max_body_bytes=LIMIT, keys=keys)
+        app = create_app(core, max_body_bytes=LIMIT, authenticator=authenticator)
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
         await uvicorn.Server(config).serve(sockets=[listener])
 

@@ -16,7 +16,7 @@ from service.limits.held_bytes import Account
 
 # Answers that may wait for a client that does not read, when frames are dropped and not held back. Each takes some hundred
 # bytes, because a dropped frame's picture is let go at once.
-BACKLOG = 256
+MAX_PENDING_REPLIES = 256
 
 
 class Numbered(Protocol):
@@ -94,7 +94,7 @@ class FrameStream(Generic[FrameT, Result]):
         self.tally, self.end = Tally(), End.COMPLETED
         self._frames, self._work, self._limits, self._draining = frames, work, limits, draining
         self._account, self._settle = account, settle
-        self._room = asyncio.Semaphore(BACKLOG if limits.drop_oldest else limits.max_in_flight)
+        self._room = asyncio.Semaphore(MAX_PENDING_REPLIES if limits.drop_oldest else limits.max_in_flight)
         self._order: asyncio.Queue[_Place[FrameT, Result] | Exception | None] = asyncio.Queue()
         self._in_flight = 0
         self._waiting: _Place[FrameT, Result] | None = None

@@ -21,7 +21,7 @@ from bodykit.manifest import Manifest
 from service.decoding.images import ImageLimits, Photo, decode
 from service.engines.base import Call, Engine, Tensors, blank_inputs, output_names
 from service.errors import DeadlineExceeded, InternalError, ServiceError, Starting
-from service.limits.admission import AdmissionQueue, Claim
+from service.limits.admission import AdmissionQueue, AdmissionTicket
 from service.limits.held_bytes import ByteBudget
 from service.options import Options
 from service.people import depth_map, posed_vertices, select_people
@@ -70,7 +70,7 @@ class MeshRecovery:
         self.metrics = metrics or Metrics()
         self.metrics.watch(engine)
         self.tracer: Tracer = tracer or NullTracer()
-        self.warm, self.leaving = False, False  # who is leaving answers, and asks to be sent nothing more
+        self.warm, self.shutting_down = False, False  # who is leaving answers, and asks to be sent nothing more
         self._max_people, self._timeout_s = max_people, timeout_s
         # Enough to keep the engine busy while other images are decoded or written.
         places = min(engine.concurrency + workers, max_concurrency)
@@ -86,12 +86,12 @@ class MeshRecovery:
 
         Raises the errors of `service.errors`.
         """
-        claim, timeout_s = Claim(current().caller, bulk=options.bulk), self._timeout(options.timeout_s)
+        ticket, timeout_s = AdmissionTicket(current().caller, bulk=options.bulk), self._timeout(options.timeout_s)
         with self.metrics.image():
             self._check_warm()
-            with self.queue.admission(claim, timeout_s):
+            with self.queue.admission(ticket, timeout_s):
                 call = self._call(options, timeout_s)
-                async with _in_time(timeout_s), self._turn(claim, call.deadline) as waited_ms:
+                async with _in_time(timeout_s), self._turn(ticket, call.deadline) as waited_ms:
                     return await self._recover(content, options, call, finish, waited_ms)
 
     async def recover_each(
@@ -102,7 +102,7 @@ class MeshRecovery:
         The first must be able to begin in its time; each one's time runs from its turn on. Raises Starting or Overloaded
         for all of them.
         """
-        claim = Claim(current().caller, object(), options.bulk)
+        ticket = AdmissionTicket(current().caller, object(), options.bulk)
         places = self._places_for(len(contents))
         room = asyncio.Semaphore(places)
 
@@ -110,7 +110,7 @@ class MeshRecovery:
             async with room:
                 try:
                     with self.tracer.span("image"):
-                        return await self._in_turn(content, options, finish, claim)
+                        return await self._in_turn(content, options, finish, ticket)
                 except ServiceError as error:
                     return error
                 except Exception as error:  # a fault of ours with one image is no reason to lose the others
@@ -118,21 +118,21 @@ class MeshRecovery:
                     return InternalError("something went wrong here; the log has it")
 
         self._check_warm()
-        with self.queue.admission(claim, self._timeout(options.timeout_s), places):
+        with self.queue.admission(ticket, self._timeout(options.timeout_s), places):
             return await _all_or_none([one(content) for content in contents])
 
     async def recover_frame(
         self, content: bytes, options: Options, finish: Callable[[Recovery], Result], stream: Hashable = None
     ) -> Result:
         """`recover` for a frame of `stream`: it waits for its turn, however long, instead of being refused."""
-        return await self._in_turn(content, options, finish, Claim(current().caller, stream))
+        return await self._in_turn(content, options, finish, AdmissionTicket(current().caller, stream))
 
-    def check_room(self, images: int = 1, *, timeout_s: float | None = None, bulk: bool = False) -> None:
+    def check_capacity(self, images: int = 1, *, timeout_s: float | None = None, bulk: bool = False) -> None:
         """Raise Starting or Overloaded when so many images would be refused now."""
         with self.metrics.refusals():
             self._check_warm()
-            claim = Claim(current().caller, object() if bulk else None, bulk)
-            self.queue.check(claim, self._timeout(timeout_s), self._places_for(images))
+            ticket = AdmissionTicket(current().caller, object() if bulk else None, bulk)
+            self.queue.check(ticket, self._timeout(timeout_s), self._places_for(images))
 
     async def in_thread(self, work: Callable[[], Result]) -> Result:
         """Processor work of an edge, where images are decoded, too."""
@@ -153,7 +153,7 @@ class MeshRecovery:
     @property
     def ready(self) -> bool:
         """Whether a real inference has succeeded, the engine could answer now, and the service means to stay."""
-        return self.warm and not self.leaving and self.engine.ready
+        return self.warm and not self.shutting_down and self.engine.ready
 
     async def aclose(self) -> None:
         self.warm = False
@@ -174,10 +174,10 @@ class MeshRecovery:
         return Call.within(timeout_s, wanted, bulk=options.bulk)
 
     async def _in_turn(
-        self, content: bytes, options: Options, finish: Callable[[Recovery], Result], claim: Claim
+        self, content: bytes, options: Options, finish: Callable[[Recovery], Result], ticket: AdmissionTicket
     ) -> Result:
         """Wait for a place, however long; from then on the image's time runs."""
-        async with self._turn(claim) as waited_ms:
+        async with self._turn(ticket) as waited_ms:
             with self.metrics.image():
                 self._check_warm()
                 timeout_s = self._timeout(options.timeout_s)
@@ -186,12 +186,12 @@ class MeshRecovery:
                     return await self._recover(content, options, call, finish, waited_ms)
 
     @asynccontextmanager
-    async def _turn(self, claim: Claim, until: float | None = None) -> AsyncIterator[float]:
+    async def _turn(self, ticket: AdmissionTicket, until: float | None = None) -> AsyncIterator[float]:
         """A place to work in; the milliseconds that it was waited for."""
         clock = _Clock()
         async with AsyncExitStack() as stack:
             with self.tracer.span("queue"):
-                await stack.enter_async_context(self.queue.place(claim, until))
+                await stack.enter_async_context(self.queue.place(ticket, until))
             yield clock.lap()
 
     async def _recover(
@@ -227,7 +227,7 @@ class MeshRecovery:
     async def _aside(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """`work(*arguments)` in a thread. Of an error nothing is kept but what it says, and where.
 
-        An error that has passed an event loop is a ring with its frames, and these hold pictures, or 64 MB of text of a PNG,
+        The traceback forms a reference cycle with its frames, and these hold pictures, or 64 MB of a PNG's text,
         until a collection finds it; one that comes too early (`service.process.collector`) leaves it for good.
         """
 

@@ -17,7 +17,7 @@ from bodykit.body import load_body
 from bodykit.errors import UserError
 from bodykit.manifest import Manifest
 from service import __version__
-from service.access.authenticator import Gate, open_gate, open_limiter
+from service.access.authenticator import FileAuthenticator, open_authenticator, open_limiter
 from service.access.tls import Tls, open_tls
 from service.decoding.images import ImageLimits
 from service.engines import open_engine
@@ -25,7 +25,7 @@ from service.limits.rate_limit import RateLimiter
 from service.process.collector import short_collections
 from service.process.cpus import usable_cpus
 from service.process.heap import give_back_large_blocks, give_back_small_blocks
-from service.process.shutdown import Departure, leave_after
+from service.process.shutdown import Shutdown, exit_after
 from service.recovery import MeshRecovery
 from service.rest.app import create_app
 from service.rest.connection import Connection
@@ -39,7 +39,7 @@ from service.telemetry.tracing import open_tracer
 log = logging.getLogger("service")
 WARM_UP_RETRY_S = 1.0
 # Connections beyond the images that may wait: health probes and refusals must still get through.
-BACKLOG = 512
+LISTEN_BACKLOG = 512
 HARD_STOP_S = 5.0  # beyond the time that running requests get: for closing what they leave behind
 ENGINE_LOST = 70  # exit status; EX_SOFTWARE of sysexits.h
 THREADS = 24  # gRPC's, the log's, the network's and the event loop's own
@@ -65,8 +65,8 @@ def open_core(settings: Settings) -> MeshRecovery:
     )
 
 
-def serve(settings: Settings, departure: Departure) -> int:
-    """Run the service until `departure`. Returns the exit status; raises UserError when it cannot start."""
+def serve(settings: Settings, shutdown: Shutdown) -> int:
+    """Run the service until `shutdown`. Returns the exit status; raises UserError when it cannot start."""
     begin = time.perf_counter()
     keep_standard_streams()
     give_back_large_blocks()
@@ -74,16 +74,16 @@ def serve(settings: Settings, departure: Departure) -> int:
     start_logging(settings.log_level, settings.log_format, access=settings.access_log)
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_departure)
     tls = open_tls(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
-    gate = open_gate(settings)
+    authenticator = open_authenticator(settings)
     limiter = open_limiter(settings.rate_limit)  # one for both protocols
     with listen(settings.host, settings.port) as listener:
         with ThreadPoolExecutor(1) as loader:  # a signal is heard at once, whatever library's code is loading
             core = loader.submit(open_core, settings).result()
-        server = _Server(_uvicorn_config(core, settings, gate, limiter, tls))
-        rpc = _rpc_server(core, settings, gate, limiter, tls)
+        server = _Server(_uvicorn_config(core, settings, authenticator, limiter, tls))
+        rpc = _rpc_server(core, settings, authenticator, limiter, tls)
         with short_collections(), asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-            runner.run(_run(server, rpc, core, gate, listener, settings, departure, begin))
-    return departure.status
+            runner.run(_run(server, rpc, core, authenticator, listener, settings, shutdown, begin))
+    return shutdown.status
 
 
 def check_threads(count: int) -> None:
@@ -107,7 +107,7 @@ def listen(host: str, port: int, *, flag: str = "--port") -> socket.socket:
     """A listening TCP socket, before anything slow is loaded. Raises UserError when the port cannot be had."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        return socket.create_server(address[:2], family=family, backlog=LISTEN_BACKLOG)
     except OSError as error:
         # asyncio and socket add to strerror; resolver errors have numbers of their own, below 0.
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
@@ -120,7 +120,7 @@ def _is_no_departure(record: logging.LogRecord) -> bool:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that leaves the signals to `Departure`."""
+    """Uvicorn that leaves the signals to `Shutdown`."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -128,7 +128,11 @@ class _Server(uvicorn.Server):
 
 
 def _rpc_server(
-    core: MeshRecovery, settings: Settings, gate: Gate | None, limiter: RateLimiter | None, tls: Tls | None
+    core: MeshRecovery,
+    settings: Settings,
+    authenticator: FileAuthenticator | None,
+    limiter: RateLimiter | None,
+    tls: Tls | None,
 ) -> RpcServer:
     limits = RpcLimits(
         max_image_bytes=settings.max_body_bytes,
@@ -144,11 +148,15 @@ def _rpc_server(
         max_connection_age_s=settings.grpc_max_connection_age_s,
     )
     address = f"{_shown(settings.host)}:{settings.grpc_port}"
-    return RpcServer(core, address, limits, options=options, keys=gate, limiter=limiter, tls=tls)
+    return RpcServer(core, address, limits, options=options, authenticator=authenticator, limiter=limiter, tls=tls)
 
 
 def _uvicorn_config(
-    core: MeshRecovery, settings: Settings, gate: Gate | None, limiter: RateLimiter | None, tls: Tls | None
+    core: MeshRecovery,
+    settings: Settings,
+    authenticator: FileAuthenticator | None,
+    limiter: RateLimiter | None,
+    tls: Tls | None,
 ) -> uvicorn.Config:
     app = create_app(
         core,
@@ -156,7 +164,7 @@ def _uvicorn_config(
         body_timeout_s=settings.request_timeout_s,
         max_batch_images=settings.max_batch_images,
         max_batch_bytes=settings.max_batch_bytes,
-        keys=gate,
+        authenticator=authenticator,
         limiter=limiter,
         cors_origins=[origin.strip() for origin in (settings.cors_origins or "").split(",") if origin.strip()],
     )
@@ -181,20 +189,20 @@ async def _run(
     server: _Server,
     rpc: RpcServer,
     core: MeshRecovery,
-    gate: Gate | None,
+    authenticator: FileAuthenticator | None,
     listener: socket.socket,
     settings: Settings,
-    departure: Departure,
+    shutdown: Shutdown,
     begin: float,
 ) -> None:
-    departure.open()
-    beside = [watch_loop(core.metrics), give_back_small_blocks(), _leave_without_engine(core, departure)]
-    if gate is not None:
-        beside.append(gate.watch())
+    shutdown.attach()
+    beside = [watch_loop(core.metrics), give_back_small_blocks(), _stop_without_engine(core, shutdown)]
+    if authenticator is not None:
+        beside.append(authenticator.watch())
     tasks = [asyncio.create_task(work) for work in beside]
     try:
         await rpc.start()
-        going = asyncio.create_task(_go_down(departure, core, server, rpc, settings))
+        going = asyncio.create_task(_go_down(shutdown, core, server, rpc, settings))
         tasks.append(going)
         scheme = "https" if server.config.is_ssl else "http"
         where = f"{scheme}://{_address(listener)}, gRPC {_shown(settings.host)}:{rpc.port}"
@@ -208,30 +216,28 @@ async def _run(
     say("depthhmr stopped")
 
 
-async def _go_down(
-    departure: Departure, core: MeshRecovery, server: _Server, rpc: RpcServer, settings: Settings
-) -> None:
+async def _go_down(shutdown: Shutdown, core: MeshRecovery, server: _Server, rpc: RpcServer, settings: Settings) -> None:
     """Say "not ready"; serve on until whoever routes to us has heard; take nothing new, finish what is here.
 
     Both protocols go the same way at the same moments.
     """
-    await departure.asked()
+    await shutdown.requested()
     delay_s = settings.drain_delay_s if core.ready else 0.0  # who was not ready is sent nothing
     grace_s = settings.shutdown_timeout_s
     line = f"depthhmr ends: something was still in work {grace_s} s after the last request was taken"
-    leave_after(delay_s + grace_s + HARD_STOP_S, departure.status, line)
-    core.leaving = True
+    exit_after(delay_s + grace_s + HARD_STOP_S, shutdown.status, line)
+    core.shutting_down = True
     await rpc.announce()
     await asyncio.sleep(delay_s)
     server.should_exit = True
     await rpc.stop(grace_s)
 
 
-async def _leave_without_engine(core: MeshRecovery, departure: Departure) -> None:
+async def _stop_without_engine(core: MeshRecovery, shutdown: Shutdown) -> None:
     """A process whose engine only a new process can mend makes room for one: whoever supervises it starts it again."""
     reason = await core.engine.lost()
     log.critical("the engine %s is lost, and so the service ends: %s", core.engine.name, reason)
-    departure.ask(ENGINE_LOST)
+    shutdown.request(ENGINE_LOST)
 
 
 async def _warm_up(core: MeshRecovery, where: str, begin: float) -> None:

@@ -95,7 +95,7 @@ class Tokens:
     def __init__(self, keys: Mapping[str, SigningKey], rules: TokenRules) -> None:
         self.keys, self._rules = keys, rules
 
-    def check(self, token: str) -> str:
+    def authenticate(self, token: str) -> str:
         """The token's subject. Raises Unauthenticated, with nothing of the token in the message."""
         if len(token) > MAX_TOKEN_LENGTH:
             raise Unauthenticated(f"a token may have at most {MAX_TOKEN_LENGTH} characters")

@@ -56,7 +56,7 @@ class ApiKeys:
             raise UserError(f"{path} holds no key, so nobody could call; `depthhmr key NAME` makes one")
         return cls(names)
 
-    def check(self, key: str | None) -> str:
+    def authenticate(self, key: str | None) -> str:
         """The name that `key` belongs to. Raises Unauthenticated."""
         if not key:
             raise Unauthenticated(f"an API key is needed, in {HEADER}")
@@ -68,7 +68,7 @@ class ApiKeys:
         return matches[0]
 
 
-def given_by(headers: Mapping[str, str]) -> str | None:
+def credential_from(headers: Mapping[str, str]) -> str | None:
     """The key or token of a request: in X-API-Key, or as a bearer token. `headers` are asked in small letters."""
     if key := headers.get(HEADER):
         return key

@@ -46,7 +46,7 @@ class EmbeddedEngine(Engine):
         self._runs, self._running = 0, False
         self._lost = asyncio.Event()
         self._reason = ""
-        self._course = ort.RunOptions()  # of every run
+        self._run_options = ort.RunOptions()  # of every run
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="infer")
 
     @classmethod
@@ -60,7 +60,7 @@ class EmbeddedEngine(Engine):
         try:
             return await submit(self._worker, self.run, tensors, call.outputs)
         except EngineFailed:
-            await self._prove()
+            await self._self_test()
             raise
 
     @property
@@ -80,23 +80,23 @@ class EmbeddedEngine(Engine):
             looks = looks + 1 if self._running and self._runs == seen else 0
             seen = self._runs
         if not self._lost.is_set():
-            self._lose(f"a run of the network has not ended after {STUCK_LOOKS * LOOK_EVERY_S:g} s")
+            self._mark_failed(f"a run of the network has not ended after {STUCK_LOOKS * LOOK_EVERY_S:g} s")
         return self._reason
 
     async def aclose(self) -> None:
         await asyncio.to_thread(self._worker.shutdown, wait=True, cancel_futures=True)
 
-    async def _prove(self) -> None:
+    async def _self_test(self) -> None:
         """Find out whether it was the image or the engine."""
         try:
             blank = blank_inputs(self._manifest)
             await asyncio.get_running_loop().run_in_executor(self._worker, self.run, blank)
         except EngineFailed as error:
-            self._lose(f"it fails at a blank image, too: {error.__cause__ or error}")
+            self._mark_failed(f"it fails at a blank image, too: {error.__cause__ or error}")
 
-    def _lose(self, reason: str) -> None:
+    def _mark_failed(self, reason: str) -> None:
         self._reason = self._reason or reason
-        self._course.terminate = True  # a run that never ends would keep its thread, and with it the process
+        self._run_options.terminate = True  # a run that never ends would keep its thread, and with it the process
         self._lost.set()
 
     def run(self, tensors: Tensors, outputs: tuple[str, ...] = ()) -> Tensors:
@@ -104,7 +104,7 @@ class EmbeddedEngine(Engine):
         names, batch = outputs or output_names(self._manifest), len(tensors["image"])
         self._runs, self._running = self._runs + 1, True
         try:
-            values = self._session.run(names, dict(tensors), self._course)
+            values = self._session.run(names, dict(tensors), self._run_options)
         except Exception as error:  # onnxruntime raises a family of its own, and plain RuntimeError
             raise EngineFailed("the network failed on this image") from error
         finally:

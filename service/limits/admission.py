@@ -24,7 +24,7 @@ MAX_RETRY_S = 60
 
 
 @dataclass(frozen=True)
-class Claim:
+class AdmissionTicket:
     """Whose image it is. `flow` tells a client's streams and batches apart; its single images share one."""
 
     client: str = ""
@@ -89,7 +89,7 @@ class AdmissionQueue:
         """Images that wait for their turn, those of streams too."""
         return len(self._interactive) + len(self._bulk)
 
-    def check(self, claim: Claim, within_s: float, images: int = 1) -> None:
+    def check(self, ticket: AdmissionTicket, within_s: float, images: int = 1) -> None:
         """Raise Overloaded when a request for so many images, the first of them within so many seconds, cannot be taken."""
         if (admitted := self.admitted) + images > self.most:
             raise self._refusal("places", f"{admitted} images are in work or waiting already", self._one_s)
@@ -99,40 +99,40 @@ class AdmissionQueue:
             room = float(self.most)
         else:
             room = min(self.most, MARGIN * within_s / pace_s)
-            done_s = (self._running + self._before(claim) + 1) * pace_s
+            done_s = (self._running + self._before(ticket) + 1) * pace_s
             if done_s > MARGIN * within_s:
                 late_s = done_s - MARGIN * within_s
                 text = f"the images before this one take about {done_s:.1f} s, and it has {within_s:g} s"
                 raise self._refusal("deadline", text, late_s)
         # As many as are left free: one client alone then gets half, and whoever comes next finds room (dynamic
         # thresholds, Choudhury and Hahne 1998). What it was promised still holds when a second one shares the pace.
-        mine = self._admitted[claim.client]
+        mine = self._admitted[ticket.client]
         if mine and mine + images > (left := room - admitted):
             over_s = (mine + images - max(left, 0)) * self._one_s
             raise self._refusal("share", f"{mine} images of this client are in work or waiting already", over_s)
 
     @contextmanager
-    def admission(self, claim: Claim, within_s: float, images: int = 1) -> Iterator[None]:
+    def admission(self, ticket: AdmissionTicket, within_s: float, images: int = 1) -> Iterator[None]:
         """Count a request's images in while it lasts. Raises as `check`."""
-        self.check(claim, within_s, images)
-        self._admitted[claim.client] += images
+        self.check(ticket, within_s, images)
+        self._admitted[ticket.client] += images
         try:
             yield
         finally:
-            self._admitted[claim.client] -= images
-            if not self._admitted[claim.client]:
-                del self._admitted[claim.client]
+            self._admitted[ticket.client] -= images
+            if not self._admitted[ticket.client]:
+                del self._admitted[ticket.client]
 
     @asynccontextmanager
-    async def place(self, claim: Claim, until: float | None = None) -> AsyncIterator[None]:
-        """A place to work in, for the block, when it is this claim's turn. Raises TimeoutError when that comes after
+    async def place(self, ticket: AdmissionTicket, until: float | None = None) -> AsyncIterator[None]:
+        """A place to work in, for the block, when it is this ticket's turn. Raises TimeoutError when that comes after
         `until` on the clock; cancelled, it gives back its place or its place in the queue at once.
         """
         begin = self._clock()
         try:
-            await self._turn(claim, until)
+            await self._turn(ticket, until)
         finally:
-            self._watcher.waited(claim.priority, self._clock() - begin)
+            self._watcher.waited(ticket.priority, self._clock() - begin)
         begin = self._clock()
         finished = False
         try:
@@ -144,19 +144,19 @@ class AdmissionQueue:
         finally:
             self._leave(self._clock() - begin if finished else None)
 
-    async def _turn(self, claim: Claim, until: float | None) -> None:
+    async def _turn(self, ticket: AdmissionTicket, until: float | None) -> None:
         if self._running < self.places and not self.waiting:
             self._running += 1
             return
-        waiter = _Waiter(claim, until)
-        self._rounds(claim).add(waiter)
-        self._watcher.queued(claim.priority, 1)
+        waiter = _Waiter(ticket, until)
+        self._rounds(ticket).add(waiter)
+        self._watcher.queued(ticket.priority, 1)
         try:
             await waiter.turn
         except asyncio.CancelledError:
             if waiter.queued:
-                self._rounds(claim).remove(waiter)
-                self._watcher.queued(claim.priority, -1)
+                self._rounds(ticket).remove(waiter)
+                self._watcher.queued(ticket.priority, -1)
             elif waiter.started:  # its turn and its end came at the same moment
                 self._leave(None)
             raise
@@ -175,7 +175,7 @@ class AdmissionQueue:
             self._full_since = None
 
     def _start(self, waiter: "_Waiter", now: float) -> None:
-        self._watcher.queued(waiter.claim.priority, -1)
+        self._watcher.queued(waiter.ticket.priority, -1)
         waiter.queued = False
         if waiter.turn.done():  # cancelled a moment ago
             return
@@ -195,15 +195,15 @@ class AdmissionQueue:
         self._before_bulk = BULK_EVERY - 1
         return self._bulk.pop()
 
-    def _before(self, claim: Claim) -> int:
+    def _before(self, ticket: AdmissionTicket) -> int:
         """Images that will be started before one that came now, if nobody else came."""
-        before = self._rounds(claim).before(claim)
-        if claim.bulk:
+        before = self._rounds(ticket).before(ticket)
+        if ticket.bulk:
             return before + min(len(self._interactive), (BULK_EVERY - 1) * (before + 1))
         return before + min(len(self._bulk), (before + 1) // (BULK_EVERY - 1))
 
-    def _rounds(self, claim: Claim) -> "_Rounds":
-        return self._bulk if claim.bulk else self._interactive
+    def _rounds(self, ticket: AdmissionTicket) -> "_Rounds":
+        return self._bulk if ticket.bulk else self._interactive
 
     @property
     def _one_s(self) -> float:
@@ -256,10 +256,10 @@ class _Mean:
 
 
 class _Waiter:
-    """A claim in the queue. `turn` is done when it may start, or has an error when that came too late."""
+    """A ticket in the queue. `turn` is done when it may start, or has an error when that came too late."""
 
-    def __init__(self, claim: Claim, until: float | None) -> None:
-        self.claim, self.until = claim, until
+    def __init__(self, ticket: AdmissionTicket, until: float | None) -> None:
+        self.ticket, self.until = ticket, until
         self.queued, self.started = True, False
         self.turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -275,9 +275,9 @@ class _Rounds:
         return self._counts.total()
 
     def add(self, waiter: _Waiter) -> None:
-        claim = waiter.claim
-        self._clients.setdefault(claim.client, OrderedDict()).setdefault(claim.flow, deque()).append(waiter)
-        self._counts[claim.client] += 1
+        ticket = waiter.ticket
+        self._clients.setdefault(ticket.client, OrderedDict()).setdefault(ticket.flow, deque()).append(waiter)
+        self._counts[ticket.client] += 1
 
     def pop(self) -> _Waiter:
         """The next one. Its client and its flow go to the end of their rounds."""
@@ -286,25 +286,25 @@ class _Rounds:
         self._clients.move_to_end(client)
         flows.move_to_end(flow)
         waiter = waiters.popleft()
-        self._gone(waiter.claim)
+        self._gone(waiter.ticket)
         return waiter
 
     def remove(self, waiter: _Waiter) -> None:
-        self._clients[waiter.claim.client][waiter.claim.flow].remove(waiter)
-        self._gone(waiter.claim)
+        self._clients[waiter.ticket.client][waiter.ticket.flow].remove(waiter)
+        self._gone(waiter.ticket)
 
-    def before(self, claim: Claim) -> int:
+    def before(self, ticket: AdmissionTicket) -> int:
         """Turns before that of one that came now."""
-        flows = self._clients.get(claim.client, OrderedDict())
-        mine = len(flows.get(claim.flow, ()))
-        own = mine + sum(min(len(waiters), mine + 1) for flow, waiters in flows.items() if flow != claim.flow)
-        return own + sum(min(count, own + 1) for client, count in self._counts.items() if client != claim.client)
+        flows = self._clients.get(ticket.client, OrderedDict())
+        mine = len(flows.get(ticket.flow, ()))
+        own = mine + sum(min(len(waiters), mine + 1) for flow, waiters in flows.items() if flow != ticket.flow)
+        return own + sum(min(count, own + 1) for client, count in self._counts.items() if client != ticket.client)
 
-    def _gone(self, claim: Claim) -> None:
+    def _gone(self, ticket: AdmissionTicket) -> None:
         """Forget the flow and the client of which nothing waits any more."""
-        flows = self._clients[claim.client]
-        self._counts[claim.client] -= 1
-        if not flows[claim.flow]:
-            del flows[claim.flow]
+        flows = self._clients[ticket.client]
+        self._counts[ticket.client] -= 1
+        if not flows[ticket.flow]:
+            del flows[ticket.flow]
         if not flows:
-            del self._clients[claim.client], self._counts[claim.client]
+            del self._clients[ticket.client], self._counts[ticket.client]

@@ -14,8 +14,8 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from service.errors import RateLimited
 
-# Callers whom nobody knows are told apart by address, up to this many at once; more share one count. Each request looks
-# through all counts for old ones: with 1024 addresses that takes 0.2 ms.
+# Unauthenticated callers are counted by address, up to this many at once; more share one count. Each request scans
+# all counts for expired ones: with 1024 addresses that takes 0.2 ms.
 MAX_ADDRESSES = 1024
 OTHERS = "others"
 

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-# Each call leaves some ten rings of references, which only a collection of the oldest generation finds when the call took a
+# Each call leaves some ten reference cycles, which only a collection of the oldest generation finds when the call took a
 # while. By default that came after 14,000 dead objects and took up to 48 ms; so it comes after 2,000, and takes 6.
 THRESHOLDS = (700, 5, 1)
-LONG_S = 0.005  # of the processor; a collection stops every thread for so long
-MANY = 20_000  # survivors that must be a library and not what is in work; there are some 4,000 of these
-MOST = 8  # times; what is in work at that moment is left out, too, and stays if it ends as a ring
+LONG_COLLECTION_S = 0.005  # of the processor; a collection stops every thread for so long
+MIN_SURVIVORS = 20_000  # survivors that must be a library and not what is in work; there are some 4,000 of these
+MAX_FREEZES = 8  # times; what is in work at that moment is left out, too, and stays if it ends as a reference cycle
 
 
 @contextmanager
@@ -19,13 +19,18 @@ def short_collections(clock: Callable[[], float] = time.thread_time) -> Iterator
 
     So is what comes later and stays, such as the compiler of the kernels, with the first overlay.
     """
-    begin, left, before = 0.0, MOST, gc.get_threshold()
+    begin, left, before = 0.0, MAX_FREEZES, gc.get_threshold()
 
     def watch(phase: str, info: dict[str, int]) -> None:
         nonlocal begin, left
         if phase == "start":
             begin = clock()
-        elif info["generation"] == 2 and left and clock() - begin > LONG_S and len(gc.get_objects(2)) > MANY:
+        elif (
+            info["generation"] == 2
+            and left
+            and clock() - begin > LONG_COLLECTION_S
+            and len(gc.get_objects(2)) > MIN_SURVIVORS
+        ):
             left -= 1
             gc.freeze()
 

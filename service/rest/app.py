@@ -8,18 +8,18 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from service import __version__
-from service.access.authenticator import Callers, Door
+from service.access.authenticator import AccessControl, Authenticator
 from service.limits.rate_limit import RateLimiter
 from service.recovery import MeshRecovery
 from service.rest.batch import BATCH_PATH, batch_router
 from service.rest.info import health_router, info_router
-from service.rest.middleware.admission import Room
-from service.rest.middleware.authentication import KeyCheck
-from service.rest.middleware.body_limit import BodyLimit
-from service.rest.middleware.observation import Observed
-from service.rest.middleware.request_id import RequestId
-from service.rest.middleware.security_headers import SecurityHeaders
-from service.rest.middleware.shutdown import CutOff
+from service.rest.middleware.admission import AdmissionMiddleware
+from service.rest.middleware.authentication import AuthenticationMiddleware
+from service.rest.middleware.body_limit import BodyLimitMiddleware
+from service.rest.middleware.observation import ObservationMiddleware
+from service.rest.middleware.request_id import RequestIdMiddleware
+from service.rest.middleware.security_headers import SecurityHeadersMiddleware
+from service.rest.middleware.shutdown import ShutdownMiddleware
 from service.rest.page import page_router
 from service.rest.problems import HANDLERS
 from service.rest.reconstruct import RECONSTRUCT_PATHS, reconstruct_router
@@ -42,7 +42,7 @@ def create_app(
     body_timeout_s: float = 30.0,
     max_batch_images: int = 32,
     max_batch_bytes: int = 128 * 2**20,
-    keys: Callers | None = None,
+    authenticator: Authenticator | None = None,
     limiter: RateLimiter | None = None,
     cors_origins: Sequence[str] = (),
 ) -> FastAPI:
@@ -66,16 +66,16 @@ def create_app(
     )
     for router in routers:
         app.include_router(router)
-    app.add_middleware(Room, core=core, single=RECONSTRUCT_PATHS, batches={BATCH_PATH: max_batch_images})
+    app.add_middleware(AdmissionMiddleware, core=core, single=RECONSTRUCT_PATHS, batches={BATCH_PATH: max_batch_images})
     # The last one added is the outermost: an oversized body is refused under its request id.
-    app.add_middleware(BodyLimit, held=core.held, limit=max_body_bytes, of_path={BATCH_PATH: max_batch_bytes})
-    app.add_middleware(KeyCheck, door=Door(keys, limiter))
+    app.add_middleware(BodyLimitMiddleware, held=core.held, limit=max_body_bytes, of_path={BATCH_PATH: max_batch_bytes})
+    app.add_middleware(AuthenticationMiddleware, access=AccessControl(authenticator, limiter))
     if cors_origins:
         # Outside the key check, because a browser asks beforehand without a key. Cookies are never asked for.
         app.add_middleware(CORSMiddleware, allow_origins=cors_origins, **CORS)
-    app.add_middleware(CutOff, core=core)
-    app.add_middleware(SecurityHeaders)
-    app.add_middleware(RequestId)
+    app.add_middleware(ShutdownMiddleware, core=core)
+    app.add_middleware(SecurityHeadersMiddleware)
+    app.add_middleware(RequestIdMiddleware)
     paths = [route.path for router in routers for route in router.routes if isinstance(route, Route)]
-    app.add_middleware(Observed, observer=Observer(core.tracer, core.metrics), paths=paths)
+    app.add_middleware(ObservationMiddleware, observer=Observer(core.tracer, core.metrics), paths=paths)
     return app

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 * 1024  # request line and all headers; also all trailers, or what comes between two pieces of body
 HEAD_TIMEOUT_S = 10.0  # for a head to arrive, and for the rest of a request that has its answer already
-PIECE = 16 * 1024
+CHUNK_BYTES = 16 * 1024
 # Who takes less of an answer in so long is hung up on: what is not taken stays in memory here.
 READ_EVERY_S, READ_BYTES = 30.0, 64 * 1024
 
@@ -69,10 +69,10 @@ class Connection(HttpToolsProtocol):
             self._begin_timer()  # beside uvicorn's, which any byte of an unfinished request ends
 
     def data_received(self, data: bytes) -> None:
-        for begin in range(0, len(data), PIECE):
+        for begin in range(0, len(data), CHUNK_BYTES):
             if self.transport.is_closing():
                 return
-            piece = data[begin : begin + PIECE]
+            piece = data[begin : begin + CHUNK_BYTES]
             self._fed += len(piece)
             if self._fed > MAX_HEAD_BYTES:
                 self._too_large()

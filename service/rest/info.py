@@ -47,7 +47,7 @@ def health_router(core: MeshRecovery) -> APIRouter:
         """A real inference succeeded, and the engine can be reached."""
         if not core.warm:
             raise Starting("the network has not answered yet")
-        if core.leaving:
+        if core.shutting_down:
             raise Draining("the service is going down")
         if not core.ready:
             raise EngineUnavailable("the engine cannot be reached")

@@ -23,7 +23,7 @@ READ_WITHIN_S, SLOWEST_BYTES_PER_S = 30.0, 100_000
 STATUSES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 
-class Observed(grpc.aio.ServerInterceptor):
+class ObservationInterceptor(grpc.aio.ServerInterceptor):
     """The outermost interceptor, so that what the others refuse is seen, too. Inside of it all calls are streams."""
 
     def __init__(self, observer: Observer) -> None:

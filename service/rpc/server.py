@@ -11,14 +11,14 @@ from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection
 
 from bodykit.errors import UserError
-from service.access.authenticator import Callers, Door
+from service.access.authenticator import AccessControl, Authenticator
 from service.access.tls import Tls
 from service.errors import BodyTooLarge, MalformedRequest, RateLimited, ServiceError, SlowClient, Unauthenticated
 from service.limits.held_bytes import Account, ByteBudget
 from service.limits.rate_limit import RateLimiter, address_of_peer
 from service.recovery import MeshRecovery
 from service.rpc.health import HEALTH, Health
-from service.rpc.observed import Observed
+from service.rpc.observed import ObservationInterceptor
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import add_ReconstructionServiceServicer_to_server
 from service.rpc.servicer import ReconstructionServicer, RpcLimits
@@ -59,21 +59,25 @@ class RpcServer:
         limits: RpcLimits,
         *,
         options: RpcOptions | None = None,
-        keys: Callers | None = None,
+        authenticator: Authenticator | None = None,
         limiter: RateLimiter | None = None,
         tls: Tls | None = None,
     ) -> None:
         self._core, self._address, self._limits = core, address, limits
-        self._options, self._door, self._tls = options or RpcOptions(), Door(keys, limiter), tls
+        self._options, self._access, self._tls = options or RpcOptions(), AccessControl(authenticator, limiter), tls
         self.port = 0  # known after `start`
 
     async def start(self) -> None:
         """Listen. Raises UserError when the port cannot be had."""
         self._servicer = ReconstructionServicer(self._core, self._limits)
         self._health = Health(SERVICE)
-        observed = Observed(Observer(self._core.tracer, self._core.metrics))
+        observed = ObservationInterceptor(Observer(self._core.tracer, self._core.metrics))
         reading = _Reading(self._core, self._limits)
-        interceptors = [observed, *([] if self._door.is_open else [_KeyCheck(self._door)]), reading]
+        interceptors = [
+            observed,
+            *([] if self._access.is_open else [_AuthenticationInterceptor(self._access)]),
+            reading,
+        ]
         self._server = grpc.aio.server(
             interceptors=interceptors, options=_channel_arguments(self._limits, self._options)
         )
@@ -119,11 +123,11 @@ class RpcServer:
             self._health.set(self._core.ready)
 
 
-class _KeyCheck(grpc.aio.ServerInterceptor):
+class _AuthenticationInterceptor(grpc.aio.ServerInterceptor):
     """Refuses calls without a valid key, and one too many, before their message is parsed. Health checks need none."""
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, access: AccessControl) -> None:
+        self._access = access
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], details: grpc.HandlerCallDetails
@@ -135,7 +139,7 @@ class _KeyCheck(grpc.aio.ServerInterceptor):
 
         async def call(requests: Any, context: Any) -> Any:
             try:
-                await self._door.admit(headers, address_of_peer(context.peer()))
+                await self._access.admit(headers, address_of_peer(context.peer()))
             except (Unauthenticated, RateLimited) as error:
                 await refuse(context, error)
             async with aclosing(handler.stream_stream(requests, context)) as responses:
@@ -180,7 +184,7 @@ class _Reading(grpc.aio.ServerInterceptor):
             """Nothing of the message, and no room for it, is held any more when the answer is written."""
             with budget.account(current().caller) as account:
                 if details.method == RECONSTRUCT:
-                    self._core.check_room(timeout_s=context.time_remaining())
+                    self._core.check_capacity(timeout_s=context.time_remaining())
                 return await handler.unary_unary(await request_of(context, account), context)
 
         async def call(_: Any, context: Any) -> AsyncIterator[Any]:

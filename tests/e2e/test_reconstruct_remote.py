@@ -19,11 +19,11 @@ from service.settings import Settings
 
 
 @contextmanager
-def running(model_dir: Path, *, keys: ApiKeys | None = None, **tls: Path) -> Iterator[int]:
+def running(model_dir: Path, *, authenticator: ApiKeys | None = None, **tls: Path) -> Iterator[int]:
     """The port of a service in a thread of this process."""
     listener = listen("127.0.0.1", 0)
     core = open_core(Settings(model_dir=model_dir))
-    app = create_app(core, max_body_bytes=2**20, keys=keys)
+    app = create_app(core, max_body_bytes=2**20, authenticator=authenticator)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", access_log=False, **tls))
 
     async def run() -> None:
@@ -89,7 +89,11 @@ def test_a_server_that_wants_a_key_and_has_a_certificate_of_its_own_is_asked_wit
     authority, (certificate, private_key), _ = certificates
     (photo := tmp_path / "photo.jpg").write_bytes(people_jpeg)
     (key := tmp_path / "key").write_text("dhmr_secret\n")
-    locks = {"keys": ApiKeys({hash_of("dhmr_secret"): "me"}), "ssl_certfile": certificate, "ssl_keyfile": private_key}
+    locks = {
+        "authenticator": ApiKeys({hash_of("dhmr_secret"): "me"}),
+        "ssl_certfile": certificate,
+        "ssl_keyfile": private_key,
+    }
     with running(model_dir, **locks) as port:
         command = ["reconstruct", str(photo), "-o", str(tmp_path / "out.obj"), "--server", f"https://127.0.0.1:{port}"]
 

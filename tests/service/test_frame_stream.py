@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from service.errors import EngineUnavailable, InvalidParameter
-from service.frame_stream import BACKLOG, End, FrameStream, StreamLimits
+from service.frame_stream import MAX_PENDING_REPLIES, End, FrameStream, StreamLimits
 from service.limits.held_bytes import Account, ByteBudget
 
 pytestmark = pytest.mark.anyio
@@ -137,7 +137,7 @@ async def test_even_dropped_frames_hold_the_sender_back_while_nobody_reads():
     reading = asyncio.ensure_future(anext(outcomes))
     await asyncio.sleep(0.2)
 
-    assert source.read <= BACKLOG + 1
+    assert source.read <= MAX_PENDING_REPLIES + 1
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)
     await outcomes.aclose()

@@ -219,7 +219,7 @@ async def test_one_bad_image_does_not_disturb_its_neighbours(core, people_jpeg):
 
 
 async def test_an_error_keeps_nothing_of_the_picture_that_it_is_about(core):
-    """Without the collector, too: a ring of an error and its frames would hold up to 64 MB of this one's text."""
+    """Without the collector, too: the reference cycle of an error and its frames would hold up to 64 MB of this one's text."""
     gc.collect()
     gc.disable()
     try:

@@ -14,7 +14,7 @@ from service.rest.options import announced_timeout
 from service.rest.problems import problem_response
 
 
-class Room:
+class AdmissionMiddleware:
     """ASGI middleware. `single` are the paths of requests with one image, `batches` those of bulk work with its most images."""
 
     def __init__(self, app: ASGIApp, core: MeshRecovery, single: Collection[str], batches: Mapping[str, int]) -> None:
@@ -31,6 +31,6 @@ class Room:
 
     def _check(self, path: str, query: Mapping[str, str]) -> None:
         if path in self._single:
-            self._core.check_room(timeout_s=announced_timeout(query))
+            self._core.check_capacity(timeout_s=announced_timeout(query))
         elif path in self._batches:
-            self._core.check_room(self._batches[path], timeout_s=announced_timeout(query), bulk=True)
+            self._core.check_capacity(self._batches[path], timeout_s=announced_timeout(query), bulk=True)

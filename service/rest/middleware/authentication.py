@@ -3,7 +3,7 @@
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.access.authenticator import Door
+from service.access.authenticator import AccessControl
 from service.errors import RateLimited, Unauthenticated
 from service.rest.problems import problem_response
 
@@ -12,17 +12,17 @@ OPEN = ("/v1/health/", "/static/")
 OPEN_PAGES = ("/", "/docs", "/openapi.json", "/metrics")
 
 
-class KeyCheck:
+class AuthenticationMiddleware:
     """ASGI middleware. The key stands in the header X-API-Key, or as a bearer token; never in the address, which is logged."""
 
-    def __init__(self, app: ASGIApp, door: Door) -> None:
-        self._app, self._door = app, door
+    def __init__(self, app: ASGIApp, access: AccessControl) -> None:
+        self._app, self._access = app, access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not is_open(scope["path"]):
             address = (scope.get("client") or ("",))[0]
             try:
-                await self._door.admit(Headers(scope=scope), address)
+                await self._access.admit(Headers(scope=scope), address)
             except (Unauthenticated, RateLimited) as error:
                 response = problem_response(error, scope)
                 if isinstance(error, Unauthenticated):

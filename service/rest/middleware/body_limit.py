@@ -18,10 +18,10 @@ from service.telemetry.record import current
 # A client that is still sending would get a connection reset instead of our answer. What it sends after the answer is
 # read and thrown away for this long, in seconds.
 LINGER_S = 2.0
-PIECE = 256 * 1024  # the server reads no more than this and its buffer at once
+CHUNK_BYTES = 256 * 1024  # the server reads no more than this and its buffer at once
 
 
-class BodyLimit:
+class BodyLimitMiddleware:
     """ASGI middleware. A body over `limit` bytes is answered with 413, one for which `held` has no room with 503; in both cases
     the connection is closed.
 
@@ -73,7 +73,7 @@ class _Counter:
     async def __call__(self) -> Message:
         try:
             if self._account is not None and not self._ended:
-                self._account.take(self._count + PIECE - self._account.held)
+                self._account.take(self._count + CHUNK_BYTES - self._account.held)
             message = await self._receive()
             self._count += len(message.get("body", b""))
             self._ended = not message.get("more_body", False)

@@ -16,7 +16,7 @@ QUIET = ("/v1/health/", "/metrics", "/static/")  # asked for every few seconds, 
 CLIENT_CLOSED_REQUEST = 499
 
 
-class Observed:
+class ObservationMiddleware:
     """ASGI middleware, the outermost. `paths` are those of all routes."""
 
     def __init__(self, app: ASGIApp, observer: Observer, paths: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ from service.telemetry.request_ids import sane_id
 HEADER = "X-Request-ID"
 
 
-class RequestId:
+class RequestIdMiddleware:
     """ASGI middleware."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -17,7 +17,7 @@ HEADERS = {
 HSTS = "max-age=31536000"  # a year; only over TLS, where browsers heed it
 
 
-class SecurityHeaders:
+class SecurityHeadersMiddleware:
     """ASGI middleware."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -9,7 +9,7 @@ from service.recovery import MeshRecovery
 from service.rest.problems import problem_response
 
 
-class CutOff:
+class ShutdownMiddleware:
     """ASGI middleware."""
 
     def __init__(self, app: ASGIApp, core: MeshRecovery) -> None:
@@ -26,7 +26,7 @@ class CutOff:
         try:
             await self._app(scope, receive, send_noted)
         except asyncio.CancelledError:
-            if answering or not self._core.leaving:
+            if answering or not self._core.shutting_down:
                 raise
             error = Draining("the service went down before this was done; ask again")
             await problem_response(error, scope)(scope, receive, send)

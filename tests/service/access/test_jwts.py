@@ -17,7 +17,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from bodykit.errors import UserError
 from depthhmr_cli.running import running_service
-from service.access.authenticator import Gate, open_gate
+from service.access.authenticator import FileAuthenticator, open_authenticator
 from service.access.jwts import MAX_TOKEN_LENGTH, Tokens, read_jwks
 from service.access.keys import hash_of, new_key
 from service.access.rules import TokenRules
@@ -66,8 +66,8 @@ def tokens(tmp_path_factory) -> Tokens:
 
 @pytest.mark.parametrize("algorithm", PRIVATE)
 def test_a_token_of_each_algorithm_names_its_subject(tokens, algorithm):
-    assert tokens.check(token(algorithm)) == "jwt:camera-7"
-    assert tokens.check(token(algorithm, aud=["other", "depthhmr"], exp=int(time.time()) - 2)) == "jwt:camera-7"
+    assert tokens.authenticate(token(algorithm)) == "jwt:camera-7"
+    assert tokens.authenticate(token(algorithm, aud=["other", "depthhmr"], exp=int(time.time()) - 2)) == "jwt:camera-7"
 
 
 NOW = int(time.time())
@@ -93,7 +93,7 @@ NOW = int(time.time())
 )
 def test_a_token_that_says_the_wrong_thing_is_refused(tokens, changes, message):
     with pytest.raises(Unauthenticated, match=message):
-        tokens.check(token(**changes))
+        tokens.authenticate(token(**changes))
 
 
 def test_a_token_without_a_signature_is_refused(tokens):
@@ -102,7 +102,7 @@ def test_a_token_without_a_signature_is_refused(tokens):
     for algorithm in ("none", "None", "nOnE"):
         header = json.dumps({"alg": algorithm, "typ": "JWT", "kid": "ES256"}).encode()
         with pytest.raises(Unauthenticated):
-            tokens.check(f"{part(header)}.{part(claims)}.")
+            tokens.authenticate(f"{part(header)}.{part(claims)}.")
 
 
 @pytest.mark.parametrize("kid", PRIVATE)
@@ -116,21 +116,21 @@ def test_a_public_key_is_never_taken_for_a_shared_secret(tokens, kid):
     signature = part(hmac.new(secret, f"{header}.{claims}".encode(), hashlib.sha256).digest())
 
     with pytest.raises(Unauthenticated, match="not signed as its key must sign"):
-        tokens.check(f"{header}.{claims}.{signature}")
+        tokens.authenticate(f"{header}.{claims}.{signature}")
 
 
 def test_a_token_of_somebody_elses_key_is_refused(tokens):
     stranger = ec.generate_private_key(ec.SECP256R1())
 
     with pytest.raises(Unauthenticated, match="signature is wrong"):
-        tokens.check(token("ES256", stranger))
+        tokens.authenticate(token("ES256", stranger))
     for kid in ("unknown", ""):
         with pytest.raises(Unauthenticated, match="not known here"):
-            tokens.check(token(headers={"kid": kid}))
+            tokens.authenticate(token(headers={"kid": kid}))
     head, _, signature = token().split(".")
     other = token(sub="admin").split(".")[1]
     with pytest.raises(Unauthenticated, match="signature is wrong"):
-        tokens.check(f"{head}.{other}.{signature}")
+        tokens.authenticate(f"{head}.{other}.{signature}")
 
 
 def test_a_key_that_the_token_brings_along_is_not_used(tokens):
@@ -138,7 +138,7 @@ def test_a_key_that_the_token_brings_along_is_not_used(tokens):
     headers = {"jwk": jwk("ES256", stranger), "jku": "https://evil.example/jwks.json", "x5u": "https://evil.example"}
 
     with pytest.raises(Unauthenticated, match="signature is wrong"):
-        tokens.check(token("ES256", stranger, headers=headers))
+        tokens.authenticate(token("ES256", stranger, headers=headers))
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_key_that_the_token_brings_along_is_not_used(tokens):
 )
 def test_rubbish_is_refused_and_not_repeated(tokens, text):
     with pytest.raises(Unauthenticated) as refused:
-        tokens.check(text)
+        tokens.authenticate(text)
 
     assert text not in str(refused.value)
 
@@ -159,9 +159,9 @@ def test_without_an_id_the_only_key_is_meant_and_no_other(tmp_path):
     one = Tokens(read_jwks(write(tmp_path / "one", jwk("EdDSA"))), RULES)
     two = Tokens(read_jwks(write(tmp_path / "two", jwk("EdDSA"), jwk("ES256"))), RULES)
 
-    assert one.check(nameless) == "jwt:me"
+    assert one.authenticate(nameless) == "jwt:me"
     with pytest.raises(Unauthenticated, match="not known here"):
-        two.check(nameless)
+        two.authenticate(nameless)
 
 
 SMALL = rsa.generate_private_key(65537, 1024)
@@ -202,19 +202,19 @@ def test_a_file_of_keys_that_cannot_be_used_is_a_clear_error(tmp_path, text, mes
 def test_keys_change_without_a_restart_and_a_broken_file_changes_nothing(tmp_path, caplog):
     path = write(tmp_path / "jwks.json", jwk("ES256"))
     watched = Watched(path, lambda found: Tokens(read_jwks(found), RULES))
-    gate = Gate(tokens=watched)
-    assert gate.check(token("ES256")) == "jwt:camera-7"
+    authenticator = FileAuthenticator(tokens=watched)
+    assert authenticator.authenticate(token("ES256")) == "jwt:camera-7"
 
     write(path, jwk("EdDSA"), jwk("RS256"))
     watched.refresh()
-    assert gate.check(token("EdDSA")) == "jwt:camera-7"
+    assert authenticator.authenticate(token("EdDSA")) == "jwt:camera-7"
     with pytest.raises(Unauthenticated):
-        gate.check(token("ES256"))
+        authenticator.authenticate(token("ES256"))
 
     path.write_text("{")
     for _ in range(3):
         watched.refresh()
-    assert gate.check(token("RS256")) == "jwt:camera-7"
+    assert authenticator.authenticate(token("RS256")) == "jwt:camera-7"
     assert len([line for line in caplog.messages if "stays in use" in line]) == 1
 
 
@@ -223,19 +223,22 @@ def test_keys_and_tokens_stand_beside_each_other(tmp_path):
     api_keys.write_text(f"me {hash_of('secret')}\n")
     jwks = write(tmp_path / "jwks.json", jwk("ES256"))
     rules = {"jwt_jwks_file": jwks, "jwt_issuer": RULES.issuer, "jwt_audience": RULES.audience}
-    both = open_gate(Settings(api_keys_file=api_keys, **rules))
-    tokens_alone = open_gate(Settings(**rules))
+    both = open_authenticator(Settings(api_keys_file=api_keys, **rules))
+    tokens_alone = open_authenticator(Settings(**rules))
     assert both is not None and tokens_alone is not None
 
-    assert both.check("secret") == "me" and both.check(token()) == "jwt:camera-7"
-    assert tokens_alone.check(token()) == "jwt:camera-7"
-    for gate, message in ((both, "an API key .* or a token .* is needed"), (tokens_alone, "a token .* is needed")):
+    assert both.authenticate("secret") == "me" and both.authenticate(token()) == "jwt:camera-7"
+    assert tokens_alone.authenticate(token()) == "jwt:camera-7"
+    for authenticator, message in (
+        (both, "an API key .* or a token .* is needed"),
+        (tokens_alone, "a token .* is needed"),
+    ):
         for nothing in (None, ""):
             with pytest.raises(Unauthenticated, match=message):
-                gate.check(nothing)
+                authenticator.authenticate(nothing)
     with pytest.raises(Unauthenticated):
-        tokens_alone.check("secret")
-    assert open_gate(Settings()) is None
+        tokens_alone.authenticate("secret")
+    assert open_authenticator(Settings()) is None
 
 
 def test_no_api_key_looks_like_a_token():

@@ -10,7 +10,7 @@ import pytest
 from bodykit.errors import UserError
 from depthhmr_cli.main import main
 from service.access import watched as watched_module
-from service.access.authenticator import Gate
+from service.access.authenticator import FileAuthenticator
 from service.access.keys import ApiKeys, hash_of, new_key
 from service.access.watched import Watched
 from service.errors import Unauthenticated
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def locked(core):
     """A client of a service that wants the key `secret`."""
-    app = create_app(core, max_body_bytes=2**20, keys=ApiKeys({hash_of("secret"): "me"}))
+    app = create_app(core, max_body_bytes=2**20, authenticator=ApiKeys({hash_of("secret"): "me"}))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         yield client
 
@@ -74,9 +74,13 @@ def test_a_file_of_keys_is_read_with_its_names(tmp_path, capsys):
     keys = ApiKeys.read(file)
 
     assert advice.endswith(f"a running service takes a change of it within about {watched_module.EVERY_S:.0f} s.")
-    assert keys.check(key) == "camera-1" and keys.check("other") == "camera-2" and key not in file.read_text()
+    assert (
+        keys.authenticate(key) == "camera-1"
+        and keys.authenticate("other") == "camera-2"
+        and key not in file.read_text()
+    )
     with pytest.raises(Unauthenticated, match="not known here"):
-        keys.check(key[:-1])
+        keys.authenticate(key[:-1])
 
 
 def test_keys_are_long_and_differ():
@@ -116,23 +120,23 @@ def test_a_file_that_changes_is_read_again_without_a_restart(tmp_path, caplog):
     file = tmp_path / "keys"
     file.write_text(f"old {hash_of('one')}\n")
     watched = Watched(file, ApiKeys.read)
-    gate = Gate(watched)
+    authenticator = FileAuthenticator(watched)
 
     file.write_text(f"old {hash_of('one')}\nnew {hash_of('two')}\n")
     watched.refresh()
-    assert gate.check("one") == "old" and gate.check("two") == "new"
+    assert authenticator.authenticate("one") == "old" and authenticator.authenticate("two") == "new"
 
     swapped = tmp_path / "swapped"  # as Kubernetes does it with a mounted secret
     swapped.write_text(f"new {hash_of('two')}\n")
     swapped.replace(file)
     watched.refresh()
     with pytest.raises(Unauthenticated):
-        gate.check("one")
+        authenticator.authenticate("one")
 
     file.unlink()
     watched.refresh()
     watched.refresh()
-    assert gate.check("two") == "new"
+    assert authenticator.authenticate("two") == "new"
     assert len([line for line in caplog.messages if "stays in use" in line]) == 1 and hash_of("two") not in caplog.text
 
 
@@ -172,20 +176,20 @@ async def test_the_file_is_looked_at_in_a_thread_and_the_loop_goes_on(tmp_path, 
         return ApiKeys.read(path)
 
     watched = Watched(file, read)
-    watching = asyncio.create_task(Gate(watched).watch())
+    watching = asyncio.create_task(FileAuthenticator(watched).watch())
     file.write_text(f"you {hash_of('another')}\n")
     begin = time.perf_counter()
     for _ in range(10):
         await asyncio.sleep(0.01)  # while the thread waits for the disk
-    assert time.perf_counter() - begin < 1 and watched.value.check("one") == "me"
+    assert time.perf_counter() - begin < 1 and watched.value.authenticate("one") == "me"
     slow_disk.set()
     for _ in range(500):
-        if watched.value.check("another" if hash_of("another") in watched.value._names else "one") == "you":
+        if watched.value.authenticate("another" if hash_of("another") in watched.value._names else "one") == "you":
             break
         await asyncio.sleep(0.01)
     watching.cancel()
 
-    assert watched.value.check("another") == "you"
+    assert watched.value.authenticate("another") == "you"
 
 
 @pytest.mark.parametrize(

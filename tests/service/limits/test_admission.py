@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from service.errors import Overloaded
-from service.limits.admission import BULK_EVERY, MARGIN, MAX_RETRY_S, AdmissionQueue, Claim, Pace, retry_after
+from service.limits.admission import BULK_EVERY, MARGIN, MAX_RETRY_S, AdmissionQueue, AdmissionTicket, Pace, retry_after
 
 pytestmark = pytest.mark.anyio
 
@@ -48,14 +48,16 @@ class Notes:
 class Work:
     """One image that is worked on until it is told to end."""
 
-    def __init__(self, queue: AdmissionQueue, claim: Claim, until: float | None = None, starts: list | None = None):
-        self.claim, self.until, self.started = claim, until, False
+    def __init__(
+        self, queue: AdmissionQueue, ticket: AdmissionTicket, until: float | None = None, starts: list | None = None
+    ):
+        self.ticket, self.until, self.started = ticket, until, False
         self._queue, self._end, self._starts = queue, asyncio.Event(), starts if starts is not None else []
         self.error: Exception | None = None
         self.task = asyncio.ensure_future(self._work())
 
     async def _work(self) -> None:
-        async with self._queue.place(self.claim, self.until):
+        async with self._queue.place(self.ticket, self.until):
             self.started = True
             self._starts.append(self)
             await self._end.wait()
@@ -90,7 +92,7 @@ def queue(clock, notes) -> AdmissionQueue:
 async def full(queue: AdmissionQueue, clock: Clock, pace_s: float = 1.0) -> list[Work]:
     """Take all places, and let the queue know that all of them together do an image in `pace_s` seconds."""
     queue.pace.learn(queue.places * pace_s, pace_s)
-    works = [Work(queue, Claim(f"early {index}")) for index in range(queue.places)]
+    works = [Work(queue, AdmissionTicket(f"early {index}")) for index in range(queue.places)]
     await settle()
     return works
 
@@ -101,27 +103,29 @@ async def ended(*works: Work) -> None:
     await asyncio.gather(*(work.task for work in works), return_exceptions=True)
 
 
-async def started_in_order(queue: AdmissionQueue, holders: list[Work], claims: list[Claim]) -> list[Claim]:
-    """Let all of `claims` wait, then give them one place after the other."""
+async def started_in_order(
+    queue: AdmissionQueue, holders: list[Work], tickets: list[AdmissionTicket]
+) -> list[AdmissionTicket]:
+    """Let all of `tickets` wait, then give them one place after the other."""
     starts: list[Work] = []
-    works = [Work(queue, claim, starts=starts) for claim in claims]
+    works = [Work(queue, ticket, starts=starts) for ticket in tickets]
     await settle()
     while running := [work for work in [*holders, *works] if work.started and not work.task.done()]:
         await running[0].end()
-    return [work.claim for work in starts]
+    return [work.ticket for work in starts]
 
 
 async def test_a_free_place_is_had_at_once(queue, notes):
-    async with queue.place(Claim("a")):
+    async with queue.place(AdmissionTicket("a")):
         assert queue.running == 1 and queue.waiting == 0
 
     assert queue.running == 0 and notes.waits == [("interactive", 0.0)]
 
 
 async def test_of_requests_only_so_many_are_in_work_or_waiting(queue, notes):
-    nine, one = queue.admission(Claim("a"), 30.0, images=9), queue.admission(Claim("b"), 30.0)
+    nine, one = queue.admission(AdmissionTicket("a"), 30.0, images=9), queue.admission(AdmissionTicket("b"), 30.0)
     with nine, one, pytest.raises(Overloaded, match="10 images are in work or waiting already"):
-        queue.check(Claim("c"), 30.0)
+        queue.check(AdmissionTicket("c"), 30.0)
 
     assert notes.refusals == ["places"] and queue.admitted == 0
 
@@ -129,9 +133,9 @@ async def test_of_requests_only_so_many_are_in_work_or_waiting(queue, notes):
 async def test_what_cannot_be_done_in_its_time_is_refused_at_once(queue, clock, notes):
     holders = await full(queue, clock, pace_s=1.0)
 
-    queue.check(Claim("a"), 3.1 / MARGIN)  # two in work and itself: 3 s
+    queue.check(AdmissionTicket("a"), 3.1 / MARGIN)  # two in work and itself: 3 s
     with pytest.raises(Overloaded, match=r"the images before this one take about 3\.0 s, and it has 3\.8 s") as caught:
-        queue.check(Claim("a"), 3.8)
+        queue.check(AdmissionTicket("a"), 3.8)
 
     assert notes.refusals == ["deadline"] and caught.value.retry_after_s >= 1
     await ended(*holders)
@@ -141,7 +145,7 @@ async def test_when_to_come_again_is_when_there_will_be_room(queue, clock):
     holders = await full(queue, clock, pace_s=10.0)
 
     with pytest.raises(Overloaded) as caught:
-        queue.check(Claim("a"), 20.0)
+        queue.check(AdmissionTicket("a"), 20.0)
 
     assert 15 <= caught.value.retry_after_s <= 30  # 30 s of work, half of them too many, and the spread
     await ended(*holders)
@@ -155,14 +159,14 @@ def test_the_time_to_come_again_is_spread_and_bounded():
 
 async def test_one_client_alone_leaves_half_of_the_room_to_others(queue, clock, notes):
     holders = await full(queue, clock, pace_s=0.1)
-    many, admissions = Claim("many"), []
+    many, admissions = AdmissionTicket("many"), []
     with suppress(Overloaded):
         while True:
             admissions.append(queue.admission(many, 30.0))
             admissions[-1].__enter__()
 
     assert queue.admitted == queue.most // 2 and notes.refusals == ["share"]
-    with queue.admission(Claim("other"), 30.0):
+    with queue.admission(AdmissionTicket("other"), 30.0):
         pass
     for admission in admissions[:-1]:
         admission.__exit__(None, None, None)
@@ -172,48 +176,48 @@ async def test_one_client_alone_leaves_half_of_the_room_to_others(queue, clock, 
 async def test_who_has_much_waiting_is_refused_where_another_is_not(clock, notes):
     queue = AdmissionQueue(2, 100, notes, clock=clock)
     holders = await full(queue, clock, pace_s=1.0)
-    waiting = [Work(queue, Claim("many")) for _ in range(20)]
+    waiting = [Work(queue, AdmissionTicket("many")) for _ in range(20)]
     await settle()
 
     with pytest.raises(Overloaded):
-        queue.check(Claim("many"), 20.0)
-    queue.check(Claim("other"), 20.0)
+        queue.check(AdmissionTicket("many"), 20.0)
+    queue.check(AdmissionTicket("other"), 20.0)
     await ended(*holders, *waiting)
 
 
 async def test_clients_take_turns_however_much_each_has_waiting(queue, clock):
     holders = await full(queue, clock)
-    claims = [Claim("many")] * 5 + [Claim("few")] * 2 + [Claim("one")]
+    tickets = [AdmissionTicket("many")] * 5 + [AdmissionTicket("few")] * 2 + [AdmissionTicket("one")]
 
-    order = await started_in_order(queue, holders, claims)
+    order = await started_in_order(queue, holders, tickets)
 
-    names = [claim.client for claim in order]
+    names = [ticket.client for ticket in order]
     assert names == ["many", "few", "one", "many", "few", "many", "many", "many"]
 
 
 async def test_a_clients_streams_take_turns_too(queue, clock):
     holders = await full(queue, clock)
-    claims = [Claim("a", "first")] * 3 + [Claim("a", "second")] * 2 + [Claim("a")]
+    tickets = [AdmissionTicket("a", "first")] * 3 + [AdmissionTicket("a", "second")] * 2 + [AdmissionTicket("a")]
 
-    order = await started_in_order(queue, holders, claims)
+    order = await started_in_order(queue, holders, tickets)
 
-    assert [claim.flow for claim in order] == ["first", "second", None, "first", "second", "first"]
+    assert [ticket.flow for ticket in order] == ["first", "second", None, "first", "second", "first"]
 
 
 async def test_bulk_gives_way_but_not_for_ever(queue, clock):
     holders = await full(queue, clock)
-    claims = [Claim("b", bulk=True)] * 3 + [Claim("a")] * 9
+    tickets = [AdmissionTicket("b", bulk=True)] * 3 + [AdmissionTicket("a")] * 9
 
-    order = await started_in_order(queue, holders, claims)
+    order = await started_in_order(queue, holders, tickets)
 
-    bulk = [index for index, claim in enumerate(order) if claim.bulk]
+    bulk = [index for index, ticket in enumerate(order) if ticket.bulk]
     assert bulk == [BULK_EVERY - 1, 2 * BULK_EVERY - 1, 11]
 
 
 async def test_bulk_waits_for_nobody_where_nothing_else_waits(queue, clock):
     holders = await full(queue, clock)
 
-    order = await started_in_order(queue, holders, [Claim("b", bulk=True)] * 3)
+    order = await started_in_order(queue, holders, [AdmissionTicket("b", bulk=True)] * 3)
 
     assert len(order) == 3
 
@@ -221,19 +225,22 @@ async def test_bulk_waits_for_nobody_where_nothing_else_waits(queue, clock):
 async def test_the_work_before_bulk_work_is_that_of_all_who_go_first(clock, notes):
     queue = AdmissionQueue(2, 100, notes, clock=clock)
     holders = await full(queue, clock, pace_s=1.0)
-    waiting = [Work(queue, Claim("a")) for _ in range(3)]
+    waiting = [Work(queue, AdmissionTicket("a")) for _ in range(3)]
     await settle()
 
-    queue.check(Claim("b"), 5.0 / MARGIN)  # 2 in work, one of the other's three, itself
+    queue.check(AdmissionTicket("b"), 5.0 / MARGIN)  # 2 in work, one of the other's three, itself
     with pytest.raises(Overloaded):
-        queue.check(Claim("b", bulk=True), 5.0 / MARGIN)
+        queue.check(AdmissionTicket("b", bulk=True), 5.0 / MARGIN)
     await ended(*holders, *waiting)
 
 
 async def test_work_past_its_deadline_is_never_started(queue, clock):
     holders = await full(queue, clock)
     starts: list[Work] = []
-    late, patient = Work(queue, Claim("a"), clock.now + 1, starts), Work(queue, Claim("b"), None, starts)
+    late, patient = (
+        Work(queue, AdmissionTicket("a"), clock.now + 1, starts),
+        Work(queue, AdmissionTicket("b"), None, starts),
+    )
     await settle()
 
     clock.now += 1
@@ -247,7 +254,7 @@ async def test_work_past_its_deadline_is_never_started(queue, clock):
 
 async def test_who_leaves_gives_the_place_back_at_once_queued_or_running(queue, clock):
     holders = await full(queue, clock)
-    queued, next_one = Work(queue, Claim("a")), Work(queue, Claim("a"))
+    queued, next_one = Work(queue, AdmissionTicket("a")), Work(queue, AdmissionTicket("a"))
     await settle()
     assert queue.waiting == 2
 
@@ -264,7 +271,7 @@ async def test_who_leaves_gives_the_place_back_at_once_queued_or_running(queue, 
 
 async def test_a_turn_that_comes_at_the_moment_of_leaving_is_passed_on(queue, clock):
     holders = await full(queue, clock)
-    leaving, next_one = Work(queue, Claim("a")), Work(queue, Claim("b"))
+    leaving, next_one = Work(queue, AdmissionTicket("a")), Work(queue, AdmissionTicket("b"))
     await settle()
 
     holders[0]._end.set()
@@ -302,7 +309,7 @@ def test_a_pace_that_is_out_of_date_is_mended_by_single_images():
 
 
 async def test_the_pace_is_measured_while_all_places_are_taken(queue, clock, notes):
-    works = [Work(queue, Claim("a")) for _ in range(8)]
+    works = [Work(queue, AdmissionTicket("a")) for _ in range(8)]
     await settle()
     for work in works:
         clock.now += 0.5
@@ -313,7 +320,7 @@ async def test_the_pace_is_measured_while_all_places_are_taken(queue, clock, not
 
 @pytest.mark.parametrize("error", [None, ValueError("broken")])
 async def test_work_that_fails_counts_for_the_pace_and_work_that_is_cut_short_does_not(queue, clock, error):
-    work = Work(queue, Claim("a"))
+    work = Work(queue, AdmissionTicket("a"))
     await settle()
     clock.now += 1
     if error is None:
@@ -364,13 +371,13 @@ class QueueMachine(RuleBasedStateMachine):
         """Check the turns that were given since the last look."""
         for work in self.starts[self.seen :]:
             assert work.until is None or self.clock.now < work.until, "started past its deadline"
-            key = (work.claim.bulk, work.claim.client)
+            key = (work.ticket.bulk, work.ticket.client)
             self.passed.pop(key, None)
             for (bulk, _), counts in self.passed.items():
-                if bulk == work.claim.bulk:
-                    counts[work.claim.client] += 1
-                    assert counts[work.claim.client] <= 1, "one client had two turns while another waited"
-            if work.claim.bulk:
+                if bulk == work.ticket.bulk:
+                    counts[work.ticket.client] += 1
+                    assert counts[work.ticket.client] <= 1, "one client had two turns while another waited"
+            if work.ticket.bulk:
                 self.bulk_passed = 0
                 self.interactive_passed += 1
                 assert self.interactive_passed <= 1 or not any(bulk is False for bulk, _ in self.passed)
@@ -379,7 +386,7 @@ class QueueMachine(RuleBasedStateMachine):
                 self.bulk_passed += 1
                 assert self.bulk_passed < BULK_EVERY or not any(bulk for bulk, _ in self.passed), "bulk starves"
         self.seen = len(self.starts)
-        keys = {(work.claim.bulk, work.claim.client) for work in self.waiting()}
+        keys = {(work.ticket.bulk, work.ticket.client) for work in self.waiting()}
         self.passed = {key: self.passed.get(key, Counter()) for key in keys}
         if not any(bulk for bulk, _ in keys):
             self.bulk_passed = 0
@@ -389,8 +396,8 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(client=CLIENTS, flow=st.integers(0, 1), bulk=st.booleans(), time_s=st.none() | st.integers(1, 5))
     def come(self, client: str, flow: int, bulk: bool, time_s: int | None) -> None:
         until = None if time_s is None else self.clock.now + time_s
-        claim = Claim(client, flow, bulk)
-        self.run(lambda: self.works.append(Work(self.queue, claim, until, self.starts)))
+        ticket = AdmissionTicket(client, flow, bulk)
+        self.run(lambda: self.works.append(Work(self.queue, ticket, until, self.starts)))
 
     @precondition(lambda self: self.running())
     @rule(data=st.data(), fails=st.booleans())
@@ -414,7 +421,7 @@ class QueueMachine(RuleBasedStateMachine):
             asyncio.get_running_loop().call_soon(leaves.task.cancel)
 
         # Who leaves at the moment of its turn has had it: its client's wait, and its kind's, begin anew.
-        self.passed.pop((leaves.claim.bulk, leaves.claim.client), None)
+        self.passed.pop((leaves.ticket.bulk, leaves.ticket.client), None)
         self.bulk_passed = self.interactive_passed = -1
         self.run(both)
 

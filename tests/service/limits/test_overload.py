@@ -32,7 +32,7 @@ CODE = grpc.StatusCode
 class Names:
     """A key is its caller's name."""
 
-    def check(self, given: str | None) -> str:
+    def authenticate(self, given: str | None) -> str:
         return given or "somebody"
 
 
@@ -100,8 +100,8 @@ def serving(model_dir):
         engine = PatientEngine(manifest)
         core = MeshRecovery(engine, manifest, load_body(), limits=ImageLimits(max_bytes=LIMIT), **options)
         core.warm = True
-        app = create_app(core, max_body_bytes=LIMIT, max_batch_bytes=10 * LIMIT, keys=Names())
-        server = RpcServer(core, "127.0.0.1:0", RpcLimits(LIMIT, 64, stream_idle_s=patience_s), keys=Names())
+        app = create_app(core, max_body_bytes=LIMIT, max_batch_bytes=10 * LIMIT, authenticator=Names())
+        server = RpcServer(core, "127.0.0.1:0", RpcLimits(LIMIT, 64, stream_idle_s=patience_s), authenticator=Names())
         await server.start()
         transport = httpx.ASGITransport(app)
         local = [("grpc.use_local_subchannel_pool", 1)]

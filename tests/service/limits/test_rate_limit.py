@@ -170,7 +170,7 @@ async def test_probes_and_the_page_are_not_counted(limited):
 
 async def test_each_key_has_its_own_count_and_guessing_has_one_too(core):
     keys = ApiKeys({hash_of("one"): "first", hash_of("two"): "second", hash_of("three"): "second"})
-    app = create_app(core, max_body_bytes=2**20, keys=keys, limiter=RateLimiter("2/hour"))
+    app = create_app(core, max_body_bytes=2**20, authenticator=keys, limiter=RateLimiter("2/hour"))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
 
         async def ask(key: str) -> int:
@@ -203,7 +203,7 @@ async def test_grpc_says_when_to_ask_again(rpc, core, people_jpeg):
 
 async def test_over_grpc_each_key_has_its_own_count_and_guessing_has_one_too(rpc, core):
     keys = ApiKeys({hash_of("one"): "first", hash_of("two"): "second"})
-    async with rpc(core, keys=keys, limiter=RateLimiter("2/hour")) as (stub, _):
+    async with rpc(core, authenticator=keys, limiter=RateLimiter("2/hour")) as (stub, _):
 
         async def ask(*metadata: tuple[str, str]) -> grpc.StatusCode:
             try:

@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 
-from service.process.collector import LONG_S, MANY, MOST, THRESHOLDS, short_collections
+from service.process.collector import LONG_COLLECTION_S, MAX_FREEZES, MIN_SURVIVORS, THRESHOLDS, short_collections
 
 
 @pytest.fixture(autouse=True)
@@ -28,22 +28,27 @@ def test_what_is_there_is_left_out_and_comes_back_afterwards():
     assert gc.get_freeze_count() == 0 and gc.get_threshold() == before
 
 
-def test_survivors_of_a_long_collection_are_left_out_of_the_next_and_rings_of_later_are_found():
-    with short_collections(ticks(2 * LONG_S)):
+def test_survivors_of_a_long_collection_are_left_out_of_the_next_and_later_reference_cycles_are_found():
+    with short_collections(ticks(2 * LONG_COLLECTION_S)):
         before = gc.get_freeze_count()
-        kept = [[] for _ in range(MANY + 1)]
+        kept = [[] for _ in range(MIN_SURVIVORS + 1)]
         gc.collect()
         assert gc.get_freeze_count() >= before + len(kept)
 
-        ring: list = []
-        ring.append(ring)
-        del ring
+        cycle: list = []
+        cycle.append(cycle)
+        del cycle
         assert gc.collect() >= 1
 
 
 @pytest.mark.parametrize(
     ("seconds", "generation", "count"),
-    [(0.5 * LONG_S, 2, MANY + 1), (2 * LONG_S, 1, MANY + 1), (2 * LONG_S, 0, MANY + 1), (2 * LONG_S, 2, MANY // 4)],
+    [
+        (0.5 * LONG_COLLECTION_S, 2, MIN_SURVIVORS + 1),
+        (2 * LONG_COLLECTION_S, 1, MIN_SURVIVORS + 1),
+        (2 * LONG_COLLECTION_S, 0, MIN_SURVIVORS + 1),
+        (2 * LONG_COLLECTION_S, 2, MIN_SURVIVORS // 4),
+    ],
 )
 def test_short_collections_young_objects_and_what_is_in_work_change_nothing(seconds, generation, count):
     with short_collections(ticks(seconds)):
@@ -57,9 +62,9 @@ def test_short_collections_young_objects_and_what_is_in_work_change_nothing(seco
 
 def test_it_is_done_a_limited_number_of_times():
     kept = []
-    with short_collections(ticks(2 * LONG_S)):
-        for _ in range(MOST + 1):
+    with short_collections(ticks(2 * LONG_COLLECTION_S)):
+        for _ in range(MAX_FREEZES + 1):
             before = gc.get_freeze_count()
-            kept.append([[] for _ in range(MANY + 1)])
+            kept.append([[] for _ in range(MIN_SURVIVORS + 1)])
             gc.collect()
         assert gc.get_freeze_count() <= before

@@ -99,7 +99,7 @@ async def test_no_page_elsewhere_may_ask_unless_it_is_named(asking):
 
 
 async def test_a_page_that_is_named_may_ask_and_needs_its_key(asking):
-    async with asking(cors_origins=[PAGE], keys=ApiKeys({hash_of("secret"): "page"})) as client:
+    async with asking(cors_origins=[PAGE], authenticator=ApiKeys({hash_of("secret"): "page"})) as client:
         before = await preflight(client, PAGE)
         stranger = await preflight(client, "https://evil.example")
         without = await client.get("/v1/version", headers={"Origin": PAGE})

@@ -86,7 +86,7 @@ async def test_with_keys_only_who_has_one_may_call(rpc_over, core, people_jpeg):
     old, new = new_key(), new_key()
     keys = ApiKeys({hash_of(old): "camera-1", hash_of(new): "camera-1"})
     request = pb.ReconstructRequest(image=people_jpeg)
-    async with rpc_over(core, keys=keys) as (stub, server), channel_to(server) as channel:
+    async with rpc_over(core, authenticator=keys) as (stub, server), channel_to(server) as channel:
         for key in (None, "", "guess", old + "x"):
             with pytest.raises(grpc.aio.AioRpcError) as raised:
                 await stub.Reconstruct(request, metadata=[] if key is None else [("x-api-key", key)])
@@ -100,7 +100,7 @@ async def test_with_keys_only_who_has_one_may_call(rpc_over, core, people_jpeg):
 
 async def test_a_key_over_the_wire_is_checked_before_the_message_is_read(rpc_over, core):
     """A message over the limit and no key: the key is what is complained of."""
-    async with rpc_over(core, keys=ApiKeys({hash_of("k"): "a"})) as (stub, _):
+    async with rpc_over(core, authenticator=ApiKeys({hash_of("k"): "a"})) as (stub, _):
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await stub.Reconstruct(pb.ReconstructRequest(image=b"x" * 90_000))
 

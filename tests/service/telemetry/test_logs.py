@@ -52,16 +52,16 @@ def lines():
     log.removeHandler(handler)
 
 
-def rest_client(core, keys=None) -> httpx.AsyncClient:
-    app = create_app(core, max_body_bytes=2**20, keys=keys)
+def rest_client(core, authenticator=None) -> httpx.AsyncClient:
+    app = create_app(core, max_body_bytes=2**20, authenticator=authenticator)
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://test", timeout=20
     )
 
 
 @asynccontextmanager
-async def rpc_stub(core, keys=None):
-    server = RpcServer(core, "127.0.0.1:0", RpcLimits(2**20, 64), keys=keys)
+async def rpc_stub(core, authenticator=None):
+    server = RpcServer(core, "127.0.0.1:0", RpcLimits(2**20, 64), authenticator=authenticator)
     await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
@@ -183,14 +183,14 @@ async def test_probes_are_not_logged(core, lines):
 
 
 async def test_a_fault_of_ours_leaves_its_traceback_under_the_ids(traced_core, lines, monkeypatch):
-    monkeypatch.setattr(traced_core, "check_room", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(traced_core, "check_capacity", lambda *_, **__: 1 / 0)
 
     async with rest_client(traced_core) as client:
         response = await client.post("/v1/reconstruct", content=b"x", headers=JPEG)
 
     line, error = sorted(lines, key=lambda line: line["level"], reverse=True)
     assert (line["status"], line["outcome"]) == (500, "internal")
-    assert "ZeroDivisionError" in error["error"] and "check_room" in error["error"]
+    assert "ZeroDivisionError" in error["error"] and "check_capacity" in error["error"]
     assert error["request_id"] == line["request_id"] == response.json()["request_id"]
     assert error["trace_id"] == line["trace_id"] and len(error["trace_id"]) == 32
 

@@ -174,7 +174,7 @@ async def test_a_failure_shows_where_it_happened_and_whose_it_is(traced_core, co
 
 async def test_a_fault_of_ours_is_a_span_that_failed(traced_core, collector, monkeypatch):
     monkeypatch.setattr(type(traced_core), "ready", property(lambda _: 1 / 0))
-    monkeypatch.setattr(traced_core, "check_room", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(traced_core, "check_capacity", lambda *_, **__: 1 / 0)
 
     async with rest_client(traced_core) as client:
         response = await client.post("/v1/reconstruct", content=b"x", headers=JPEG)
@@ -317,7 +317,7 @@ async def test_a_stream_that_is_given_up_ends_its_span(traced_core, collector, p
 
 
 def test_a_long_stream_stops_being_traced_after_so_many_frames(collector, monkeypatch):
-    monkeypatch.setattr(frames, "MOST", 2)
+    monkeypatch.setattr(frames, "MAX_SPANS", 2)
     tracer = OtelTracer.open()
 
     with tracer.request({}):
