@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from service.access.keys import hash_of, new_key
-    from service.access.watched import EVERY_S
+    from service.access.watched import CHECK_INTERVAL_S
 
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", args.name):
         raise UserError(f"a name has letters, digits and ._- only, 64 of them at most; got {args.name!r}")
@@ -30,5 +30,7 @@ def run(args: argparse.Namespace) -> int:
     print(
         "The first line is the key: give it to the client, it is stored nowhere. The second goes into the service's file,"
     )
-    print(f"which DEPTHHMR_API_KEYS_FILE names; a running service takes a change of it within about {EVERY_S:.0f} s.")
+    print(
+        f"which DEPTHHMR_API_KEYS_FILE names; a running service takes a change of it within about {CHECK_INTERVAL_S:.0f} s."
+    )
     return 0

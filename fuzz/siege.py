@@ -16,7 +16,7 @@ import httpx
 
 from fuzz.askers import Place
 from fuzz.corpus import CASES
-from service.process.heap import EVERY_S
+from service.process.heap import TRIM_INTERVAL_S
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
 
@@ -107,7 +107,7 @@ class Siege:
             while "\ndepthhmr_images_in_work 0.0" not in await self._metrics():
                 await asyncio.sleep(0.1)
             # A thread may still be at the picture of somebody who has left, and what it frees is given back in turn.
-            await asyncio.sleep(1 + EVERY_S)
+            await asyncio.sleep(1 + TRIM_INTERVAL_S)
         return memory_mb(pid)
 
     async def _metrics(self) -> str:

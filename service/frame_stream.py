@@ -135,7 +135,7 @@ class FrameStream(Generic[FrameT, Result]):
                 async with asyncio.timeout(seconds):
                     frame = await unread
                     while frame is not None:
-                        self._account.give(frame.size)
+                        self._account.release(frame.size)
                         frame = await self._one()
         finally:
             await _cancelled(unread)
@@ -175,7 +175,7 @@ class FrameStream(Generic[FrameT, Result]):
 
     async def _some_room(self) -> None:
         await self._room.acquire()
-        await self._account.room()
+        await self._account.wait_for_space()
 
     async def _next(self, begin: float, draining: "asyncio.Future[Any]") -> FrameT | None:
         """The next frame; None, and `end` set, when there is none."""
@@ -266,7 +266,7 @@ class _Place(Generic[FrameT, Result]):
 
     def drop(self) -> None:
         self._frame = None
-        self._account.give(self._size)
+        self._account.release(self._size)
         self.outcome.set_result(Outcome(self._frame_id))
 
     async def run(self, work: Callable[[FrameT], Awaitable[Result]]) -> None:
@@ -277,7 +277,7 @@ class _Place(Generic[FrameT, Result]):
                 result = await work(frame)
             finally:
                 del frame
-                self._account.give(self._size)
+                self._account.release(self._size)
         except ServiceError as error:
             self.outcome.set_result(Outcome(self._frame_id, error=error))
         except Exception as error:

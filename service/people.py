@@ -47,7 +47,7 @@ def select_people(
             raise EngineBadOutput(f"the engine's {name} are not finite")
     if translation[0, 2] <= 0:
         raise EngineBadOutput("the engine placed somebody behind the camera")
-    posed = by_parameters(body, camera, rotations=rotations, betas=betas, translation=translation)
+    posed = posed_fields(body, camera, rotations=rotations, betas=betas, translation=translation)
     boxes = box.to_image(boxes.reshape(-1, 2, 2)).reshape(-1, 4)
     return tuple(
         Person(id=i, score=float(scores[query]), box=boxes[i], **fields)
@@ -55,7 +55,7 @@ def select_people(
     )
 
 
-def by_parameters(
+def posed_fields(
     body: Body, camera: Intrinsics, *, rotations: np.ndarray, betas: np.ndarray, translation: np.ndarray
 ) -> list[dict[str, Any]]:
     """The fields of `Person` that are parameters [P, ...] or follow from them: joints, their pixels, stature."""

@@ -74,7 +74,7 @@ class MeshRecovery:
         self._max_people, self._timeout_s = max_people, timeout_s
         # Enough to keep the engine busy while other images are decoded or written.
         places = min(engine.concurrency + workers, max_concurrency)
-        self.queue = AdmissionQueue(places, max_concurrency, self.metrics, abreast=engine.concurrency)
+        self.queue = AdmissionQueue(places, max_concurrency, self.metrics, parallel=engine.concurrency)
         self.held = ByteBudget(
             max_held_bytes, on_change=self.metrics.bytes_held, on_refusal=lambda: self.metrics.refused("bytes")
         )

@@ -33,7 +33,7 @@ from service.rpc.server import RpcOptions, RpcServer
 from service.rpc.servicer import RpcLimits
 from service.settings import Settings
 from service.telemetry.logs import keep_standard_streams, say, start_logging
-from service.telemetry.looplag import watch_loop
+from service.telemetry.loop_lag import watch_loop
 from service.telemetry.tracing import open_tracer
 
 log = logging.getLogger("service")

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from bodykit.errors import UserError
 
 log = logging.getLogger("service")
-EVERY_S = 2.0
+CHECK_INTERVAL_S = 2.0
 Value = TypeVar("Value")
 
 
@@ -41,7 +41,7 @@ class Watched(Generic[Value]):
     async def watch(self) -> None:
         """Refresh until cancelled, in a thread: the event loop never waits for a disk."""
         while True:
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(CHECK_INTERVAL_S)
             try:
                 await asyncio.to_thread(self.refresh)
             except Exception:  # whatever it is: a key that is taken out later must still lose its worth

@@ -18,7 +18,7 @@ from bodykit.body import Body
 from bodykit.camera import Intrinsics
 from service.errors import InvalidParameter
 from service.following.one_euro import OneEuro, filter_rotations, filter_vectors
-from service.people import by_parameters
+from service.people import posed_fields
 from service.results import Person
 
 TURNED_ROUND = math.cos(math.radians(100))
@@ -218,7 +218,7 @@ def repose(
     rotations, betas, translation = (
         np.ascontiguousarray(values, np.float32) for values in (rotations, betas, translation)
     )
-    posed = by_parameters(body, camera, rotations=rotations, betas=betas, translation=translation)
+    posed = posed_fields(body, camera, rotations=rotations, betas=betas, translation=translation)
     return tuple(replace(person, **fields) for person, fields in zip(people, posed, strict=True))
 
 

@@ -17,9 +17,9 @@ from typing import Protocol
 
 from service.errors import DeadlineExceeded, Overloaded
 
-MARGIN = 0.75  # of a deadline may be promised away: the pace is a mean
+DEADLINE_SHARE = 0.75  # of a deadline may be promised away: the pace is a mean
 BULK_EVERY = 5  # one start in so many is bulk work's when both kinds wait
-MEMORY = 32  # images that the pace is the mean of: two batches of Triton's largest size, and more
+PACE_WINDOW_IMAGES = 32  # images that the pace is the mean of: two batches of Triton's largest size, and more
 MAX_RETRY_S = 60
 
 
@@ -36,7 +36,7 @@ class AdmissionTicket:
         return "bulk" if self.bulk else "interactive"
 
 
-class Watcher(Protocol):
+class QueueObserver(Protocol):
     """Who is told what happens in the queue."""
 
     def queued(self, priority: str, change: int) -> None: ...
@@ -49,28 +49,28 @@ class Watcher(Protocol):
 
 
 class AdmissionQueue:
-    """`places` images are in work at once; of requests, `most` images are in work or waiting. Until the pace has been seen, it
-    is taken for that of `abreast` images done side by side.
+    """`places` images are in work at once; of requests, `max_images` are in work or waiting. Until the pace has been seen, it
+    is taken for that of `parallel` images done side by side.
 
-    Frames of streams wait without being counted among the `most`: their number is bounded by that of the streams.
+    Frames of streams wait without being counted among the `max_images`: their number is bounded by that of the streams.
     """
 
     def __init__(
         self,
         places: int,
-        most: int,
-        watcher: Watcher,
+        max_images: int,
+        observer: QueueObserver,
         *,
-        abreast: int = 1,
+        parallel: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        assert 1 <= places <= most, (places, most)
-        self.places, self.most = places, most
-        self.pace = Pace(places, abreast)
-        self._watcher, self._clock = watcher, clock
+        assert 1 <= places <= max_images, (places, max_images)
+        self.places, self.max_images = places, max_images
+        self.pace = Pace(places, parallel)
+        self._observer, self._clock = observer, clock
         self._admitted: Counter[str] = Counter()  # images of requests, by client
         self._running = 0
-        self._interactive, self._bulk = _Rounds(), _Rounds()
+        self._interactive, self._bulk = _RoundRobin(), _RoundRobin()
         self._before_bulk = BULK_EVERY - 1  # interactive starts until it is the turn of what waits as bulk
         self._full_since: float | None = None  # a start or end since which all places were taken without a break
 
@@ -91,17 +91,17 @@ class AdmissionQueue:
 
     def check(self, ticket: AdmissionTicket, within_s: float, images: int = 1) -> None:
         """Raise Overloaded when a request for so many images, the first of them within so many seconds, cannot be taken."""
-        if (admitted := self.admitted) + images > self.most:
+        if (admitted := self.admitted) + images > self.max_images:
             raise self._refusal("places", f"{admitted} images are in work or waiting already", self._one_s)
         if self._running < self.places and not self.waiting:
             return
         if (pace_s := self.pace.seconds) is None:
-            room = float(self.most)
+            room = float(self.max_images)
         else:
-            room = min(self.most, MARGIN * within_s / pace_s)
+            room = min(self.max_images, DEADLINE_SHARE * within_s / pace_s)
             done_s = (self._running + self._before(ticket) + 1) * pace_s
-            if done_s > MARGIN * within_s:
-                late_s = done_s - MARGIN * within_s
+            if done_s > DEADLINE_SHARE * within_s:
+                late_s = done_s - DEADLINE_SHARE * within_s
                 text = f"the images before this one take about {done_s:.1f} s, and it has {within_s:g} s"
                 raise self._refusal("deadline", text, late_s)
         # As many as are left free: one client alone then gets half, and whoever comes next finds room (dynamic
@@ -132,7 +132,7 @@ class AdmissionQueue:
         try:
             await self._turn(ticket, until)
         finally:
-            self._watcher.waited(ticket.priority, self._clock() - begin)
+            self._observer.waited(ticket.priority, self._clock() - begin)
         begin = self._clock()
         finished = False
         try:
@@ -150,13 +150,13 @@ class AdmissionQueue:
             return
         waiter = _Waiter(ticket, until)
         self._rounds(ticket).add(waiter)
-        self._watcher.queued(ticket.priority, 1)
+        self._observer.queued(ticket.priority, 1)
         try:
             await waiter.turn
         except asyncio.CancelledError:
             if waiter.queued:
                 self._rounds(ticket).remove(waiter)
-                self._watcher.queued(ticket.priority, -1)
+                self._observer.queued(ticket.priority, -1)
             elif waiter.started:  # its turn and its end came at the same moment
                 self._leave(None)
             raise
@@ -167,7 +167,7 @@ class AdmissionQueue:
         if worked_s is not None:
             since, self._full_since = self._full_since, now
             self.pace.learn(worked_s, None if since is None else now - since)
-            self._watcher.paced(1 / max(self.pace.seconds or 0.0, 1e-6))
+            self._observer.paced(1 / max(self.pace.seconds or 0.0, 1e-6))
         self._running -= 1
         while self._running < self.places and self.waiting:
             self._start(self._next(), now)
@@ -175,7 +175,7 @@ class AdmissionQueue:
             self._full_since = None
 
     def _start(self, waiter: "_Waiter", now: float) -> None:
-        self._watcher.queued(waiter.ticket.priority, -1)
+        self._observer.queued(waiter.ticket.priority, -1)
         waiter.queued = False
         if waiter.turn.done():  # cancelled a moment ago
             return
@@ -202,7 +202,7 @@ class AdmissionQueue:
             return before + min(len(self._interactive), (BULK_EVERY - 1) * (before + 1))
         return before + min(len(self._bulk), (before + 1) // (BULK_EVERY - 1))
 
-    def _rounds(self, ticket: AdmissionTicket) -> "_Rounds":
+    def _rounds(self, ticket: AdmissionTicket) -> "_RoundRobin":
         return self._bulk if ticket.bulk else self._interactive
 
     @property
@@ -210,7 +210,7 @@ class AdmissionQueue:
         return self.pace.seconds or 1.0
 
     def _refusal(self, reason: str, text: str, wait_s: float) -> Overloaded:
-        self._watcher.refused(reason)
+        self._observer.refused(reason)
         return Overloaded(f"{text}; ask again in a moment", retry_after_s=retry_after(wait_s))
 
 
@@ -222,8 +222,8 @@ def retry_after(wait_s: float) -> int:
 class Pace:
     """Seconds from one image done to the next while all `places` are taken: the inverse of the throughput."""
 
-    def __init__(self, places: int, abreast: int = 1) -> None:
-        self._places, self._abreast = places, min(abreast, places)
+    def __init__(self, places: int, parallel: int = 1) -> None:
+        self._places, self._parallel = places, min(parallel, places)
         self._worked, self._between = _Mean(), _Mean()
 
     def learn(self, worked_s: float, between_s: float | None) -> None:
@@ -239,7 +239,9 @@ class Pace:
             return None
         between_s = self._between.value
         # Images can be done one after the other at the slowest, side by side at the fastest; this mends an old figure.
-        return worked_s / self._abreast if between_s is None else min(max(between_s, worked_s / self._places), worked_s)
+        return (
+            worked_s / self._parallel if between_s is None else min(max(between_s, worked_s / self._places), worked_s)
+        )
 
 
 class _Mean:
@@ -250,7 +252,7 @@ class _Mean:
         self._count = 0
 
     def add(self, value: float) -> None:
-        self._count = min(self._count + 1, MEMORY)
+        self._count = min(self._count + 1, PACE_WINDOW_IMAGES)
         before = self.value or 0.0
         self.value = before + (value - before) / self._count
 
@@ -264,7 +266,7 @@ class _Waiter:
         self.turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
-class _Rounds:
+class _RoundRobin:
     """Waiters by client and flow. In each round every client has one turn; its flows take these in rounds of their own."""
 
     def __init__(self) -> None:

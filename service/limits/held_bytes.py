@@ -14,7 +14,7 @@ from service.errors import Overloaded
 
 # Part of the sum that is left for what is on its way already when streams stop being read: a frame's size is known when it
 # has come.
-RESERVE = 4
+RESERVE_DIVISOR = 4
 
 
 class ByteBudget:
@@ -41,10 +41,10 @@ class ByteBudget:
         finally:
             account.close()
 
-    def has_room(self, client: str, wanted: int) -> bool:
+    def fits(self, client: str, wanted: int) -> bool:
         """Whether this client may have so many bytes now; for 0, whether it may read on, however many come."""
         free, mine = self.free, self._of_client[client]
-        if not wanted and free <= self.total // RESERVE:
+        if not wanted and free <= self.total // RESERVE_DIVISOR:
             return False
         return wanted <= free and (not mine or mine + wanted <= free - wanted)
 
@@ -69,7 +69,7 @@ class ByteBudget:
 
     async def wait(self, client: str, wanted: int) -> None:
         """Take so many bytes, as soon as there is room and nobody of the same client came before."""
-        if self.has_room(client, wanted) and not any(waiter.client == client for waiter in self._waiting):
+        if self.fits(client, wanted) and not any(waiter.client == client for waiter in self._waiting):
             self.change(client, wanted)
             return
         waiter = _Waiter(client, wanted)
@@ -92,7 +92,7 @@ class ByteBudget:
                 continue
             if waiter.turn.done():  # cancelled a moment ago
                 self._waiting.remove(waiter)
-            elif self.has_room(waiter.client, waiter.wanted):
+            elif self.fits(waiter.client, waiter.wanted):
                 self._waiting.remove(waiter)
                 waiter.taken = True
                 waiter.turn.set_result(None)
@@ -107,9 +107,9 @@ class Account:
     def __init__(self, budget: ByteBudget, client: str) -> None:
         self._budget, self._client, self.held, self._open = budget, client, 0, True
 
-    def take(self, count: int) -> None:
+    def reserve(self, count: int) -> None:
         """Raises Overloaded when there is no room for so many."""
-        if count and not self._budget.has_room(self._client, count):
+        if count and not self._budget.fits(self._client, count):
             raise self._budget.refusal(count)
         self._add(count)
 
@@ -118,11 +118,11 @@ class Account:
         await self._budget.wait(self._client, count)
         self.held += count
 
-    async def room(self) -> None:
+    async def wait_for_space(self) -> None:
         """Until there is some room: how much is needed will be known when it has come."""
         await self._budget.wait(self._client, 0)
 
-    def arrive(self, count: int) -> None:
+    def add_received(self, count: int) -> None:
         """Take what has come already. Raises Overloaded when it must be thrown away."""
         if count > self._budget.free:
             raise self._budget.refusal(count)
@@ -133,7 +133,7 @@ class Account:
             self.held += count
             self._budget.change(self._client, count)
 
-    def give(self, count: int) -> None:
+    def release(self, count: int) -> None:
         """Give back so many, and no more than are held."""
         if count := min(count, self.held):
             self.held -= count
@@ -141,7 +141,7 @@ class Account:
 
     def close(self) -> None:
         """Give back all of it, for good."""
-        self.give(self.held)
+        self.release(self.held)
         self._open = False
 
 

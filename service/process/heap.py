@@ -6,7 +6,7 @@ from contextlib import suppress
 
 M_MMAP_THRESHOLD = -3  # of mallopt in glibc's malloc.h
 LARGE_BYTES = 4 * 2**20
-EVERY_S = 2.0  # one look takes 0.6 ms of a thread of its own, and 10 ms where 64 MB are found
+TRIM_INTERVAL_S = 2.0  # one look takes 0.6 ms of a thread of its own, and 10 ms where 64 MB are found
 
 
 def give_back_large_blocks() -> None:
@@ -18,7 +18,7 @@ def give_back_large_blocks() -> None:
     _call("mallopt", M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
-async def give_back_small_blocks(every_s: float = EVERY_S) -> None:
+async def give_back_small_blocks(every_s: float = TRIM_INTERVAL_S) -> None:
     """Return what is free below those in use, again and again, until cancelled.
 
     One small block that stays keeps a thread's whole heap of 64 MB: a PNG with that much of text, which is refused, left

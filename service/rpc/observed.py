@@ -13,8 +13,8 @@ from service.limits.rate_limit import address_of_peer, network_of
 from service.rpc.health import HEALTH
 from service.rpc.statuses import status_of
 from service.telemetry.observer import Observer
-from service.telemetry.record import Record, current, remember
-from service.telemetry.request_ids import sane_id
+from service.telemetry.record import Record, current, set_current
+from service.telemetry.request_ids import request_id_or_new
 
 QUIET = tuple(f"/{name}/" for name in (HEALTH, reflection.SERVICE_NAME))  # asked for every few seconds
 # For the client to let one answer through; until then all that the call has is kept. gRPC tells nothing of the progress within an
@@ -33,8 +33,8 @@ class ObservationInterceptor(grpc.aio.ServerInterceptor):
         self, continuation: Callable[[Any], Awaitable[Any]], details: grpc.HandlerCallDetails
     ) -> Any:
         headers = {key: value for key, value in details.invocation_metadata or () if isinstance(value, str)}
-        record = Record("grpc", request_id=sane_id(headers.get("x-request-id", "")))
-        remember(record)  # here already, for what the other interceptors find out
+        record = Record("grpc", request_id=request_id_or_new(headers.get("x-request-id", "")))
+        set_current(record)  # here already, for what the other interceptors find out
         handler = await continuation(details)
         record.quiet = details.method.startswith(QUIET)
         if handler is None:

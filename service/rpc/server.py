@@ -215,7 +215,7 @@ class _Reading(grpc.aio.ServerInterceptor):
             raise SlowClient(f"the message did not arrive within {self._patience_s:g} s") from error
         if content is grpc.aio.EOF:
             raise MalformedRequest(UNREADABLE)
-        account.give(self._most - len(content))
+        account.release(self._most - len(content))
         return content
 
 

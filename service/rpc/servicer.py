@@ -33,7 +33,7 @@ from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceServicer
 from service.rpc.statuses import refuse
 from service.telemetry.frames import FrameSpans
-from service.telemetry.record import current, name_request
+from service.telemetry.record import current, set_request_id
 
 log = logging.getLogger("service.rpc")
 Context: TypeAlias = grpc.aio.ServicerContext
@@ -117,7 +117,7 @@ class ReconstructionServicer(ReconstructionServiceServicer):
 
     @answering
     async def Reconstruct(self, request: pb.ReconstructRequest, context: Context) -> pb.ReconstructResponse:
-        request_id = name_request(request.request_id or _metadata(context, "x-request-id"))
+        request_id = set_request_id(request.request_id or _metadata(context, "x-request-id"))
         context.set_trailing_metadata((("x-request-id", request_id),))  # costs no message, and cannot fail
         options = options_from(request.options)
         outputs = frozenset(request.options.outputs)
@@ -146,7 +146,7 @@ class ReconstructionServicer(ReconstructionServiceServicer):
         config = await self._config(requests, context)
         max_in_flight = self._max_in_flight(config)
         options_from(config.options)  # a config that is wrong is refused before the first frame
-        request_id = name_request(_metadata(context, "x-request-id"))
+        request_id = set_request_id(_metadata(context, "x-request-id"))
         spans = FrameSpans(self._core.tracer)
         outputs = frozenset(config.options.outputs)
         follower = self._follower(config)
@@ -289,7 +289,7 @@ async def _frames(
         timed = frame.HasField("capture_time")
         image, options = frame.image, _options_of(frame, config)
         try:
-            account.arrive(len(image))
+            account.add_received(len(image))
         except Overloaded as error:
             image, options = b"", error
         yield _Frame(

@@ -22,8 +22,8 @@ STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
 TEXT, JSON = "text", "json"
 OURS = ("service", "bodykit", "depthhmr", "depthhmr_cli")
 ACCESS = "service.access"
-LINES = 4096  # that wait to be written; more are dropped
-CLOSE_S = 1.0  # what a stop of the service waits for the last lines
+MAX_QUEUED_LINES = 4096  # that wait to be written; more are dropped
+CLOSE_TIMEOUT_S = 1.0  # what a stop of the service waits for the last lines
 TEXT_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -64,7 +64,7 @@ class BackgroundHandler(logging.Handler):
         super().__init__()
         self._stream = stream
         self.dropped = 0
-        self._lines: queue.Queue[str | None] = queue.Queue(LINES)
+        self._lines: queue.Queue[str | None] = queue.Queue(MAX_QUEUED_LINES)
         self._thread = threading.Thread(target=self._write, name="log", daemon=True)
         self._thread.start()
 
@@ -86,7 +86,7 @@ class BackgroundHandler(logging.Handler):
             self._lines.put_nowait(None)
         except queue.Full:
             return  # the writer is stuck, and so would we be
-        self._thread.join(CLOSE_S)
+        self._thread.join(CLOSE_TIMEOUT_S)
 
     def _write(self) -> None:
         while (line := self._lines.get()) is not None:
@@ -132,7 +132,7 @@ def say(line: str) -> None:
 
     saying = threading.Thread(target=write, name="say", daemon=True)
     saying.start()
-    saying.join(CLOSE_S)
+    saying.join(CLOSE_TIMEOUT_S)
 
 
 def _write_all(stream: FileIO, content: bytes) -> None:

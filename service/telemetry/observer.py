@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from service.telemetry.metrics import Metrics
-from service.telemetry.record import Record, remembered
+from service.telemetry.record import Record, as_current
 from service.telemetry.spans import Headers
 from service.telemetry.tracing import NULL_SPAN, Tracer
 
@@ -32,7 +32,7 @@ class Observer:
 
     @contextmanager
     def request(self, record: Record, headers: Headers) -> Iterator[None]:
-        with remembered(record):
+        with as_current(record):
             if record.quiet:
                 with self._counted(record):
                     yield

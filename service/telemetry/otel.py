@@ -24,7 +24,7 @@ from service import __version__
 from service.errors import ServiceError
 from service.telemetry.spans import Headers, Span
 
-CLOSE_S = 2.0  # what a stop of the service waits for the last spans
+CLOSE_TIMEOUT_S = 2.0  # what a stop of the service waits for the last spans
 STATE_LENGTH = 512  # what W3C Trace Context asks everybody to carry on; the header is the caller's, and spans keep it
 PROTOCOL = "http/protobuf"
 PROTOCOL_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -99,7 +99,7 @@ class OtelTracer:
         # The SDK waits half a minute for a collector that does not answer. Its threads and this one die with the process.
         closing = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
         closing.start()
-        closing.join(CLOSE_S)
+        closing.join(CLOSE_TIMEOUT_S)
 
 
 class _Request:

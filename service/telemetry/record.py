@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.frame_stream import Tally
-from service.telemetry.request_ids import sane_id
+from service.telemetry.request_ids import request_id_or_new
 
 NO_ROUTE = "none"  # of a request that no route of ours answers
 
@@ -84,20 +84,20 @@ def current_or_none() -> Record | None:
     return _current.get()
 
 
-def name_request(given: str) -> str:
+def set_request_id(given: str) -> str:
     """The id of the request at hand, which is `given` when that is sane."""
     record = current()
-    record.request_id = sane_id(given) if given or not record.request_id else record.request_id
+    record.request_id = request_id_or_new(given) if given or not record.request_id else record.request_id
     return record.request_id
 
 
-def remember(record: Record) -> None:
+def set_current(record: Record) -> None:
     """Make it the current one of this task, to the task's end."""
     _current.set(record)
 
 
 @contextmanager
-def remembered(record: Record) -> Iterator[None]:
+def as_current(record: Record) -> Iterator[None]:
     token = _current.set(record)
     try:
         yield

@@ -7,5 +7,5 @@ import uuid
 SANE = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 
 
-def sane_id(given: str) -> str:
+def request_id_or_new(given: str) -> str:
     return given if SANE.fullmatch(given) else uuid.uuid4().hex

@@ -226,7 +226,7 @@ async def test_what_is_thrown_away_after_the_end_is_given_back():
             if frame_id == 1:
                 draining.set()
                 await settle()
-            account.arrive(100)
+            account.add_received(100)
             held.append(account.held)
             yield Frame(frame_id, 100)
 

@@ -39,7 +39,7 @@ class BodyLimitMiddleware:
         headers = Headers(scope=scope)
         with self._held.account(current().caller) as account:
             try:
-                account.take(announced(headers, limit))
+                account.reserve(announced(headers, limit))
             except ServiceError as error:
                 await problem_response(error, scope)(scope, receive, _Closing(receive, send))
                 return
@@ -73,7 +73,7 @@ class _Counter:
     async def __call__(self) -> Message:
         try:
             if self._account is not None and not self._ended:
-                self._account.take(self._count + CHUNK_BYTES - self._account.held)
+                self._account.reserve(self._count + CHUNK_BYTES - self._account.held)
             message = await self._receive()
             self._count += len(message.get("body", b""))
             self._ended = not message.get("more_body", False)

@@ -3,7 +3,7 @@
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.telemetry.request_ids import sane_id
+from service.telemetry.request_ids import request_id_or_new
 
 HEADER = "X-Request-ID"
 
@@ -32,5 +32,5 @@ def request_id_of(scope: Scope) -> str:
     """The id of this request, made up at the first call."""
     state = scope.setdefault("state", {})
     if "request_id" not in state:
-        state["request_id"] = sane_id(Headers(scope=scope).get(HEADER, ""))
+        state["request_id"] = request_id_or_new(Headers(scope=scope).get(HEADER, ""))
     return str(state["request_id"])

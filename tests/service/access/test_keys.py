@@ -73,7 +73,9 @@ def test_a_file_of_keys_is_read_with_its_names(tmp_path, capsys):
 
     keys = ApiKeys.read(file)
 
-    assert advice.endswith(f"a running service takes a change of it within about {watched_module.EVERY_S:.0f} s.")
+    assert advice.endswith(
+        f"a running service takes a change of it within about {watched_module.CHECK_INTERVAL_S:.0f} s."
+    )
     assert (
         keys.authenticate(key) == "camera-1"
         and keys.authenticate("other") == "camera-2"
@@ -141,7 +143,7 @@ def test_a_file_that_changes_is_read_again_without_a_restart(tmp_path, caplog):
 
 
 async def test_no_error_ends_the_watch_and_what_may_pass_is_tried_again(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(watched_module, "EVERY_S", 0.01)
+    monkeypatch.setattr(watched_module, "CHECK_INTERVAL_S", 0.01)
     file = tmp_path / "keys"
     file.write_text("before")
     errors = [RecursionError("too deep"), MemoryError()]
@@ -164,7 +166,7 @@ async def test_no_error_ends_the_watch_and_what_may_pass_is_tried_again(tmp_path
 
 
 async def test_the_file_is_looked_at_in_a_thread_and_the_loop_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(watched_module, "EVERY_S", 0.01)
+    monkeypatch.setattr(watched_module, "CHECK_INTERVAL_S", 0.01)
     file = tmp_path / "keys"
     file.write_text(f"me {hash_of('one')}\n")
     slow_disk, looked = threading.Event(), threading.Event()

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from service.errors import Overloaded
-from service.limits.admission import BULK_EVERY, MARGIN, MAX_RETRY_S, AdmissionQueue, AdmissionTicket, Pace, retry_after
+from service.limits.admission import (
+    BULK_EVERY,
+    DEADLINE_SHARE,
+    MAX_RETRY_S,
+    AdmissionQueue,
+    AdmissionTicket,
+    Pace,
+    retry_after,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -133,7 +141,7 @@ async def test_of_requests_only_so_many_are_in_work_or_waiting(queue, notes):
 async def test_what_cannot_be_done_in_its_time_is_refused_at_once(queue, clock, notes):
     holders = await full(queue, clock, pace_s=1.0)
 
-    queue.check(AdmissionTicket("a"), 3.1 / MARGIN)  # two in work and itself: 3 s
+    queue.check(AdmissionTicket("a"), 3.1 / DEADLINE_SHARE)  # two in work and itself: 3 s
     with pytest.raises(Overloaded, match=r"the images before this one take about 3\.0 s, and it has 3\.8 s") as caught:
         queue.check(AdmissionTicket("a"), 3.8)
 
@@ -228,9 +236,9 @@ async def test_the_work_before_bulk_work_is_that_of_all_who_go_first(clock, note
     waiting = [Work(queue, AdmissionTicket("a")) for _ in range(3)]
     await settle()
 
-    queue.check(AdmissionTicket("b"), 5.0 / MARGIN)  # 2 in work, one of the other's three, itself
+    queue.check(AdmissionTicket("b"), 5.0 / DEADLINE_SHARE)  # 2 in work, one of the other's three, itself
     with pytest.raises(Overloaded):
-        queue.check(AdmissionTicket("b", bulk=True), 5.0 / MARGIN)
+        queue.check(AdmissionTicket("b", bulk=True), 5.0 / DEADLINE_SHARE)
     await ended(*holders, *waiting)
 
 
@@ -288,7 +296,7 @@ def test_the_pace_is_that_of_all_places_together():
     assert pace.seconds is None
     pace.learn(0.4, None)
     assert pace.seconds == 0.4  # nobody knows yet how much goes on side by side
-    eager = Pace(4, abreast=2)
+    eager = Pace(4, parallel=2)
     eager.learn(0.4, None)
     assert eager.seconds == 0.2
     for _ in range(100):

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from service.errors import Overloaded
-from service.limits.held_bytes import RESERVE, ByteBudget
+from service.limits.held_bytes import RESERVE_DIVISOR, ByteBudget
 
 pytestmark = pytest.mark.anyio
 
@@ -20,8 +20,8 @@ def test_what_is_taken_is_held_until_the_end_of_the_block():
     budget = ByteBudget(100, on_change=seen.append)
 
     with budget.account("a") as account:
-        account.take(60)
-        account.give(10)
+        account.reserve(60)
+        account.release(10)
         assert budget.held == account.held == 50
 
     assert budget.held == 0 and seen == [60, 50, 0]
@@ -32,10 +32,10 @@ def test_what_has_no_room_is_refused_before_it_is_read():
     budget = ByteBudget(100, on_refusal=lambda: refusals.append(None))
 
     with budget.account("a") as first, budget.account("b") as second:
-        first.take(60)
+        first.reserve(60)
         with pytest.raises(Overloaded, match="the memory that this one's 50 bytes would take"):
-            second.take(50)
-        second.take(0)  # what has no body needs no room
+            second.reserve(50)
+        second.reserve(0)  # what has no body needs no room
 
     assert len(refusals) == 1
 
@@ -44,25 +44,25 @@ def test_one_client_alone_leaves_half_to_others_but_a_first_request_may_take_all
     budget = ByteBudget(100)
 
     with budget.account("many") as one, budget.account("many") as two, budget.account("other") as three:
-        one.take(40)
-        two.take(10)
+        one.reserve(40)
+        two.reserve(10)
         with pytest.raises(Overloaded):
-            two.take(1)
-        three.take(50)
+            two.reserve(1)
+        three.reserve(50)
     with budget.account("many") as one:
-        one.take(100)
+        one.reserve(100)
 
 
 async def test_who_waits_goes_on_when_there_is_room_and_only_the_same_client_waits_behind():
     budget = ByteBudget(100)
     with budget.account("a") as first, budget.account("a") as second, budget.account("b") as other:
-        first.take(50)
+        first.reserve(50)
         waiting = asyncio.ensure_future(second.wait(30))
         await settle()
         await asyncio.wait_for(other.wait(20), 5)
         assert not waiting.done()
 
-        first.give(40)
+        first.release(40)
         await asyncio.wait_for(waiting, 5)
         assert budget.held == 60
 
@@ -76,7 +76,7 @@ async def test_waiting_is_in_order_and_who_leaves_frees_what_it_was_given():
         budget.account("a") as two,
         budget.account("a") as last,
     ):
-        holder.take(100)
+        holder.reserve(100)
 
         async def wait(name: str, account) -> None:
             await account.wait(20)
@@ -86,7 +86,7 @@ async def test_waiting_is_in_order_and_who_leaves_frees_what_it_was_given():
         await settle()
         tasks[1].cancel()
         await settle()
-        holder.give(100)
+        holder.release(100)
         asyncio.get_running_loop().call_soon(
             tasks[0].cancel
         )  # too late for the first, or just in time: either is whole
@@ -101,16 +101,16 @@ async def test_waiting_is_in_order_and_who_leaves_frees_what_it_was_given():
 async def test_streams_are_not_read_on_when_little_is_left_and_what_comes_all_the_same_is_bounded():
     budget = ByteBudget(100)
     with budget.account("a") as one, budget.account("b") as two, budget.account("c") as three:
-        await asyncio.wait_for(one.room(), 5)
-        one.arrive(100 - 100 // RESERVE)
-        reading = asyncio.ensure_future(two.room())
+        await asyncio.wait_for(one.wait_for_space(), 5)
+        one.add_received(100 - 100 // RESERVE_DIVISOR)
+        reading = asyncio.ensure_future(two.wait_for_space())
         await settle()
         assert not reading.done()
 
-        three.arrive(20)  # was on its way
+        three.add_received(20)  # was on its way
         with pytest.raises(Overloaded):
-            three.arrive(10)
-        one.give(50)
+            three.add_received(10)
+        one.release(50)
         await asyncio.wait_for(reading, 5)
     assert budget.held == 0
 
@@ -118,10 +118,10 @@ async def test_streams_are_not_read_on_when_little_is_left_and_what_comes_all_th
 async def test_who_gives_up_waiting_lets_those_behind_it_go_on():
     budget = ByteBudget(100)
     with budget.account("slow") as holder, budget.account("a") as large, budget.account("a") as small:
-        holder.take(60)
+        holder.reserve(60)
         first = asyncio.ensure_future(large.wait(50))
         await settle()
-        second = asyncio.ensure_future(small.room())
+        second = asyncio.ensure_future(small.wait_for_space())
         await settle()
         assert not first.done() and not second.done()
 
@@ -133,12 +133,12 @@ async def test_who_gives_up_waiting_lets_those_behind_it_go_on():
 def test_an_account_gives_back_no_more_than_it_holds_and_closed_it_holds_nothing():
     budget = ByteBudget(100)
     with budget.account("a") as account:
-        account.take(20)
-        account.give(30)
+        account.reserve(20)
+        account.release(30)
         assert budget.held == account.held == 0
-        account.take(20)
+        account.reserve(20)
 
-    account.give(20)
-    account.arrive(10)
+    account.release(20)
+    account.add_received(10)
 
     assert budget.held == account.held == 0

@@ -351,7 +351,7 @@ async def test_bytes_that_have_no_room_are_refused_before_they_are_read(serving,
             yield body
 
         with served.held.account("key big") as big:
-            big.take(1_050_000)
+            big.reserve(1_050_000)
             response = await served.post(body if announced else chunks())
             small = served.post(people_jpeg)
             await served.until(lambda: served.queue.running == 1)
@@ -365,7 +365,7 @@ async def test_bytes_that_have_no_room_are_refused_before_they_are_read(serving,
 async def test_a_unary_message_waits_for_room_before_it_is_read(serving, people_jpeg):
     async with serving(max_held_bytes=1_100_000) as served:
         with served.held.account("key big") as big:
-            big.take(1_000_000)
+            big.reserve(1_000_000)
             call = asyncio.ensure_future(served.call(people_jpeg))
             await asyncio.sleep(0.3)
             assert not call.done() and served.queue.running == 0

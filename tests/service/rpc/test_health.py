@@ -94,7 +94,7 @@ async def test_a_watch_of_an_unknown_service_costs_nothing_however_long_its_name
 async def test_health_is_answered_when_requests_hold_all_bytes(rpc_over, core):
     async with rpc_over(core) as (_, server), channel_to(server.port) as channel:
         with core.held.account("somebody") as account:
-            account.take(core.held.total)
+            account.reserve(core.held.total)
 
             reply = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
 

@@ -26,7 +26,7 @@ from service.rpc.servicer import RpcLimits
 from service.telemetry import logs
 from service.telemetry.logs import BackgroundHandler, JsonFormatter, TextFormatter
 from service.telemetry.observer import sentence
-from service.telemetry.record import Record, remembered
+from service.telemetry.record import Record, as_current
 
 pytestmark = pytest.mark.anyio
 
@@ -220,7 +220,7 @@ def test_a_line_of_json_is_one_line_whatever_it_says(text):
 
 
 def test_a_line_for_people_ends_with_the_ids():
-    with remembered(Record("rest", "GET", "abc", trace_id="def")):
+    with as_current(Record("rest", "GET", "abc", trace_id="def")):
         assert (
             TextFormatter()
             .format(record("hello %s", "you"))
@@ -248,7 +248,7 @@ class Stuck:
 
 
 def test_a_log_that_nobody_empties_costs_lines_and_not_time(monkeypatch):
-    monkeypatch.setattr(logs, "LINES", 10)
+    monkeypatch.setattr(logs, "MAX_QUEUED_LINES", 10)
     stream = Stuck()
     handler = BackgroundHandler(stream)
 

@@ -15,7 +15,7 @@ from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
 from service.rpc.server import RpcServer
 from service.rpc.servicer import RpcLimits
 from service.settings import Settings
-from service.telemetry.looplag import watch_loop
+from service.telemetry.loop_lag import watch_loop
 from service.telemetry.metrics import LAG_SECONDS, SECONDS, STAGES
 
 pytestmark = pytest.mark.anyio

@@ -269,7 +269,7 @@ async def test_a_collector_that_misbehaves_slows_and_fails_nothing(
         collector.status = 503
     else:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
-    monkeypatch.setattr(otel, "CLOSE_S", 0.5)
+    monkeypatch.setattr(otel, "CLOSE_TIMEOUT_S", 0.5)
     core = open_core(Settings(model_dir=model_dir, traces="otlp"))
     await core.warm_up()
 
