@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
     from bodykit.body import load_body
     from depthhmr.training.adapt_lifter import adapt_run
-    from depthhmr.training.distributed import device_of, joined, launched, meet
+    from depthhmr.training.distributed import barrier, context_from, device_of, process_group
     from depthhmr.training.restore import restored
     from depthhmr.training.train import as_begun, train, write_settings
     from depthhmr.training.train_lifter import train_lifter
@@ -104,19 +104,19 @@ def run(args: argparse.Namespace) -> int:
             f"{rehearse(plan) / 1024:.1f} GB at most"
         )
         return 0
-    team, body = launched(os.environ), load_body(plan.body)
+    context, body = context_from(os.environ), load_body(plan.body)
     torch.set_num_threads(1)
-    with joined(team, device_of(team, args.device)):
-        if team.rank == 0:
+    with process_group(context, device_of(context, args.device)):
+        if context.rank == 0:
             write_settings(plan)
             if plan.init is not None and plan.init.is_dir():
                 restored(plan.init, plan.folder, body)
             train_lifter(plan.model, plan.folder / "lifter.pt", steps=args.lifter_steps, seed=args.seed, body=body)
-        meet(team)
+        barrier(context)
         if plan.init is not None and plan.init.is_dir():
             plan = dataclasses.replace(plan, init=restored(plan.init, plan.folder, body))
-        train(plan, team)
-        if args.adapt_lifter and team.rank == 0:
+        train(plan, context)
+        if args.adapt_lifter and context.rank == 0:
             figures = adapt_run(
                 plan.folder, body, images=args.adapt_lifter, steps=600, min_visible=plan.train.min_visible
             )

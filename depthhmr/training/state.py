@@ -1,4 +1,4 @@
-"""A network in training: its weights, their average, the optimiser's memory and how far it has come. What checkpoints hold."""
+"""The state of a training run, as checkpoints hold it: weights, their average, the optimiser's state and the progress."""
 
 import dataclasses
 from pathlib import Path
@@ -15,20 +15,20 @@ from depthhmr.network.config import ModelConfig, TrainConfig
 from depthhmr.network.dinov2 import load_dinov2
 from depthhmr.network.model import build_model
 from depthhmr.network.skinning import BodyLayer
-from depthhmr.training.distributed import Team, mean_gradients
+from depthhmr.training.distributed import DistributedContext, average_gradients
 from depthhmr.training.loop import Stopwatch, WeightAverage
 from depthhmr.training.optimiser import Optimiser
 
 START = ("training", "images")  # what a checkpoint must hold for another run to start from it
 
 
-class Trainee:
-    """A fresh network, or the one of a checkpoint, on a device."""
+class TrainingState:
+    """A new network, or that of a checkpoint, on a device."""
 
     def __init__(
         self, network: ModelConfig, config: TrainConfig, device: torch.device, body: Body | None = None
     ) -> None:
-        torch.manual_seed(config.seed * 1000)  # the same weights in every process of a team
+        torch.manual_seed(config.seed * 1000)  # the same weights in every process
         self.network, self.config = network, config
         self.model = build_model(network, BodyLayer(body)).to(device, memory_format=torch.channels_last)
         self.model.body.to(device)
@@ -39,7 +39,7 @@ class Trainee:
         self.images_before = 0  # of the run whose weights this one started from
 
     def resume(self, checkpoint: Path) -> None:
-        """Go on exactly where `save` was called."""
+        """Continues exactly where `save` was called."""
         state = load(checkpoint, "training", "model", "optimiser", "step", "images", "wall", "cpu")
         refuse_other_body(checkpoint, state.get("body"), self.model.body)
         self.model.load_state_dict(state["training"])
@@ -49,7 +49,7 @@ class Trainee:
         self.watch = Stopwatch(state["wall"], state["cpu"])
 
     def start_from(self, checkpoint: Path) -> None:
-        """Take over the weights of a network that may differ, where name and shape agree; the rest starts afresh."""
+        """Copies the weights whose name and shape agree from another network; all others keep their initial values."""
         state = load(checkpoint, *START)
         refuse_other_body(checkpoint, state.get("body"), self.model.body)
         own = self.model.state_dict()
@@ -59,25 +59,25 @@ class Trainee:
         self._restart_average()
         self.images_before = state["images"] + state.get("images_before", 0)
 
-    def take_backbone(self, weights: Path) -> None:
-        """Start from public DINOv2 weights."""
+    def load_backbone(self, weights: Path) -> None:
+        """Starts from public DINOv2 weights."""
         if self.network.backbone == "conv":
             raise UserError(f"expected a preset on DINOv2 for {weights}, {self.network.name!r} has another backbone")
         load_dinov2(self.model.backbone, self.network.backbone, weights)
         self._restart_average()
 
-    def take_lifter(self, path: Path) -> None:
+    def load_lifter(self, path: Path) -> None:
         state = load(path, "lifter")
         refuse_other_body(path, state.get("body"), self.model.body)
         for network in (self.model, self.average.network):
             network.lifter.load_state_dict(state["lifter"])
 
-    def learn(self, loss: Tensor, rate: float, team: Team) -> float:
-        """One step on the mean of the team's gradients; none when they are not finite. -> their norm before clipping."""
+    def update(self, loss: Tensor, rate: float, context: DistributedContext) -> float:
+        """One step on the mean gradients of all processes, skipped if they are not finite. -> norm before clipping."""
         self.optimiser.set_rate(rate)
         self.optimiser.adam.zero_grad(set_to_none=True)
         loss.backward()
-        mean_gradients(team, self.optimiser.parameters)
+        average_gradients(context, self.optimiser.parameters)
         norm = nn.utils.clip_grad_norm_(self.optimiser.parameters, self.config.clip)
         if torch.isfinite(norm):
             self.optimiser.adam.step()
@@ -94,7 +94,7 @@ class Trainee:
         }))  # fmt: skip
 
     def clock(self) -> dict[str, float]:
-        """How far it has come, for the log."""
+        """Progress, for the log."""
         minutes = {"minutes": self.watch.wall / 60, "cpu_minutes": self.watch.cpu / 60}
         return {"step": self.step, "images": self.images, **minutes}
 
@@ -103,7 +103,7 @@ class Trainee:
 
 
 def _on_cpu(value: Any) -> Any:
-    """The same with all tensors where every machine can read them."""
+    """The same with all tensors on the CPU, where every machine can load them."""
     if isinstance(value, dict):
         return {key: _on_cpu(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

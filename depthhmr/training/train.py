@@ -31,9 +31,9 @@ from depthhmr.synth.backdrops import Backdrops
 from depthhmr.training.batch import Batch, join, make_batch, mirror
 from depthhmr.training.criterion import Criterion
 from depthhmr.training.curves import draw_curves
-from depthhmr.training.distributed import ALONE, Team, device_of, joined, refuse_differences
+from depthhmr.training.distributed import SINGLE_PROCESS, DistributedContext, check_replicas, device_of, process_group
 from depthhmr.training.loop import Log, Means, learning_rate, peak_memory_mb
-from depthhmr.training.state import Trainee
+from depthhmr.training.state import TrainingState
 from depthhmr.training.validate import Validation
 
 
@@ -76,38 +76,39 @@ class Run:
         return 1 - sum(share for _, share in self.mix)
 
 
-def train(run: Run, team: Team = ALONE) -> None:
-    """Start or resume a run: as one process of a launcher's team, else with as many worker processes as it asks for."""
+def train(run: Run, context: DistributedContext = SINGLE_PROCESS) -> None:
+    """Starts or resumes a run: as one process of a launcher, else with `run.workers` processes of its own."""
     if not (run.folder / "lifter.pt").exists():
         raise UserError(f"expected a trained lifter at {run.folder / 'lifter.pt'}; train it first with --lifter-steps")
-    if team.size > 1 and run.workers > 1:
+    if context.world_size > 1 and run.workers > 1:
         raise UserError(
-            f"a launcher has started {team.size} processes already, expected --workers 1, got {run.workers}"
+            f"a launcher has started {context.world_size} processes already, expected --workers 1, got {run.workers}"
         )
-    context = multiprocessing.get_context("spawn")
+    spawn = multiprocessing.get_context("spawn")
     renderers = [
-        context.Process(
+        spawn.Process(
             target=keep_rendering, daemon=True,
-            args=(run.folder / "shards", index, team.nodes * run.renderers, run.shards, run.render_size, run.render_share,
+            args=(run.folder / "shards", index, context.nodes * run.renderers, run.shards, run.render_size, run.render_share,
                   os.getpid(), run.backdrops, run.body),
         )
-        for index in range(team.node * run.renderers, (team.node + 1) * run.renderers)
-        if team.local_rank == 0
+        for index in range(context.node_rank * run.renderers, (context.node_rank + 1) * run.renderers)
+        if context.local_rank == 0
     ]  # fmt: skip
-    teams = [team]
+    contexts = [context]
     if run.workers > 1:
-        meeting = f"tcp://127.0.0.1:{_free_port()}"
-        teams = [
-            Team(rank=rank, size=run.workers, local_rank=rank, meeting=meeting) for rank in range(run.workers)
-        ]  # fmt: skip
-    workers = [context.Process(target=_join_and_work, daemon=True, args=(run, other)) for other in teams[1:]]
+        address = f"tcp://127.0.0.1:{_free_port()}"
+        contexts = [
+            DistributedContext(rank=rank, world_size=run.workers, local_rank=rank, init_method=address)
+            for rank in range(run.workers)
+        ]
+    workers = [spawn.Process(target=_work_in_group, daemon=True, args=(run, other)) for other in contexts[1:]]
     try:
         for process in renderers + workers:
             process.start()
         if workers:
-            _join_and_work(run, teams[0])
+            _work_in_group(run, contexts[0])
         else:
-            work(run, team)
+            work(run, context)
         for process in workers:
             process.join(timeout=60)
     finally:
@@ -116,83 +117,83 @@ def train(run: Run, team: Team = ALONE) -> None:
                 process.terminate()
 
 
-def _join_and_work(run: Run, team: Team) -> None:
-    """One of the processes that were started here."""
-    if team.rank:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first decides when to stop
-    with joined(team, device_of(team, run.device)):
-        work(run, team)
+def _work_in_group(run: Run, context: DistributedContext) -> None:
+    """One of the worker processes that `train` starts."""
+    if context.rank:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # rank 0 decides when to stop
+    with process_group(context, device_of(context, run.device)):
+        work(run, context)
 
 
-def work(run: Run, team: Team = ALONE) -> None:
-    """What each process of a team does. The first validates, writes the log and the checkpoints."""
-    device = device_of(team, run.device)
+def work(run: Run, context: DistributedContext = SINGLE_PROCESS) -> None:
+    """The training loop of each process. Rank 0 validates and writes the log and the checkpoints."""
+    device = device_of(context, run.device)
     if device.type == "cpu":
         torch.set_num_threads(1)
     config = run.train
     checkpoint = run.folder / "checkpoint.pt"
-    trainee = _trainee(run, device, checkpoint)
-    refuse_differences(team, trainee.step, trainee.optimiser.parameters)
-    criterion = Criterion(trainee.model, config)
+    state = _initial_state(run, device, checkpoint)
+    check_replicas(context, state.step, state.optimiser.parameters)
+    criterion = Criterion(state.model, config)
     pool = ShardPool(run.folder / "shards")
     pool.wait_for(min(run.first_shards, run.shards))
     mixture = _mixture(run, pool)
-    held_out = Validation.render(run.model.size, config.validate_on, load_body(run.body)) if team.rank == 0 else None
-    log = Log(run.folder / "log.jsonl", resume_at=trainee.images) if team.rank == 0 else None
+    held_out = Validation.render(run.model.size, config.validate_on, load_body(run.body)) if context.rank == 0 else None
+    log = Log(run.folder / "log.jsonl", resume_at=state.images) if context.rank == 0 else None
     halves = torch.autocast(device.type, torch.bfloat16, enabled=config.bf16 and has_bfloat16(device))
 
-    per_step = config.batch * team.size
-    means, saved = Means(), trainee.watch.wall
-    hidden = team.rank > 0 or not sys.stderr.isatty()  # a log file gets the lines of _report alone
-    bar = tqdm(total=config.images, initial=trainee.images, unit="image", disable=hidden, dynamic_ncols=True)
-    while trainee.images < config.images:
-        progress = trainee.images / config.images
+    per_step = config.batch * context.world_size
+    means, saved = Means(), state.watch.wall
+    hidden = context.rank > 0 or not sys.stderr.isatty()  # a log file gets the lines of _report alone
+    bar = tqdm(total=config.images, initial=state.images, unit="image", disable=hidden, dynamic_ncols=True)
+    while state.images < config.images:
+        progress = state.images / config.images
         rate = learning_rate(
-            progress, trainee.step, peak=config.learning_rate, warmup=config.warmup_steps, decay_from=config.decay_from
+            progress, state.step, peak=config.learning_rate, warmup=config.warmup_steps, decay_from=config.decay_from
         )
-        rng = np.random.default_rng([config.seed, team.rank, trainee.step])
+        rng = np.random.default_rng([config.seed, context.rank, state.step])
         torch.manual_seed(int(rng.integers(2**62)))
         batch = to_device(_draw(run, mixture, rng), device)
-        trainee.model.train()
-        trainee.model.lifter.eval()
+        state.model.train()
+        state.model.lifter.eval()
         with halves:
             terms, figures = criterion(batch, anchored_share=max(0.3, 1.0 - 2 * progress))
-        norm = trainee.learn(torch.stack([term.float() for term in terms.values()]).sum(), rate, team)
-        trainee.images += per_step
+        norm = state.update(torch.stack([term.float() for term in terms.values()]).sum(), rate, context)
+        state.images += per_step
         bar.update(per_step)
-        done = trainee.images >= config.images
-        due = done or trainee.images // config.validate_every > (trainee.images - per_step) // config.validate_every
+        done = state.images >= config.images
+        due = done or state.images // config.validate_every > (state.images - per_step) // config.validate_every
         if due:
-            refuse_differences(team, trainee.step, trainee.optimiser.parameters)
+            check_replicas(context, state.step, state.optimiser.parameters)
         means.add({**{f"loss.{name}": term.item() for name, term in terms.items()}, **figures, "norm": norm})
         if log is None or held_out is None:
             continue
         if means.count == 50 or done:
             taken = {**means.take(), "memory_mb": peak_memory_mb(device)}
-            log.write(**trainee.clock(), rate=rate, **taken)
-            _report(trainee, config.images, taken, pool.refresh())
+            log.write(**state.clock(), rate=rate, **taken)
+            _report(state, config.images, taken, pool.refresh())
         if due:
-            scores = held_out.score(trainee.average.network)
-            log.write(**trainee.clock(), **scores)
+            scores = held_out.score(state.average.network)
+            log.write(**state.clock(), **scores)
             draw_curves({run.folder.name: log.path}, run.folder / "curves.png")
             tqdm.write(f"validation { {k: round(v, 3) for k, v in scores.items()} }")
-        if due or trainee.watch.wall - saved > config.checkpoint_seconds:
-            saved = trainee.watch.wall
-            trainee.save(checkpoint)
+        if due or state.watch.wall - saved > config.checkpoint_seconds:
+            saved = state.watch.wall
+            state.save(checkpoint)
     bar.close()
 
 
-def _trainee(run: Run, device: torch.device, checkpoint: Path) -> Trainee:
+def _initial_state(run: Run, device: torch.device, checkpoint: Path) -> TrainingState:
     """The network where the run stands, or a fresh one with the weights that the run starts from."""
-    trainee = Trainee(run.model, run.train, device, load_body(run.body))
+    state = TrainingState(run.model, run.train, device, load_body(run.body))
     if checkpoint.exists():
-        trainee.resume(checkpoint)
+        state.resume(checkpoint)
     elif run.init is not None:
-        trainee.start_from(run.init)
+        state.start_from(run.init)
     elif run.backbone_weights is not None:
-        trainee.take_backbone(run.backbone_weights)
-    trainee.take_lifter(run.folder / "lifter.pt")  # it may have been trained on since the checkpoint
-    return trainee
+        state.load_backbone(run.backbone_weights)
+    state.load_lifter(run.folder / "lifter.pt")  # it may have been trained on since the checkpoint
+    return state
 
 
 def _mixture(run: Run, rendered: ShardPool) -> Mixture:
@@ -230,8 +231,8 @@ def _vary_colour(batch: Batch) -> Batch:
     return dataclasses.replace(batch, image=image.contiguous(memory_format=torch.channels_last))
 
 
-def _report(trainee: Trainee, total: int, means: dict[str, float], shards: int) -> None:
-    wall, images = trainee.watch.wall, trainee.images
+def _report(state: TrainingState, total: int, means: dict[str, float], shards: int) -> None:
+    wall, images = state.watch.wall, state.images
     left = wall / images * (total - images) / 60
     terms = " ".join(f"{k.removeprefix('loss.')} {v:.3f}" for k, v in means.items())
     tqdm.write(f"[{images}/{total}] {images / max(1e-9, wall):.0f}/s {shards} shards, {left:.0f} min left | {terms}")
@@ -271,7 +272,7 @@ def write_settings(run: Run) -> None:
     run.folder.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}")
     partial.write_text(json.dumps(settings, indent=1) + "\n")
-    partial.replace(path)  # in one step: the other processes of a team read it at the same time
+    partial.replace(path)  # in one step: other processes read it at the same time
 
 
 def as_begun(run: Run) -> Run:

@@ -26,7 +26,7 @@ from depthhmr.network.skinning import BodyLayer
 from depthhmr.synth.splits import SPLITS
 from depthhmr.training import train as training
 from depthhmr.training.adapt_lifter import adapt_run
-from depthhmr.training.state import Trainee
+from depthhmr.training.state import TrainingState
 from depthhmr.training.train import Run, write_settings
 from depthhmr.training.train_lifter import train_lifter
 from depthhmr.training.validate import Validation
@@ -148,7 +148,7 @@ def test_a_run_does_not_go_on_in_a_cache_of_another_body(tmp_path: Path, file: P
 
 def test_weights_for_another_body_are_refused(tmp_path: Path, large: Body, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("depthhmr.training.train_lifter.POOL", 600)
-    fresh = lambda body: Trainee(TINY, TrainConfig(), torch.device("cpu"), body)  # noqa: E731
+    fresh = lambda body: TrainingState(TINY, TrainConfig(), torch.device("cpu"), body)  # noqa: E731
     checkpoint, lifter = tmp_path / "checkpoint.pt", tmp_path / "other" / "lifter.pt"
     fresh(large).save(checkpoint)
     train_lifter(TINY, lifter, steps=1, body=large)
@@ -159,13 +159,13 @@ def test_weights_for_another_body_are_refused(tmp_path: Path, large: Body, monke
     with pytest.raises(UserError, match=ASKED_FREE):
         adapt_run(tmp_path, FREE, images=1, steps=1, min_visible=0.15)
     with pytest.raises(UserError, match=f"expected .*lifter.pt {ASKED_FREE}"):
-        fresh(FREE).take_lifter(lifter)
+        fresh(FREE).load_lifter(lifter)
     with pytest.raises(UserError, match=f"expected .*lifter.pt {ASKED_FREE}"):
         train_lifter(TINY, lifter, steps=2)
 
 
 def test_weights_that_are_older_than_the_field_are_of_the_free_body(tmp_path: Path, large: Body) -> None:
-    fresh = lambda body: Trainee(TINY, TrainConfig(), torch.device("cpu"), body)  # noqa: E731
+    fresh = lambda body: TrainingState(TINY, TrainConfig(), torch.device("cpu"), body)  # noqa: E731
     checkpoint = tmp_path / "checkpoint.pt"
     fresh(FREE).save(checkpoint)
     state = load(checkpoint, "body")
@@ -174,7 +174,7 @@ def test_weights_that_are_older_than_the_field_are_of_the_free_body(tmp_path: Pa
     save(tmp_path / "lifter.pt", {"lifter": fresh(FREE).model.lifter.state_dict()})
 
     fresh(FREE).resume(checkpoint)
-    fresh(FREE).take_lifter(tmp_path / "lifter.pt")
+    fresh(FREE).load_lifter(tmp_path / "lifter.pt")
     assert read_trained(tmp_path).network.body.sha256 == FREE.sha256
     with pytest.raises(UserError, match=ASKED_LARGE):
         fresh(large).resume(checkpoint)
@@ -250,7 +250,7 @@ def test_a_start_of_another_body_is_refused_before_anything_is_written(
 
     monkeypatch.setattr(training, "write_settings", begin)
     start = tmp_path / "start.pt"
-    Trainee(TINY, TrainConfig(), torch.device("cpu")).save(start)
+    TrainingState(TINY, TrainConfig(), torch.device("cpu")).save(start)
 
     for init in (start, Path("model_repository/depthhmr")):
         assert main(["train", "--run", str(tmp_path / "run"), "--init", str(init), "--body", str(file)]) == 2

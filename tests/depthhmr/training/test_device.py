@@ -19,7 +19,7 @@ from depthhmr.network.config import TrainConfig, preset
 from depthhmr.network.vit import VIT_SIZES, VitSize
 from depthhmr.training.batch import make_batch
 from depthhmr.training.criterion import Criterion
-from depthhmr.training.state import Trainee
+from depthhmr.training.state import TrainingState
 from depthhmr.training.train import to_device
 from depthhmr.training.validate import Validation
 
@@ -129,19 +129,21 @@ def test_a_step_on_another_device_is_the_step_of_the_processor(
     network, config = NETWORKS[name], TrainConfig(bf16=False)
     gradients = []
     for device in DEVICES:
-        trainee = Trainee(network, config, device)
-        criterion = Criterion(trainee.model, config)
+        state = TrainingState(network, config, device)
+        criterion = Criterion(state.model, config)
         torch.manual_seed(3)
         terms, figures = criterion(to_device(make_batch(drawn, network.size), device), anchored_share=0.5)
         assert all(term.device == device for term in terms.values()) and figures["recall"] >= 0
         torch.stack(list(terms.values())).sum().backward()
-        assert all(parameter.grad.device == device for parameter in trainee.optimiser.parameters)
-        gradients.append([parameter.grad.to("cpu") for parameter in trainee.optimiser.parameters])
+        assert all(parameter.grad.device == device for parameter in state.optimiser.parameters)
+        gradients.append([parameter.grad.to("cpu") for parameter in state.optimiser.parameters])
     for here, there in zip(*gradients, strict=True):
         torch.testing.assert_close(there, here, rtol=1e-3, atol=1e-4)
 
 
 def test_validation_on_another_device_says_what_the_processor_says(pretending: None) -> None:
     held_out = Validation.render(64, 2)
-    scores = [held_out.score(Trainee(NETWORKS["tiny"], TrainConfig(), device).average.network) for device in DEVICES]
+    scores = [
+        held_out.score(TrainingState(NETWORKS["tiny"], TrainConfig(), device).average.network) for device in DEVICES
+    ]
     assert scores[0] == pytest.approx(scores[1], nan_ok=True)

@@ -12,20 +12,20 @@ import torch
 from bodykit.errors import UserError
 from depthhmr.data.shards import render_shard
 from depthhmr.network.config import TrainConfig, preset
-from depthhmr.training.distributed import ALONE, Team, device_of, launched
+from depthhmr.training.distributed import SINGLE_PROCESS, DistributedContext, context_from, device_of
 from depthhmr.training.train import Run, train
 from depthhmr.training.train_lifter import train_lifter
 from depthhmr_cli.main import main
 
 REPOSITORY = Path(__file__).parents[3]
 SIZE = 64
-PATIENCE_S = 900  # two processes that each import PyTorch, on a machine that may be very busy
+TIMEOUT_S = 900  # two processes that each import PyTorch, on a machine that may be very busy
 
 
-def test_a_launcher_says_who_this_process_is() -> None:
-    assert launched({}) == ALONE
+def test_the_context_is_read_from_the_launchers_variables() -> None:
+    assert context_from({}) == SINGLE_PROCESS
     torchrun = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4", "GROUP_RANK": "1"}
-    assert launched(torchrun) == Team(rank=5, size=8, local_rank=1, node=1, nodes=2)
+    assert context_from(torchrun) == DistributedContext(rank=5, world_size=8, local_rank=1, node_rank=1, nodes=2)
 
 
 @pytest.mark.parametrize(
@@ -37,18 +37,18 @@ def test_a_launcher_says_who_this_process_is() -> None:
         ({"WORLD_SIZE": "2", "RANK": "2", "LOCAL_RANK": "0"}, "expected RANK below WORLD_SIZE 2, got 2"),
     ],
 )
-def test_a_launcher_that_says_half_is_refused(environ: dict[str, str], message: str) -> None:
+def test_an_incomplete_launcher_environment_is_refused(environ: dict[str, str], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        launched(environ)
+        context_from(environ)
 
 
 def test_each_process_of_a_machine_has_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    assert device_of(Team(rank=5, size=8, local_rank=1), "auto") == torch.device("cuda", 1)
-    assert device_of(Team(rank=5, size=8, local_rank=1), "cpu") == torch.device("cpu")
+    assert device_of(DistributedContext(rank=5, world_size=8, local_rank=1), "auto") == torch.device("cuda", 1)
+    assert device_of(DistributedContext(rank=5, world_size=8, local_rank=1), "cpu") == torch.device("cpu")
     with pytest.raises(UserError, match="a GPU for each process, process 2 of this machine finds 2"):
-        device_of(Team(rank=2, size=3, local_rank=2), "auto")
+        device_of(DistributedContext(rank=2, world_size=3, local_rank=2), "auto")
 
 
 @pytest.fixture
@@ -68,14 +68,14 @@ def command(run: Path, *extra: str) -> list[str]:
 
 
 def finish(arguments: list[str]) -> tuple[int, str]:
-    """Exit status and output; whatever is still running after PATIENCE_S is killed, children and all."""
+    """Exit status and output; whatever is still running after TIMEOUT_S is killed, children and all."""
     environ = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     process = subprocess.Popen(
         [sys.executable, "-m", *arguments], cwd=REPOSITORY, env=environ, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     try:
-        output, _ = process.communicate(timeout=PATIENCE_S)
+        output, _ = process.communicate(timeout=TIMEOUT_S)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -105,21 +105,21 @@ def test_torchrun_and_our_own_workers_train_the_same_network(run: Path) -> None:
 
 APART = """
 import os, torch
-from depthhmr.training.distributed import joined, launched, mean_gradients, meet, refuse_differences
-team = launched(os.environ)
-with joined(team, torch.device("cpu")):
-    meet(team)
+from depthhmr.training.distributed import average_gradients, barrier, check_replicas, context_from, process_group
+context = context_from(os.environ)
+with process_group(context, torch.device("cpu")):
+    barrier(context)
     weight = torch.nn.Parameter(torch.ones(3))
-    weight.grad = torch.full((3,), float(team.rank))
-    mean_gradients(team, [weight])
+    weight.grad = torch.full((3,), float(context.rank))
+    average_gradients(context, [weight])
     assert weight.grad.tolist() == [0.5] * 3
-    refuse_differences(team, 7, [weight])
-    for step, ulps in ((7, team.rank), (7 + team.rank, 0)):
+    check_replicas(context, 7, [weight])
+    for step, ulps in ((7, context.rank), (7 + context.rank, 0)):
         apart = (torch.ones(3).view(torch.int32) + ulps).view(torch.float32)
         try:
-            refuse_differences(team, step, [apart])
+            check_replicas(context, step, [apart])
         except RuntimeError as error:
-            os.write(1, f"{team.rank} {error}\\n".encode())  # in one piece: two processes share the pipe
+            os.write(1, f"{context.rank} {error}\\n".encode())  # in one piece: two processes share the pipe
 """
 
 
@@ -135,8 +135,8 @@ def test_processes_that_differ_in_one_bit_or_one_step_stop(tmp_path: Path) -> No
         assert same_step in output and same_step.replace("to 7", "to 8") in output
 
 
-def test_a_launcher_and_workers_of_our_own_are_one_too_many(run: Path) -> None:
+def test_a_launcher_and_own_workers_exclude_each_other(run: Path) -> None:
     network = preset("tiny", size=SIZE)
     plan = Run(folder=run, model=network, train=TrainConfig(), workers=2, renderers=0, device="cpu")
     with pytest.raises(UserError, match="a launcher has started 4 processes already, expected --workers 1, got 2"):
-        train(plan, Team(rank=1, size=4))
+        train(plan, DistributedContext(rank=1, world_size=4))
