@@ -191,14 +191,14 @@ def no_free_body(monkeypatch: pytest.MonkeyPatch) -> None:
         return load_body(path)
 
     for module in (
-        "shards",
-        "train",
-        "train_lifter",
-        "validate",
-        "export",
-        "restore",
-        "rehearsal",
-        "skinning",
+        "data.shards",
+        "training.train",
+        "training.train_lifter",
+        "training.validate",
+        "export.export",
+        "training.restore",
+        "training.rehearsal",
+        "network.skinning",
         "body_id",
     ):
         monkeypatch.setattr(f"depthhmr.{module}.load_body", given)
