@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from service.engines.embedded import open_session
+from service.engines.onnx_session import open_session
 from service.process.cpus import usable_cpus
 
 ROUNDS, WARM = 300, 20

@@ -204,7 +204,9 @@ class MeshRecovery:
         async with self._place_at_engine():
             queue_ms = waited_ms + clock.lap()
             with self.metrics.engine_call(), self.tracer.span("infer"):
-                outputs = await self.engine.infer(inputs, replace(call, headers=self.tracer.headers()))
+                in_work = self.queue.running + self.queue.waiting
+                call = replace(call, images_in_work=in_work, headers=self.tracer.headers())
+                outputs = await self.engine.infer(inputs, call)
         infer_ms = clock.lap()
 
         def select_and_finish() -> tuple[Result, int]:

@@ -20,7 +20,8 @@ class Call:
 
     deadline: float  # time.monotonic() from which on nobody wants the answer
     outputs: tuple[str, ...]  # the tensors that are wanted
-    bulk: bool = False  # nobody sits waiting: others go first where the engine knows priorities
+    bulk: bool = False  # no person waits for it: others go first where the engine knows priorities
+    images_in_work: int = 1  # of the whole service, this one included: what an engine shares its processors among
     headers: Mapping[str, str] = field(default_factory=dict)  # the trace that this belongs to, for an engine elsewhere
 
     @classmethod

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from service.engines.embedded import open_session
+from service.engines.onnx_session import open_session
 from service.process.cpus import usable_cpus
 
 # Release 24.10 prints this for every tensor that it takes by DLPack, after it has taken it without a fault.
