@@ -161,6 +161,6 @@ async def test_a_batch_takes_no_more_places_than_it_works_on(client, core, peopl
 
 
 async def test_a_full_service_refuses_a_batch_before_it_reads_it(client, core, monkeypatch):
-    monkeypatch.setitem(core.queue._admitted, "somebody", core.queue.most)
+    monkeypatch.setitem(core.queue._admitted, "somebody", core.queue.max_images)
 
     assert_problem(await client.post(URL, files=parts(b"x")), 503, "overloaded")
