@@ -5,7 +5,10 @@ import time
 import numpy as np
 import pytest
 
-from fuzz.corpus import CASES, FORMATS, Case, Decoded, Either, Refused, flipped
+from fuzz.corpus import CASES
+from fuzz.corpus.case import Case, Decoded, Either, Refused
+from fuzz.corpus.damaged import flipped
+from fuzz.corpus.pictures import FORMATS
 from service.decoding.images import ImageLimits, Photo, decode, upright_pixels
 from service.errors import ImageTooLarge, InvalidImage, RequestError, UnsupportedMedia
 

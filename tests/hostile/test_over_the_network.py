@@ -7,7 +7,9 @@ import httpx
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from fuzz.corpus import CASES, GPS_NOTE, Decoded, Refused, with_a_place
+from fuzz.corpus import CASES
+from fuzz.corpus.case import Decoded, Refused
+from fuzz.corpus.exif import GPS_NOTE, with_a_place
 from service.rest.app import create_app
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
