@@ -5,6 +5,9 @@ examples:
   depthhmr stream dance.mp4 -o dance.glb --smooth       one animated scene, a skeleton per person
   depthhmr stream frames/ --fps 25 --glb-folder out/    a scene per picture
   depthhmr stream 0 --to 127.0.0.1:50051                camera 0, to a running service; prints JSON lines
+  depthhmr stream rtsp://camera.example/1               a camera in the network
+
+Exits with 2 when nobody was found, unless --allow-empty is given.
 """
 
 import argparse
@@ -18,6 +21,7 @@ from bodykit.errors import UserError
 from depthhmr_cli.access import add_access_arguments, read_key, refuse_access
 from depthhmr_cli.footage import Footage, at_its_own_speed, open_footage
 from depthhmr_cli.interrupts import Interrupts
+from depthhmr_cli.main import complain
 from depthhmr_cli.serve import add_model_arguments
 
 if TYPE_CHECKING:
@@ -32,7 +36,9 @@ INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "source", metavar="VIDEO|FOLDER|CAMERA", help="a file, a folder, a pattern, or a camera's number"
+        "source",
+        metavar="VIDEO|FOLDER|CAMERA",
+        help="a file, a folder, a pattern, a camera's number, or an address (rtsp://, http://)",
     )
     parser.add_argument("-o", "--output", metavar="FILE", help=".jsonl or .glb (default: print JSON lines)")
     parser.add_argument("--glb-folder", type=Path, metavar="DIR", help="write a GLB file per picture, too")
@@ -51,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threshold", type=float, help="score from which a person counts, 0 to 1")
     parser.add_argument("--max-people", type=int, help="keep only the surest so many")
     parser.add_argument("--vertices", action="store_true", help="put the meshes into the JSON lines")
+    parser.add_argument("--allow-empty", action="store_true", help="exit with 0 although nobody was found")
     add_model_arguments(parser)
 
 
@@ -76,6 +83,19 @@ def run(args: argparse.Namespace) -> int:
     if footage.note:
         print(f"depthhmr: {footage.note}", file=sys.stderr)
     print(f"{args.source}: {count.kept(recordings)}", file=sys.stderr)
+    return outcome(count, allow_empty=args.allow_empty)
+
+
+def outcome(count: "Count", *, allow_empty: bool) -> int:
+    """The exit status of a stream that came to its end."""
+    if count.answered and count.errors == count.answered:
+        return complain("every picture failed")
+    if not count.people and not allow_empty:
+        return complain("there is nobody in any picture; --allow-empty makes that no error")
+    if not count.shown_people and not allow_empty:
+        return complain(
+            "nobody was seen in two pictures in a row, so nobody has an id; --allow-empty makes that no error"
+        )
     return 0
 
 
@@ -141,12 +161,17 @@ class Count:
         self._bar.close()
 
     @property
+    def shown_people(self) -> int:
+        """People in what was written: with ids, where they are followed."""
+        return len(self.tracks) if self._followed else self.people
+
+    @property
     def answered(self) -> int:
         return self.results + self.errors + self.dropped
 
     def kept(self, recordings: "list[Recording]") -> str:
         """A sentence on what has become of the pictures."""
-        found = f"{len(self.tracks)} people followed" if self._followed else f"{self.people} people found"
+        found = f"{self.shown_people} people {'followed' if self._followed else 'found'}"
         parts = [f"{self.answered} of {self.sent} pictures answered", found]
         parts += [f"{self.dropped} dropped"] if self.dropped else []
         parts += [f"{self.errors} failed"] if self.errors else []
@@ -161,7 +186,7 @@ def options_of(args: argparse.Namespace, footage: Footage) -> "StreamOptions":
         "smooth": args.smooth,
         "vertices": args.vertices,
         "glb": args.glb_folder is not None,
-        "fov_degrees": args.fov_degrees,
+        "fov_degrees": args.fov_degrees if args.fov_degrees is not None else footage.fov_degrees,
         "threshold": args.threshold,
         "max_people": args.max_people,
     }

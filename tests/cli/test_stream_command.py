@@ -130,6 +130,30 @@ def test_an_animation_holds_every_person_once(video, target, tmp_path, capsys):
     assert "10 of 10 pictures answered, 2 people followed; written" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("output", ["out.jsonl", "out.glb"])
+def test_nobody_in_any_picture_is_told_and_no_success(empty_jpeg, target, tmp_path, capsys, output):
+    (tmp_path / "one.jpg").write_bytes(empty_jpeg)
+    command = ["stream", str(tmp_path / "one.jpg"), "--to", target, "-o", str(tmp_path / output)]
+
+    assert main(command) == 2
+    assert "there is nobody in any picture" in capsys.readouterr().err
+    assert main([*command, "--allow-empty"]) == 0
+
+
+def test_one_picture_gives_an_animation_no_ids_and_no_success(people_jpeg, target, tmp_path, capsys):
+    (tmp_path / "one.jpg").write_bytes(people_jpeg)
+
+    assert main(["stream", str(tmp_path / "one.jpg"), "--to", target, "-o", str(tmp_path / "out.glb")]) == 2
+    assert "nobody was seen in two pictures in a row" in capsys.readouterr().err
+
+
+def test_pictures_that_all_fail_are_no_success(target, tmp_path, capsys):
+    (tmp_path / "one.jpg").write_text("Dear sir")
+
+    assert main(["stream", str(tmp_path / "one.jpg"), "--to", target, "-o", str(tmp_path / "out.jsonl")]) == 2
+    assert "every picture failed" in capsys.readouterr().err
+
+
 def test_a_scene_is_written_per_picture(video, target, tmp_path):
     assert main(["stream", str(video), "--to", target, "--glb-folder", str(tmp_path / "scenes"), "--fps", "2"]) == 0
 
@@ -219,7 +243,7 @@ def test_a_service_is_started_here_when_none_is_named(model_dir, people_jpeg, tm
         (["letter.mp4"], "cannot read the video letter.mp4: Invalid data found"),
         (["sound.wav"], "there are no pictures in sound.wav"),
         (["empty"], "there is no picture (.jpg, .jpeg, .png, .webp) in the folder empty"),
-        (["empty/*.jpg"], "no picture (.jpg, .jpeg, .png, .webp) fits the pattern empty/*.jpg"),
+        (["empty/*.jpg"], "no picture (.jpg, .jpeg, .png, .webp) that fits the pattern empty/*.jpg"),
         (["973"], "cannot open the camera /dev/video973: No such file or directory"),
         (["one.jpg", "-o", "out.mp4"], "the output must end in .jsonl or .glb, got out.mp4"),
         (["one.jpg", "-o", "one.jpg/out.jsonl"], "cannot make the folder one.jpg"),
