@@ -173,7 +173,7 @@ async def test_one_client_alone_leaves_half_of_the_room_to_others(queue, clock, 
             admissions.append(queue.admission(many, 30.0))
             admissions[-1].__enter__()
 
-    assert queue.admitted == queue.most // 2 and notes.refusals == ["share"]
+    assert queue.admitted == queue.max_images // 2 and notes.refusals == ["share"]
     with queue.admission(AdmissionTicket("other"), 30.0):
         pass
     for admission in admissions[:-1]:

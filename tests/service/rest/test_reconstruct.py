@@ -455,7 +455,7 @@ async def test_a_service_that_is_not_warm_says_when_to_ask_again(client, core, p
 
 
 async def test_a_full_service_refuses_before_it_reads_the_body(client, core, monkeypatch):
-    monkeypatch.setitem(core.queue._admitted, "somebody", core.queue.most)
+    monkeypatch.setitem(core.queue._admitted, "somebody", core.queue.max_images)
 
     async def never_read():
         raise AssertionError("the body was read")

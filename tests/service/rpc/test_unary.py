@@ -153,7 +153,7 @@ async def test_an_image_over_the_limit_in_a_message_that_is_not(stub, core, peop
 
 
 async def test_a_full_service_says_when_to_ask_again(stub, core, people_jpeg, monkeypatch):
-    monkeypatch.setitem(core.queue._admitted, "somebody", core.queue.most)
+    monkeypatch.setitem(core.queue._admitted, "somebody", core.queue.max_images)
 
     code, _, details = await refused(stub.Reconstruct(request(people_jpeg)))
 
