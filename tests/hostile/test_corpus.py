@@ -25,11 +25,11 @@ LONGEST_S = 5.0
 def test_every_picture_of_the_corpus_ends_as_it_must(name: str) -> None:
     case = CASES[name]
     content = case.content()
-    begin = time.perf_counter()
+    begin = time.process_time()  # whatever else the machine does
 
     outcome = what_becomes_of(content)
 
-    assert time.perf_counter() - begin < LONGEST_S
+    assert time.process_time() - begin < LONGEST_S
     check(case, outcome)
 
 
