@@ -1,4 +1,4 @@
-"""Milliseconds of one picture in several graphs, as the service runs them: `python runs/graph_latency.py GRAPH.onnx ...`.
+"""Milliseconds of one picture in several graphs, as the service runs them: `python benchmarks/graph_latency.py GRAPH.onnx ...`.
 
 They take turns in an order that changes, on as many threads as a service takes. The sessions are the service's own: one
 whose threads spin on after its turn, as ONNX Runtime's do by default, takes a core from whichever graph comes next.

@@ -1,4 +1,4 @@
-"""How long one large image keeps the event loop of the service: `python runs/loop_under_large_messages.py`.
+"""How long one large image keeps the event loop of the service: `python benchmarks/loop_under_large_messages.py`.
 
 For each size a service of its own, and 20 JPEGs of about so many megabytes of noise, over REST, as calls and in a stream.
 """
@@ -59,8 +59,9 @@ def longest_block_ms(protocol: str, image: bytes) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=float, nargs="+", default=[0.1, 1, 2, 4, 8, 15])
+    args = parser.parse_args()
     print("longest block of the event loop, ms\n    MB    REST   calls  stream")
-    for megabytes in parser.parse_args().megabytes:
+    for megabytes in args.megabytes:
         image = noise_of(megabytes)
         blocks = [longest_block_ms(protocol, image) for protocol in ("REST", "calls", "stream")]
         print(f"{len(image) / 1e6:6.1f}" + "".join(f"{block:8.1f}" for block in blocks), flush=True)

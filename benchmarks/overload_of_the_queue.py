@@ -1,6 +1,6 @@
 """Overload of the service with an engine that sleeps: what queue, refusals and protocols do, whatever else the machine does.
 
-    python runs/overload_of_the_queue.py --image-s 0.05 --seconds 60
+    python benchmarks/overload_of_the_queue.py --image-s 0.05 --seconds 60
 
 The clients and the table are those of `depthhmr bench --overload`.
 """

@@ -1,6 +1,6 @@
 """What traces and logs cost a request: processor time, in turns, so that a noisy machine is noisy for all of them.
 
-    python runs/telemetry_overhead.py [--rounds 20] [--requests 200]
+    python benchmarks/telemetry_overhead.py [--rounds 20] [--requests 200]
 
 The REST application is called in this process, without sockets; the collector is a process of its own. The processor time
 is that of the whole process, so the thread that sends the spans is in it. The picture is tiny and the engine finds nobody,
@@ -24,7 +24,7 @@ from PIL import Image
 from service.recovery import MeshRecovery
 from service.rest.app import create_app
 from service.serve import open_core
-from service.settings import Settings
+from service.settings import load_settings
 from service.telemetry.logs import BackgroundHandler, JsonFormatter
 
 SENT_AFTER_S = 0.1  # so often spans are sent, and so long each turn waits for it: the sending is its, too
@@ -76,7 +76,7 @@ async def ask(app: FastAPI, method: str, path: str, body: bytes) -> None:
 async def measure(rounds: int, requests: int, address: str) -> None:
     access = logging.getLogger("service.access")
     with open(os.devnull, "wb", buffering=0) as sink:
-        handler = BackgroundHandler(sink)  # type: ignore[arg-type]  # a FileIO, in fact
+        handler = BackgroundHandler(sink)
         handler.setFormatter(JsonFormatter())
         access.addHandler(handler)
         access.propagate = False
@@ -85,7 +85,7 @@ async def measure(rounds: int, requests: int, address: str) -> None:
         cores: dict[str, tuple[MeshRecovery, FastAPI, bool]] = {}
         for name, (traces, logged, variables) in VARIANTS.items():
             os.environ |= {"OTEL_EXPORTER_OTLP_ENDPOINT": address} | variables
-            core = open_core(Settings(traces=traces, engine="fake"))
+            core = open_core(load_settings({"traces": traces, "engine": "fake"}))
             await core.warm_up()
             cores[name] = core, create_app(core, max_body_bytes=2**24), logged
             for variable in variables:

@@ -1,6 +1,6 @@
 """How often the bundled Triton leaves a waiting request alone, by configuration: the table of docs/triton.md.
 
-    .venv/bin/python runs/triton_stalls.py
+    .venv/bin/python benchmarks/triton_stalls.py
 
 About two minutes; scripts/install-triton first. Plain clients of tritonclient, none of our own code but the model.
 """
