@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from bodykit.errors import UserError
-from depthhmr_cli.picture import Picture
+from depthhmr_cli.picture import SUFFIXES, Picture, pictures_of
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 PICTURES_PER_SECOND = 30.0  # of a folder, where nothing says it
 CAMERA = re.compile(r"\d+|/dev/video\d+")
 ADDRESS = re.compile(r"(rtsps?|rtmps?|srt|udp|tcp|https?)://.+", re.IGNORECASE)
@@ -53,25 +52,24 @@ def open_footage(source: str, *, fps: float | None = None) -> Footage:
         return _video(source, fps=fps, live=bool(LIVE_ADDRESS.match(source)))
     path = Path(source)
     if path.is_dir():
-        return Folder(source, _pictures_of(path.iterdir(), f"in the folder {source}"), fps=fps or PICTURES_PER_SECOND)
+        return Folder(source, _some_pictures(path.iterdir(), f"in the folder {source}"), fps=fps or PICTURES_PER_SECOND)
     if path.is_file():
-        if path.suffix.lower() in PICTURES:
+        if path.suffix.lower() in SUFFIXES:
             return Folder(source, [path], fps=fps or PICTURES_PER_SECOND)
         _refuse_still(path)
         return _video(source, fps=fps, live=False)
     if glob.has_magic(source):
-        files = _pictures_of(map(Path, glob.glob(source)), f"that fits the pattern {source}")
+        files = _some_pictures(map(Path, glob.glob(source)), f"that fits the pattern {source}")
         return Folder(source, files, fps=fps or PICTURES_PER_SECOND)
     raise UserError(
         f"there is no file or folder {source}; a camera is a number, as in `depthhmr stream 0`, or an address (rtsp://, http://)"
     )
 
 
-def _pictures_of(files: Iterable[Path], where: str) -> list[Path]:
-    """Names that begin with a dot are left out: macOS puts ._x.jpg, which is no picture, beside each x.jpg."""
-    pictures = [file for file in files if file.suffix.lower() in PICTURES and not file.name.startswith(".")]
+def _some_pictures(files: Iterable[Path], where: str) -> list[Path]:
+    pictures = pictures_of(files)
     if not pictures:
-        raise UserError(f"there is no picture ({', '.join(PICTURES)}) {where}")
+        raise UserError(f"there is no picture ({', '.join(SUFFIXES)}) {where}")
     return pictures
 
 
@@ -93,7 +91,7 @@ def _video(name: str, *, fps: float | None, live: bool, source_format: str | Non
 
 
 class Folder:
-    """Picture files in the order of their names, in which 10 comes after 9."""
+    """Picture files, in their order."""
 
     live = False
     note = ""
@@ -101,7 +99,7 @@ class Folder:
 
     def __init__(self, name: str, files: Iterable[Path], *, fps: float) -> None:
         self.name, self._fps = name, fps
-        self._files = sorted(files, key=lambda file: natural(str(file)))
+        self._files = list(files)
         self.total: int | None = len(self._files)
 
     def __iter__(self) -> Iterator[Picture]:
@@ -123,8 +121,3 @@ def at_its_own_speed(footage: Footage) -> Iterator[Picture]:
         begin = time.monotonic() if begin is None else begin
         time.sleep(max(0.0, begin + picture.time_s - time.monotonic()))
         yield picture
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """A key for sorting in which numbers count as numbers."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

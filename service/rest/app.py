@@ -28,7 +28,7 @@ from service.telemetry.observer import Observer
 CORS: Any = {
     "allow_methods": ["GET", "POST"],
     "allow_headers": ["Accept", "Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
-    "expose_headers": ["Retry-After", "X-Request-ID"],
+    "expose_headers": ["Retry-After", "X-People-Count", "X-Request-ID"],
     "max_age": 600,
 }
 # FastAPI's own telemetry writes paths and queries as they come into its spans, and sets itself up from OTEL_* variables.

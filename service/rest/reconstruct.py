@@ -16,6 +16,7 @@ from service.rest.uploads import read_upload
 from service.results import Recovery
 
 RECONSTRUCT_PATHS = ("/v1/reconstruct", "/reconstruct")
+PEOPLE_HEADER = "X-People-Count"  # a picture or a mesh does not say by itself that nobody was found
 BY_MEDIA_TYPE = {item.media_type: item for item in FORMATS}
 
 
@@ -29,12 +30,13 @@ def reconstruct_router(core: MeshRecovery, *, body_timeout_s: float) -> APIRoute
         options = parse_options([*request.query_params.multi_items(), *upload.fields])
         request_id = request_id_of(request.scope)
 
-        def write(recovery: Recovery) -> bytes:
-            return format_.write(Job(recovery, core.manifest, core.body, core.limits, request_id, options.mesh))
+        def write(recovery: Recovery) -> tuple[bytes, int]:
+            job = Job(recovery, core.manifest, core.body, core.limits, request_id, options.mesh)
+            return format_.write(job), len(recovery.people)
 
         wanted = replace(options.core, vertices=options.core.vertices or format_.vertices)
-        content = await unless_gone(request, core.recover(upload.content, wanted, write))
-        return Response(content, media_type=format_.media_type)
+        content, people = await unless_gone(request, core.recover(upload.content, wanted, write))
+        return Response(content, media_type=format_.media_type, headers={PEOPLE_HEADER: str(people)})
 
     stable, short = RECONSTRUCT_PATHS
     router.add_api_route(stable, reconstruct, methods=["POST"], responses=RESPONSES, openapi_extra=REQUEST)

@@ -83,9 +83,13 @@ def test_several_photos_go_into_a_folder(photo, tmp_path, people_jpeg):
         (["{photo}", "--format", "glb"], "--format glb needs -o"),
         (["{photo}", "--engine", "warp"], "there is no engine 'warp'"),
         (["{photo}", "--model-dir", "nowhere"], "there is no model in nowhere"),
-        (["{photo}", "-o", "/dev/null/out.json"], "cannot write /dev/null/out.json"),
+        (["{photo}", "-o", "/dev/null/out.json"], "cannot make the folder /dev/null: "),
         (["{photo}", "--server", "http://127.0.0.1:9"], "cannot reach the service at http://127.0.0.1:9"),
-        (["{photo}", "--server", "nonsense"], "cannot reach the service at nonsense"),
+        (["{photo}", "--server", "nonsense"], "cannot reach the service at http://nonsense"),
+        (["{photo}", "--server", "grpc://127.0.0.1:9"], "--server takes http:// or https://, got grpc://127.0.0.1:9"),
+        (["missing.jpg", "--model-dir", "nowhere"], "missing.jpg: cannot be read"),  # before a model is looked for
+        (["{photo}", "--fov-degrees", "0", "--model-dir", "nowhere"], "fov_degrees: must lie in [1, 175]"),
+        (["{empty}"], "there is no picture (.jpg, .jpeg, .png, .webp) in the folder"),
         (["{photo}", "--api-key-file", "key"], "--ca-file and --api-key-file are for a service at --server"),
         (["{photo}", "--server", "http://127.0.0.1:9", "--api-key-file", "none"], "cannot read the API key in none"),
         (["{photo}", "--server", "http://127.0.0.1:9", "--api-key-file", "{two_keys}"], "expected one API key in"),
@@ -102,7 +106,9 @@ def test_several_photos_go_into_a_folder(photo, tmp_path, people_jpeg):
 )
 def test_a_mistake_is_one_line(photo, tmp_path, capsys, arguments, message):
     (two_keys := tmp_path / "keys").write_text("dhmr_secret\nand-another\n")
-    status = main(["reconstruct", *(argument.format(photo=photo, two_keys=two_keys) for argument in arguments)])
+    (empty := tmp_path / "empty").mkdir()
+    names = {"photo": photo, "two_keys": two_keys, "empty": empty}
+    status = main(["reconstruct", *(argument.format(**names) for argument in arguments)])
 
     error = capsys.readouterr().err
     assert "secret" not in error
@@ -126,11 +132,32 @@ def test_a_photo_that_fails_is_named_and_the_others_go_on(photo, tmp_path, capsy
 
     assert sorted(path.name for path in folder.iterdir()) == ["last.json", "photo.json"]
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("depthhmr: ")]
-    assert errors[0].startswith(f"depthhmr: {bad}: expected a JPEG, PNG or WebP image")
-    assert errors[1:] == [
-        f"depthhmr: {missing}: cannot be read: No such file or directory",
-        "depthhmr: 2 of 4 photos failed",
-    ]
+    assert errors[0] == f"depthhmr: {missing}: cannot be read: No such file or directory"
+    assert errors[1].startswith(f"depthhmr: {bad}: expected a JPEG, PNG or WebP image")
+    assert errors[2:] == ["depthhmr: 2 of 4 photos failed"]
+
+
+def test_a_folder_is_done_photo_by_photo(photo, tmp_path, people_jpeg, capsys):
+    folder = tmp_path / "holiday"
+    folder.mkdir()
+    for name in ("a.jpg", "b.jpeg", "._a.jpg", "notes.txt"):
+        (folder / name).write_bytes(people_jpeg)
+
+    assert main(["reconstruct", str(folder), "-o", str(tmp_path / "results") + "/"]) == 0
+
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["a.json", "b.json"]
+    assert capsys.readouterr().err.startswith(f"made the folder {tmp_path / 'results'}\n")
+
+
+@pytest.mark.parametrize("format_name", ["json", "glb", "obj", "jpg"])
+def test_nobody_in_a_photo_is_told_and_no_success(tmp_path, empty_jpeg, capsys, format_name):
+    (tmp_path / "empty.jpg").write_bytes(empty_jpeg)
+    command = ["reconstruct", str(tmp_path / "empty.jpg"), "-o", str(tmp_path / f"out.{format_name}")]
+
+    assert main(command) == 2
+    assert "empty.jpg: nobody was found; --allow-empty makes that no failure" in capsys.readouterr().err
+    assert (tmp_path / f"out.{format_name}").stat().st_size > 0
+    assert main([*command, "--allow-empty"]) == 0
 
 
 def test_what_every_photo_would_fail_of_is_told_once(photo, capsys):

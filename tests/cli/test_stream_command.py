@@ -20,6 +20,7 @@ from PIL import Image
 from bodykit.errors import UserError
 from depthhmr_cli import footage
 from depthhmr_cli.main import main
+from depthhmr_cli.picture import natural
 from depthhmr_cli.running import running_service
 
 RATE = 25
@@ -431,7 +432,7 @@ def test_a_missing_decoder_is_advised(video, monkeypatch, capsys):
 def test_names_are_sorted_as_people_count():
     names = ["b1", "a10", "a9", "a", "a9b"]
 
-    assert sorted(names, key=footage.natural) == ["a", "a9", "a9b", "a10", "b1"]
+    assert sorted(names, key=natural) == ["a", "a9", "a9b", "a10", "b1"]
 
 
 def test_a_speed_that_cannot_be_is_refused():

@@ -83,6 +83,18 @@ def test_a_photo_that_the_server_refuses_is_named_and_the_others_go_on(server_ur
     assert errors[1:] == ["depthhmr: 1 of 3 photos failed"]
 
 
+@pytest.mark.parametrize("extension", ["json", "glb", "obj", "jpg", "zip"])
+def test_nobody_in_a_photo_is_told_for_every_format(server_url, empty_jpeg, tmp_path, capsys, extension):
+    (tmp_path / "empty.jpg").write_bytes(empty_jpeg)
+    address = server_url.removeprefix("http://")  # the scheme may be left out
+
+    status = main(
+        ["reconstruct", str(tmp_path / "empty.jpg"), "-o", str(tmp_path / f"o.{extension}"), "--server", address]
+    )
+
+    assert status == 2 and "nobody was found" in capsys.readouterr().err
+
+
 def test_a_server_that_wants_a_key_and_has_a_certificate_of_its_own_is_asked_with_both(
     model_dir, certificates, people_jpeg, tmp_path, capsys
 ):

@@ -437,8 +437,8 @@ async def test_a_fault_of_ours_says_nothing_but_the_request_id(client, core, peo
 async def test_an_engine_that_answers_nonsense_is_a_bad_gateway(client, core, people_jpeg, monkeypatch):
     original = core.engine.run
 
-    def poisoned(tensors, outputs):
-        return {**original(tensors, outputs), "scores": np.full((1, 3), np.nan, np.float32)}
+    def poisoned(tensors, outputs, images):
+        return {**original(tensors, outputs, images), "scores": np.full((1, 3), np.nan, np.float32)}
 
     monkeypatch.setattr(core.engine, "run", poisoned)
     response = await client.post(URL, content=people_jpeg, headers=JPEG)

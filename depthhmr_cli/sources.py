@@ -1,0 +1,195 @@
+"""Where `depthhmr reconstruct` gets people from: the core in this process, or a running service."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlencode
+
+from bodykit.errors import UserError
+
+if TYPE_CHECKING:
+    import ssl
+
+    from service.recovery import MeshRecovery
+
+Fields = list[tuple[str, str]]  # options as REST takes them
+
+MEDIA_TYPES = {
+    "json": "application/json",
+    "glb": "model/gltf-binary",
+    "zip": "application/zip",
+    "jpg": "image/jpeg",
+    "png": "image/png",
+}
+MESH_FILES = ("obj", "ply")  # not spoken by the service; made here from the vertices in its JSON
+SERVER_TIMEOUT_S = 120.0
+# Problems that the next photo need not have: codes of service.errors. All others would meet every photo.
+OF_THE_PHOTO = {
+    "malformed-request",
+    "invalid-image",
+    "unsupported-media",
+    "image-too-large",
+    "body-too-large",
+    "deadline-exceeded",
+    "engine-failed",
+    "engine-bad-output",
+    "internal",
+}
+
+
+class PhotoError(UserError):
+    """This photo could not be done."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    content: bytes  # of the file
+    people: int | None  # in the photo; None where a service does not say it
+
+
+class Source(Protocol):
+    """Raises PhotoError for a photo that is at fault, and UserError where all would fail."""
+
+    def reconstruct(self, photo: bytes, format_name: str, fields: Fields) -> Answer: ...
+
+
+class Local:
+    """The core in this process."""
+
+    def __init__(self, core: "MeshRecovery", runner: Any) -> None:
+        self._core, self._runner = core, runner
+
+    def reconstruct(self, photo: bytes, format_name: str, fields: Fields) -> Answer:
+        import uuid
+        from dataclasses import replace
+
+        from bodykit.meshio import WRITERS
+        from service.errors import EngineUnavailable, ServiceError
+        from service.formats.formats import FORMATS as SPOKEN
+        from service.formats.formats import Job, people_meshes
+        from service.rest.options import parse_options
+        from service.results import Recovery
+
+        writers = {item.extension: item for item in SPOKEN}
+        core = self._core
+
+        def write(recovery: Recovery) -> Answer:
+            job = Job(recovery, core.manifest, core.body, core.limits, uuid.uuid4().hex)
+            mesh = format_name in MESH_FILES
+            content = WRITERS[format_name](people_meshes(job)) if mesh else writers[format_name].write(job)
+            return Answer(content, len(recovery.people))
+
+        try:
+            options = parse_options(fields).core
+            vertices = options.vertices or format_name in MESH_FILES or writers[format_name].vertices
+            return self._runner.run(core.recover(photo, replace(options, vertices=vertices), write))
+        except ServiceError as error:
+            if error.code in OF_THE_PHOTO:
+                raise PhotoError(error.detail) from error
+            place = core.engine.place if isinstance(error, EngineUnavailable) else ""
+            raise UserError(error.detail + place) from error
+
+
+class Remote:
+    """A running service. An address without a scheme is taken for http."""
+
+    def __init__(self, url: str, *, api_key: str | None = None, tls: "ssl.SSLContext | None" = None) -> None:
+        self._url, self._api_key, self._tls = url.rstrip("/"), api_key, tls
+        self._faces: Any = None
+
+    def reconstruct(self, photo: bytes, format_name: str, fields: Fields) -> Answer:
+        if format_name not in MESH_FILES:
+            return self._post(photo, MEDIA_TYPES[format_name], fields)
+        reply = json.loads(self._post(photo, "application/json", [*fields, ("include", "vertices")]).content)
+        return Answer(self._meshes(reply["people"], format_name), len(reply["people"]))
+
+    def _meshes(self, people: list[dict[str, Any]], format_name: str) -> bytes:
+        import numpy as np
+
+        from bodykit.meshio import WRITERS, Mesh
+        from bodykit.palette import person_colours
+
+        if self._faces is None:
+            self._faces = np.array(json.loads(self._open("/v1/body?include=faces").content)["faces"], np.int32)
+        colours = person_colours(len(people)).tolist()
+        return WRITERS[format_name](
+            [
+                Mesh(np.array(person["vertices"], np.float32), self._faces, f"person_{person['id']:02d}", tuple(colour))
+                for person, colour in zip(people, colours, strict=True)
+            ]
+        )
+
+    def _post(self, photo: bytes, accept: str, fields: Fields) -> Answer:
+        headers = {"Content-Type": "application/octet-stream", "Accept": accept}
+        return self._open("/v1/reconstruct?" + urlencode(fields), photo, headers)
+
+    def _open(self, path: str, data: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
+        try:
+            request = urllib.request.Request(self._url + path, data, headers or {})
+            if self._api_key is not None:
+                request.add_unredirected_header("X-API-Key", self._api_key)  # a redirect may lead to anybody
+            with urllib.request.urlopen(request, timeout=SERVER_TIMEOUT_S, context=self._tls) as reply:
+                people = reply.headers.get("X-People-Count", "")  # services before 0.3 do not send it
+                return Answer(bytes(reply.read()), int(people) if people.isdecimal() else None)
+        except urllib.error.HTTPError as error:
+            code, detail = _problem(error)
+            kind = PhotoError if code in OF_THE_PHOTO else UserError
+            raise kind(f"{self._url} answered {error.code}: {detail}") from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise UserError(f"cannot reach the service at {self._url}: {reason}") from error
+
+
+@contextmanager
+def local_source(flags: dict[str, Any]) -> Iterator[Source]:
+    """The core in this process, warm; `flags` are those of `depthhmr serve`."""
+    import asyncio
+
+    from service.errors import ServiceError
+    from service.serve import open_core
+    from service.settings import load_settings
+
+    settings = load_settings(flags)
+    with asyncio.Runner() as runner:
+        core = open_core(settings)
+        try:
+            try:
+                runner.run(core.warm_up())
+            except ServiceError as error:
+                raise UserError(
+                    f"the engine {core.engine.name} does not answer: {error.detail}{core.engine.place}"
+                ) from error
+            yield Local(core, runner)
+        finally:
+            runner.run(core.aclose())
+
+
+def remote_source(server: str, *, api_key: str | None, ca_file: Path | None) -> Source:
+    """The service at `server`, an address with or without http:// or https://."""
+    from service.client import InvalidUse, Tls
+
+    url = server if "://" in server else f"http://{server}"
+    if not url.startswith(("http://", "https://")):
+        raise UserError(f"--server takes http:// or https://, got {server}; gRPC is for `depthhmr stream --to`")
+    if ca_file and not url.startswith("https://"):
+        raise UserError(f"--ca-file needs a --server that begins with https://, got {server}")
+    try:
+        tls = Tls(ca_file=ca_file).context() if ca_file else None
+    except InvalidUse as error:
+        raise UserError(error.detail) from error
+    return Remote(url, api_key=api_key, tls=tls)
+
+
+def _problem(error: urllib.error.HTTPError) -> tuple[str, str]:
+    """Code and sentence of a problem document; without one, no code and what came instead."""
+    text = error.read(10_000).decode(errors="replace")
+    try:
+        problem = json.loads(text)
+        return str(problem["type"]).rpartition(":")[2], str(problem["detail"])
+    except (ValueError, KeyError, TypeError):
+        return "", text[:200] or error.reason
