@@ -1,12 +1,12 @@
-"""What a token must say besides being signed."""
+"""The claims that a token must carry."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class TokenRules:
-    """What a token must say besides being signed."""
+    """Issuer and audience that every token must name."""
 
     issuer: str
     audience: str
-    leeway_s: float = 30.0  # between our clock and the issuer's
+    leeway_s: float = 30.0  # tolerated difference between the issuer's clock and this one

@@ -1,4 +1,4 @@
-"""Certificates for both protocols, read once at the start."""
+"""TLS certificates for both protocols, loaded once at startup."""
 
 import ssl
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from bodykit.errors import UserError
 
 @dataclass(frozen=True)
 class Tls:
-    """Paths of PEM files. With `client_ca` a client must show a certificate that it signed (mTLS)."""
+    """Paths of PEM files. With `client_ca`, clients must present a certificate signed by that authority (mTLS)."""
 
     certificate: Path
     key: Path
     client_ca: Path | None = None
 
     def check(self) -> "Tls":
-        """Raise UserError unless the files can be read and belong together."""
+        """Raises UserError unless the files can be read and match each other."""
         try:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(self.certificate, self.key, password="")
@@ -33,10 +33,10 @@ class Tls:
 
 
 def _check_dates(certificate: Path) -> None:
-    """Raise UserError for a certificate that no client would accept today; it would be noticed by clients alone."""
-    from cryptography import x509  # 0.1 s that a service without TLS need not spend
+    """Raises UserError if the certificate is not valid today. Without this check, only clients would notice."""
+    from cryptography import x509  # this import takes 0.1 s: only when TLS is configured
 
-    found = x509.load_pem_x509_certificate(certificate.read_bytes())  # the first is ours, others lead to an authority
+    found = x509.load_pem_x509_certificate(certificate.read_bytes())  # the first is the server's, the rest its chain
     begin, end = found.not_valid_before_utc, found.not_valid_after_utc
     if datetime.now(UTC) > end:
         raise UserError(f"the certificate {certificate} was valid until {end:%Y-%m-%d}")
@@ -45,5 +45,5 @@ def _check_dates(certificate: Path) -> None:
 
 
 def open_tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:
-    """None where TLS is not asked for. Raises UserError for files that do not work."""
+    """None when TLS is not configured. Raises UserError when the files cannot be used."""
     return None if certificate is None or key is None else Tls(certificate, key, client_ca).check()

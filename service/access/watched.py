@@ -1,6 +1,7 @@
-"""A file that is read again when it changes. Knows nothing of what is in it.
+"""A file that is reloaded when it changes. Knows nothing of its contents.
 
-It is looked at by time, size and number: that also sees the links that Kubernetes swaps under a mounted secret.
+A change is detected by modification time, size and inode, so the symbolic links that Kubernetes swaps under a mounted secret
+are noticed, too.
 """
 
 import asyncio
@@ -17,35 +18,35 @@ Value = TypeVar("Value")
 
 
 class Watched(Generic[Value]):
-    """`value` is what `read` made of the file. A new file that cannot be used changes nothing, and the log says so."""
+    """`value` is the result of `read(path)`. A changed file that cannot be used is logged and leaves `value` as it was."""
 
     def __init__(self, path: Path, read: Callable[[Path], Value]) -> None:
-        """Raises UserError when the file cannot be used at the start."""
+        """Raises UserError when the file cannot be used."""
         self._path, self._read = path, read
-        self._seen = _signature(path)  # before it is read, so that a change in between is seen
+        self._seen = _signature(path)  # taken before reading, so a change in between is noticed later
         self.value = read(path)
 
     def refresh(self) -> None:
-        """Look at the file, and read it if it is another one than before. Blocks as files do."""
+        """Reload the file if it has changed. Blocks on file I/O."""
         seen = _signature(self._path)
         if seen == self._seen:
             return
         try:
             self.value = self._read(self._path)
         except UserError as error:
-            log.error("what %s held before stays in use: %s", self._path.name, error)
+            log.error("the previous content of %s stays in use: %s", self._path.name, error)
         else:
-            log.info("%s has changed and was read again", self._path.name)
-        self._seen = seen  # after any other error, such as a lack of memory, it is read once more
+            log.info("%s has changed and was reloaded", self._path.name)
+        self._seen = seen  # not reached after any other error, such as MemoryError: the next call tries again
 
     async def watch(self) -> None:
-        """Refresh until cancelled, in a thread: the event loop never waits for a disk."""
+        """Refresh until cancelled, in a thread, so the event loop never waits for a disk."""
         while True:
             await asyncio.sleep(CHECK_INTERVAL_S)
             try:
                 await asyncio.to_thread(self.refresh)
-            except Exception:  # whatever it is: a key that is taken out later must still lose its worth
-                log.exception("what %s held before stays in use", self._path.name)
+            except Exception:  # keep watching after any error: a key removed later must still be revoked
+                log.exception("the previous content of %s stays in use", self._path.name)
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def locked(core):
-    """A client of a service that wants the key `secret`."""
+    """A client of a service that requires the key `secret`."""
     app = create_app(core, max_body_bytes=2**20, authenticator=ApiKeys({hash_of("secret"): "me"}))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         yield client
@@ -81,7 +81,7 @@ def test_a_file_of_keys_is_read_with_its_names(tmp_path, capsys):
         and keys.authenticate("other") == "camera-2"
         and key not in file.read_text()
     )
-    with pytest.raises(Unauthenticated, match="not known here"):
+    with pytest.raises(Unauthenticated, match="this API key is not known"):
         keys.authenticate(key[:-1])
 
 
