@@ -20,7 +20,7 @@ from bodykit.errors import UserError
 
 if TYPE_CHECKING:
     from bodykit.body import Body
-    from depthhmr.data.body_transfer import Carry
+    from depthhmr.data.body_transfer import BodyTransfer
     from depthhmr.data.dah_sheet import Shown
     from depthhmr.data.picture import Picture
 
@@ -205,14 +205,14 @@ def read_agora(args: argparse.Namespace) -> "Iterator[Picture]":
 
     folder = args.source if args.source.is_dir() else args.source.parent
     images, fits, template = args.images or folder, args.fits or folder, kid_template_of(args)
-    return agora.read(args.source, images, fits, carry_of(args), smpl_of(args), kid_template=template)
+    return agora.read(args.source, images, fits, transfer_of(args), smpl_of(args), kid_template=template)
 
 
 def read_bedlam(args: argparse.Namespace) -> "Iterator[Picture]":
     from depthhmr.data import bedlam
 
     folder = args.source if args.source.is_dir() else args.source.parent
-    return bedlam.read(args.source, args.images or folder, carry_of(args), smpl_of(args), every=args.every)
+    return bedlam.read(args.source, args.images or folder, transfer_of(args), smpl_of(args), every=args.every)
 
 
 def read_3dpw(args: argparse.Namespace) -> "Iterator[Picture]":
@@ -220,7 +220,7 @@ def read_3dpw(args: argparse.Namespace) -> "Iterator[Picture]":
 
     if args.images is None:
         raise UserError("expected --images with 3DPW's folder imageFiles")
-    return pw3d.read(args.source, args.images, carry_of(args), every=args.every)
+    return pw3d.read(args.source, args.images, transfer_of(args), every=args.every)
 
 
 def read_own(args: argparse.Namespace) -> "Iterator[Picture]":
@@ -236,13 +236,13 @@ def read_nobody(args: argparse.Namespace) -> "Iterator[Picture]":
     return nobody.read(args.source)
 
 
-def carry_of(args: argparse.Namespace) -> "Carry":
+def transfer_of(args: argparse.Namespace) -> "BodyTransfer":
     from bodykit.body import load_body
-    from depthhmr.data.body_transfer import Carry
+    from depthhmr.data.body_transfer import BodyTransfer
 
     if not args.tolerance_mm > 0:
         raise UserError(f"expected --tolerance-mm above 0, got {args.tolerance_mm}")
-    return Carry(load_body(args.body), args.tolerance_mm / 1000)
+    return BodyTransfer(load_body(args.body), args.tolerance_mm / 1000)
 
 
 def smpl_of(args: argparse.Namespace) -> "Body | None":

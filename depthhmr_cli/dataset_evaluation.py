@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from bodykit.body import Body
     from depthhmr.benchmarks.labelled import Shown
     from depthhmr.data.picture import Picture
-    from depthhmr.evaluation.photos import PhotoAnswer
+    from depthhmr.evaluation.photos import PhotoPrediction
     from depthhmr.evaluation.predictions import Predict
     from depthhmr_cli.dataset_page import Seen
 
 BATCH = 8
 SMPL_VERTICES = 6890
 TOLERANCE_MM = 40.0  # of the readers, for SMPL people on another body
-Answered = Iterator[tuple["Picture", "PhotoAnswer"]]
+Answered = Iterator[tuple["Picture", "PhotoPrediction"]]
 Draw = Callable[[Path, Mapping[str, Any]], Path]  # (folder, report) -> the page that was written
 WritePage = Callable[[Path, Mapping[str, Any], Mapping[str, str], "Sequence[Seen]", Any, "Body"], Path]
 
@@ -41,7 +41,7 @@ DEFAULTS = {"every": 1, "pelvis": "h36m"}
 class Outcome:
     """What a board says of all pictures."""
 
-    judgement: Any
+    scored: Any
     scores: Any  # a dataclass with `splits`
     figures: dict[str, str]  # what stands on top, in words
     write_page: WritePage
@@ -58,19 +58,19 @@ def evaluate_dataset(
 
     name, pictures = read(args, body)
 
-    def show(group: "list[Shown]") -> "Iterator[PhotoAnswer]":
+    def show(group: "list[Shown]") -> "Iterator[PhotoPrediction]":
         return ask(predict, group, body, size, batch=BATCH)
 
     counted = tqdm(islice(pictures, args.count), unit="picture", disable=not sys.stderr.isatty(), dynamic_ncols=True)
-    answers = answered(counted, show, BATCH)
+    predictions = answered(counted, show, BATCH)
     seen: list[Seen] = []
 
     def kept() -> Answered:
-        for picture, answer in answers:
-            seen.append(Seen.of(picture, answer, threshold))
-            yield picture, answer
+        for picture, prediction in predictions:
+            seen.append(Seen.of(picture, prediction, threshold))
+            yield picture, prediction
 
-    outcome = BOARDS[name](args, kept() if args.page else answers, body, threshold)
+    outcome = BOARDS[name](args, kept() if args.page else predictions, body, threshold)
     facts = {"dataset": name, "threshold": threshold, "notes": notes(name, outcome.scores, body)}
     report = without_nan(asdict(outcome.scores)) | facts
     print(f"{name}, threshold {threshold:g}")
@@ -79,7 +79,7 @@ def evaluate_dataset(
     print("\n".join(("", *(f"note: {note}" for note in report["notes"]))).rstrip())
 
     def draw(folder: Path, full: Mapping[str, Any]) -> Path:
-        return outcome.write_page(folder, full, outcome.figures, seen, outcome.judgement, body)
+        return outcome.write_page(folder, full, outcome.figures, seen, outcome.scored, body)
 
     return report, draw
 
@@ -115,20 +115,20 @@ def kid_template_of(args: argparse.Namespace) -> "np.ndarray | None":
 def read_agora(args: argparse.Namespace, path: Path, body: "Body") -> "Iterator[Picture]":
     from bodykit.body import load_body
     from depthhmr.data import agora
-    from depthhmr.data.body_transfer import Carry
+    from depthhmr.data.body_transfer import BodyTransfer
 
     folder = path if path.is_dir() else path.parent
     template = kid_template_of(args)
     smpl = load_body(args.smpl) if args.smpl else None
-    carry = Carry(body, TOLERANCE_MM / 1000)
+    transfer = BodyTransfer(body, TOLERANCE_MM / 1000)
     images, fits = args.images or folder, args.fits or folder
-    return agora.read(path, images, fits, carry, smpl, kid_template=template, surfaces=True)
+    return agora.read(path, images, fits, transfer, smpl, kid_template=template, surfaces=True)
 
 
 def read_3dpw(args: argparse.Namespace, path: Path, body: "Body") -> "Iterator[Picture]":
     from bodykit.body import load_body
     from depthhmr.data import pw3d
-    from depthhmr.data.body_transfer import Carry
+    from depthhmr.data.body_transfer import BodyTransfer
 
     if args.regressor is None:
         raise UserError("expected --regressor with the 17 Human3.6M joints of SMPL (J_regressor_h36m.npy)")
@@ -138,7 +138,7 @@ def read_3dpw(args: argparse.Namespace, path: Path, body: "Body") -> "Iterator[P
     if any(files.values()) and not all(files.values()):
         raise UserError("true meshes of the actors' gender need both bodies: expected --smpl-male and --smpl-female")
     bodies = {gender: load_body(file) for gender, file in files.items() if file}
-    return pw3d.read(path, args.images, Carry(body, TOLERANCE_MM / 1000), every=args.every, bodies=bodies)
+    return pw3d.read(path, args.images, BodyTransfer(body, TOLERANCE_MM / 1000), every=args.every, bodies=bodies)
 
 
 def read_relative_human(args: argparse.Namespace, path: Path, body: "Body") -> "Iterator[Picture]":
@@ -147,16 +147,16 @@ def read_relative_human(args: argparse.Namespace, path: Path, body: "Body") -> "
     return relative_human.read(path, args.images or path.parent / "images", fewest=0)
 
 
-def on_agora(args: argparse.Namespace, answers: Answered, body: "Body", threshold: float) -> Outcome:
-    from depthhmr.benchmarks.agora import agora_figures, judge_agora
+def on_agora(args: argparse.Namespace, predictions: Answered, body: "Body", threshold: float) -> Outcome:
+    from depthhmr.benchmarks.agora import agora_figures, measure_agora
     from depthhmr.benchmarks.labelled import agora_pictures, read_vertices
     from depthhmr_cli.dataset_page import write_people_page
 
     chosen = read_vertices(args.body_vertices) if args.body_vertices else None
     if chosen is not None and (not len(chosen) or chosen.min() < 0 or chosen.max() >= len(body.template)):
         raise UserError(f"expected vertices from 0 to {len(body.template) - 1} in {args.body_vertices}")
-    judgement = judge_agora(agora_pictures(answers, body, threshold), body_vertices=chosen)
-    scores = agora_figures(judgement)
+    scored = measure_agora(agora_pictures(predictions, body, threshold), body_vertices=chosen)
+    scores = agora_figures(scored)
     published, counts = scores.published, scores.counts
     figures = {
         "pictures": f"{counts['images']}, {counts['people']} people that count ({counts['ignored']} do not)",
@@ -169,17 +169,17 @@ def on_agora(args: argparse.Namespace, answers: Answered, body: "Body", threshol
         figures["children"] = (
             f"{counts['kids']}, F1 {kids.f1:.2f}, MPJPE {kids.mpjpe:.1f} mm, MVE {kids.mve:.1f} mm, NMVE {kids.nmve:.1f}"
         )
-    return Outcome(judgement, scores, figures, write_people_page)
+    return Outcome(scored, scores, figures, write_people_page)
 
 
-def on_3dpw(args: argparse.Namespace, answers: Answered, body: "Body", threshold: float) -> Outcome:
+def on_3dpw(args: argparse.Namespace, predictions: Answered, body: "Body", threshold: float) -> Outcome:
     from depthhmr.benchmarks.labelled import read_regressor, threedpw_pictures
-    from depthhmr.benchmarks.threedpw import judge_3dpw, threedpw_figures
+    from depthhmr.benchmarks.threedpw import measure_3dpw, threedpw_figures
     from depthhmr_cli.dataset_page import write_people_page
 
     regressor = read_regressor(args.regressor)
-    judgement = judge_3dpw(threedpw_pictures(answers, body, threshold), regressor, pelvis=args.pelvis)
-    scores = threedpw_figures(judgement, args.pelvis)
+    scored = measure_3dpw(threedpw_pictures(predictions, body, threshold), regressor, pelvis=args.pelvis)
+    scores = threedpw_figures(scored, args.pelvis)
     figures = {
         "people": f"{scores.people}, {scores.found} found, recall {scores.recall:.3f}",
         "pelvis": scores.pelvis,
@@ -188,23 +188,23 @@ def on_3dpw(args: argparse.Namespace, answers: Answered, body: "Body", threshold
         "24 joints": f"MPJPE {scores.mpjpe_24:.1f} mm, PA-MPJPE {scores.pa_mpjpe_24:.1f} mm",
         "MVE": f"{scores.mve:.1f} mm, true meshes of {'their gender' if args.smpl_male else 'the body in use'}",
     }
-    return Outcome(judgement, scores, figures, write_people_page)
+    return Outcome(scored, scores, figures, write_people_page)
 
 
-def on_relative_human(args: argparse.Namespace, answers: Answered, body: "Body", threshold: float) -> Outcome:
+def on_relative_human(args: argparse.Namespace, predictions: Answered, body: "Body", threshold: float) -> Outcome:
     from depthhmr.benchmarks.labelled import layer_pictures
-    from depthhmr.benchmarks.relative_human import judge_layers, layer_figures
+    from depthhmr.benchmarks.relative_human import layer_figures, measure_layers
     from depthhmr_cli.dataset_page import write_layer_page
 
-    judgement = judge_layers(layer_pictures(answers, threshold))
-    scores = layer_figures(judgement)
+    scored = measure_layers(layer_pictures(predictions, threshold))
+    scores = layer_figures(scored)
     figures = {
         "people": f"{scores.people}, {scores.found} found, {scores.false} others reported",
         "PCDR0.2": f"{100 * scores.pcdr:.2f} %",
         "mPCKh0.6": f"{100 * scores.mpckh:.2f} %",
         **{kind: f"{right} of {pairs} pairs" for kind, (right, pairs) in scores.correct.items()},
     }
-    return Outcome(judgement, scores, figures, write_layer_page)
+    return Outcome(scored, scores, figures, write_layer_page)
 
 
 def notes(name: str, scores: Any, body: "Body") -> list[str]:

@@ -17,12 +17,12 @@ from bodykit.camera import Intrinsics
 from bodykit.palette import person_colours
 from depthhmr.benchmarks.labelled import LAYER_JOINTS, layered, trimmed
 from depthhmr.benchmarks.records import classes, ranking
-from depthhmr.benchmarks.relative_human import STEPS, LayerJudgement, layer_ranking
+from depthhmr.benchmarks.relative_human import STEPS, LayerRecords, layer_ranking
 from depthhmr.data.picture import Person, Picture
 from depthhmr.data.relative_human import AGES
 from depthhmr.evaluation.metrics import joint_boxes
-from depthhmr.evaluation.person_scores import Judgement, picture_errors
-from depthhmr.evaluation.photos import PhotoAnswer
+from depthhmr.evaluation.person_scores import PersonScores, picture_errors
+from depthhmr.evaluation.photos import PhotoPrediction
 from depthhmr_cli.evaluation_page import LEGEND, NEAREST_FAR_M, describe
 from depthhmr_cli.page import PREDICTED, TRUE, Page, split_table, swatch, table
 from depthhmr_cli.panels import (
@@ -61,15 +61,15 @@ class Seen:
     """A picture with its labels, and the people whom the network reports there."""
 
     picture: Picture
-    answer: PhotoAnswer
+    prediction: PhotoPrediction
 
     @classmethod
-    def of(cls, picture: Picture, answer: PhotoAnswer, threshold: float) -> "Seen":
+    def of(cls, picture: Picture, prediction: PhotoPrediction, threshold: float) -> "Seen":
         """Kept until the page is drawn: without pixels, and without surfaces (80 KB each) but those of children, whose
         shape no betas give.
         """
         people = tuple(_light(person) for person in picture.people)
-        return cls(replace(picture, people=people), trimmed(answer, threshold))
+        return cls(replace(picture, people=people), trimmed(prediction, threshold))
 
 
 def write_people_page(
@@ -77,22 +77,20 @@ def write_people_page(
     report: Mapping[str, Any],
     figures: Mapping[str, str],
     seen: Sequence[Seen],
-    judgement: Judgement,
+    scored: PersonScores,
     body: Body,
 ) -> Path:
-    """The page of AGORA or 3DPW with `figures` on top; seen[i] is picture i of the judgement."""
-    page, people = Page(folder, suffix="jpg"), judgement.people
+    """The page of AGORA or 3DPW with `figures` on top; seen[i] is picture i of the scored."""
+    page, people = Page(folder, suffix="jpg"), scored.people
 
     groups = []
     for split in PICTURED:
         for number, (title, members) in enumerate(classes(people, split)):
             if members.any():
                 compared = members & ((people["query"] < 0) | ~np.isnan(people["mve"]))
-                groups.append(
-                    (f"{split}-{number}", f"by {split}: {title}", picture_errors(judgement, compared), members)
-                )
-    figure = _figures(page, seen, people, body, draw_people, lambda index: describe(judgement, index))
-    page.ranked(ranking(judgement), groups, figure, note=PEOPLE_CAPTION)
+                groups.append((f"{split}-{number}", f"by {split}: {title}", picture_errors(scored, compared), members))
+    figure = _figures(page, seen, people, body, draw_people, lambda index: describe(scored, index))
+    page.ranked(ranking(scored), groups, figure, note=PEOPLE_CAPTION)
     return page.write(report["dataset"], report, LEGEND, _tables(report, figures, PEOPLE_COLUMNS))
 
 
@@ -101,11 +99,11 @@ def write_layer_page(
     report: Mapping[str, Any],
     figures: Mapping[str, str],
     seen: Sequence[Seen],
-    judgement: LayerJudgement,
+    scored: LayerRecords,
     body: Body,
 ) -> Path:
-    """The page of Relative Human with `figures` on top; seen[i] is picture i of the judgement."""
-    page, people, pairs = Page(folder, suffix="jpg"), judgement.people, judgement.pairs
+    """The page of Relative Human with `figures` on top; seen[i] is picture i of the scored."""
+    page, people, pairs = Page(folder, suffix="jpg"), scored.people, scored.pairs
 
     def note(index: int) -> str:
         within = pairs[pairs["image"] == index]
@@ -118,19 +116,19 @@ def write_layer_page(
         chosen = (gaps >= low) & (gaps <= high)
         groups.append((f"layers-{number}", f"by layers: {title}", np.zeros(len(people), bool), chosen))
     for number, title in enumerate(AGES):
-        groups.append((f"age-{number}", f"by age: {title}", *judgement.kinds("age", number)))
+        groups.append((f"age-{number}", f"by age: {title}", *scored.kinds("age", number)))
     ranked = (
         (
             file,
             title,
-            layer_ranking(LayerJudgement(people[who], pairs[which], judgement.false)),
-            _ends(judgement, which),
+            layer_ranking(LayerRecords(people[who], pairs[which], scored.false)),
+            _ends(scored, which),
         )
         for file, title, who, which in groups
         if who.any() or which.any()
     )
     figure = _figures(page, seen, people, body, draw_layers, note)
-    page.ranked(layer_ranking(judgement), ranked, figure, note=LAYER_CAPTION)
+    page.ranked(layer_ranking(scored), ranked, figure, note=LAYER_CAPTION)
     legend = f"one colour for a labelled person and the prediction that matches, {swatch(UNKNOWN_COLOUR, 'others')}"
     return page.write(report["dataset"], report, legend, _tables(report, figures, LAYER_COLUMNS))
 
@@ -172,7 +170,7 @@ def draw_people(seen: Seen, rows: np.ndarray, body: Body, marked: np.ndarray | S
     everybody = np.concatenate([true_joints, joints])
     sides = [TRUE] * len(known) + [PREDICTED] * len(joints)
     flat = np.array([person.joints_2d for person in true]).reshape(-1, 24, 2) * scale
-    lines = np.concatenate([flat, seen.answer.joints_2d * scale])
+    lines = np.concatenate([flat, seen.prediction.joints_2d * scale])
     boxes = np.array([_box(flat[i]) for i in marked]).reshape(-1, 4)
     shown = [who.visible > 0 for who in known] + [True] * len(joints)
     depths = everybody[np.array(shown, bool), 0, 2].tolist()
@@ -235,11 +233,11 @@ def _layer_name(layer: int) -> str:
     return "?" if layer < 0 else f"{layer}"
 
 
-def _ends(judgement: LayerJudgement, which: np.ndarray) -> np.ndarray:
+def _ends(scored: LayerRecords, which: np.ndarray) -> np.ndarray:
     """bool[people]: who takes part in these pairs."""
-    pairs = judgement.pairs[which]
+    pairs = scored.pairs[which]
     named = {(image, end) for side in ("first", "second") for image, end in pairs[["image", side]].tolist()}
-    return np.array([who in named for who in judgement.people[["image", "person"]].tolist()], bool)
+    return np.array([who in named for who in scored.people[["image", "person"]].tolist()], bool)
 
 
 def _light(person: Person) -> Person:
@@ -267,7 +265,7 @@ def _true(people: Sequence[Person], body: Body) -> tuple[np.ndarray, np.ndarray]
 
 
 def _predicted(seen: Seen, body: Body) -> tuple[np.ndarray, np.ndarray]:
-    outputs = seen.answer.outputs
+    outputs = seen.prediction.outputs
     return posed(body, outputs["betas"], outputs["rotations"], outputs["translation"])
 
 

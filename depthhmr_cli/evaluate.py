@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from depthhmr.evaluation.evaluation import Scores
     from depthhmr.evaluation.people_free import FalsePeople
     from depthhmr.evaluation.photo_scores import PhotoScores
-    from depthhmr.evaluation.photos import PhotoAnswer, Picture
+    from depthhmr.evaluation.photos import PhotoPrediction, Picture
     from depthhmr.synth.scene import Generator, Sample
     from service.settings import Settings
 
@@ -142,12 +142,12 @@ def evaluate_split(
     from depthhmr.synth.scene import Generator
 
     pictures = Rendered(Generator(body, size), seeds(args.split, args.count))
-    answers = list(collect(network, pictures, body, batch=BATCH, progress=sys.stderr.isatty()))
+    predictions = list(collect(network, pictures, body, batch=BATCH, progress=sys.stderr.isatty()))
     rows: list[tuple[float, float, float, float]] = []
     if args.sweep:
-        threshold, rows = evaluation.best_threshold(answers)
+        threshold, rows = evaluation.best_threshold(predictions)
         print(sweep_table(rows, threshold))
-    scores = evaluation.score(answers, body, threshold)
+    scores = evaluation.score(predictions, body, threshold)
     print(table(scores))
     report = scores.to_json() | {
         "split": args.split,
@@ -158,7 +158,7 @@ def evaluate_split(
     def draw(folder: Path, report: Mapping[str, Any]) -> Path:
         from depthhmr_cli.evaluation_page import write_page
 
-        return write_page(folder, report, pictures, answers, body)
+        return write_page(folder, report, pictures, predictions, body)
 
     return report, draw
 
@@ -173,18 +173,18 @@ def evaluate_photos(
     from depthhmr.evaluation.photos import ask, read_photos
     from depthhmr.synth.scene import Generator
 
-    def answer(pictures: Sequence["Picture"]) -> list["PhotoAnswer"]:
+    def prediction(pictures: Sequence["Picture"]) -> list["PhotoPrediction"]:
         progress = sys.stderr.isatty()
         return list(ask(network, pictures[: args.count], body, size, batch=BATCH, progress=progress))
 
     labelled = read_photos(args.photos) if args.photos else []
     empty: dict[str, Sequence[Picture]] = {"folder": read_people_free(args.people_free)} if args.people_free else {}
     empty["rendered"] = empty_places(Generator(body, size))
-    answers, nobody = answer(labelled), {name: answer(pictures) for name, pictures in empty.items()}
+    predictions, nobody = prediction(labelled), {name: prediction(pictures) for name, pictures in empty.items()}
     false = {name: count_false(found, threshold) for name, found in nobody.items()}
     report: dict[str, Any] = {"threshold": threshold}
-    if answers:
-        scores = score_photos(answers, threshold)
+    if predictions:
+        scores = score_photos(predictions, threshold)
         report |= asdict(scores)
         print(photo_table(scores))
         print()
@@ -194,7 +194,7 @@ def evaluate_photos(
     def draw(folder: Path, report: Mapping[str, Any]) -> Path:
         from depthhmr_cli.photo_page import write_photo_page
 
-        return write_photo_page(folder, report, answers, nobody, body)
+        return write_photo_page(folder, report, predictions, nobody, body)
 
     return without_nan(report), draw
 

@@ -11,8 +11,8 @@ from PIL import Image
 from bodykit.body import Body
 from bodykit.camera import Intrinsics
 from depthhmr.evaluation.evaluation import SPLITS
-from depthhmr.evaluation.person_scores import Judgement, judge, picture_errors
-from depthhmr.evaluation.predictions import NEAREST_M, Answer
+from depthhmr.evaluation.person_scores import PersonScores, measure_people, picture_errors
+from depthhmr.evaluation.predictions import NEAREST_M, Prediction
 from depthhmr_cli.page import PREDICTED, TRUE, Page, between, number, split_table, swatch, table
 from depthhmr_cli.panels import Marks, framed, from_above, matching_colours, painted, posed, side_by_side, skeletons
 
@@ -39,24 +39,24 @@ COLUMNS = {
 
 
 def write_page(
-    folder: Path, report: Mapping[str, Any], pictures: Sequence[Any], answers: Sequence[Answer], body: Body
+    folder: Path, report: Mapping[str, Any], pictures: Sequence[Any], predictions: Sequence[Prediction], body: Body
 ) -> Path:
     """Writes index.html and its pictures into `folder`; returns the path of the page.
 
-    `report` is what `depthhmr evaluate --json` writes; pictures[i] is the sample of answers[i], rendered again here.
+    `report` is what `depthhmr evaluate --json` writes; pictures[i] is the sample of predictions[i], rendered again here.
     """
-    page, judgement = Page(folder), judge(answers, body, report["threshold"])
+    page, scored = Page(folder), measure_people(predictions, body, report["threshold"])
 
     def figure(name: str, index: int, members: np.ndarray | None) -> str:
-        marked = [] if members is None else judgement.people["person"][members & (judgement.people["image"] == index)]
-        sheet = draw_sheet(pictures[index], answers[index], body, report["threshold"], marked)
-        return page.figure(name, sheet, f"seed {report['seeds'][0] + index}: {describe(judgement, index)}")
+        marked = [] if members is None else scored.people["person"][members & (scored.people["image"] == index)]
+        sheet = draw_sheet(pictures[index], predictions[index], body, report["threshold"], marked)
+        return page.figure(name, sheet, f"seed {report['seeds'][0] + index}: {describe(scored, index)}")
 
     classes = (
-        (f"{split}-{column}", f"by {split}: {name}", picture_errors(judgement, members), members)
-        for split, column, name, members in pictured_classes(judgement)
+        (f"{split}-{column}", f"by {split}: {name}", picture_errors(scored, members), members)
+        for split, column, name, members in pictured_classes(scored)
     )
-    page.ranked(picture_errors(judgement), classes, figure, note=CAPTION)
+    page.ranked(picture_errors(scored), classes, figure, note=CAPTION)
     figures = [
         (label, f"{number(report[key], digits)} {unit}", between(report["intervals"].get(key), digits))
         for key, label, digits, unit in FIGURES
@@ -67,21 +67,21 @@ def write_page(
     return page.write(report["split"], report, LEGEND, tables)
 
 
-def pictured_classes(judgement: Judgement) -> Iterator[tuple[str, int, str, np.ndarray]]:
+def pictured_classes(scored: PersonScores) -> Iterator[tuple[str, int, str, np.ndarray]]:
     """Split, number and name of each class of PICTURED, and its people: bool[people]."""
     for split in PICTURED:
         column, edges = SPLITS[split]
-        values = judgement.people[column]
+        values = scored.people[column]
         for index, (low, high, name) in enumerate(edges):
             yield split, index, name, (values >= low) & (values < high)
 
 
-def describe(judgement: Judgement, index: int) -> str:
+def describe(scored: PersonScores, index: int) -> str:
     """What happened in one picture, in words. HTML."""
-    people = judgement.people[judgement.people["image"] == index]
+    people = scored.people[scored.people["image"] == index]
     words = [_fate(row) for row in people]
-    if judgement.false[index]:
-        words.append(f"{judgement.false[index]} false")
+    if scored.false[index]:
+        words.append(f"{scored.false[index]} false")
     return "; ".join(words)
 
 
@@ -95,16 +95,18 @@ def _fate(row: np.void) -> str:
 
 
 def draw_sheet(
-    sample: Any, answer: Answer, body: Body, threshold: float, marked: np.ndarray | Sequence[int] = ()
+    sample: Any, prediction: Prediction, body: Body, threshold: float, marked: np.ndarray | Sequence[int] = ()
 ) -> Image.Image:
     """The five panels of one picture, beside each other; the true people in `marked` get a frame in the first."""
     scale = PANEL / sample.rgb.shape[0]
     photo = Image.fromarray(sample.rgb).resize((PANEL, PANEL), Image.Resampling.BICUBIC)
     camera = Intrinsics(*(sample.intrinsics * scale).tolist())
-    chosen = np.flatnonzero(answer.scores >= threshold)
+    chosen = np.flatnonzero(prediction.scores >= threshold)
     true, true_joints = posed(body, sample.betas, sample.rotations, sample.translation)
-    predicted, joints = posed(body, answer.betas[chosen], answer.rotations[chosen], answer.translation[chosen])
-    colours, predicted_colours = matching_colours(answer.joints_2d[chosen], sample.joints_2d)
+    predicted, joints = posed(
+        body, prediction.betas[chosen], prediction.rotations[chosen], prediction.translation[chosen]
+    )
+    colours, predicted_colours = matching_colours(prediction.joints_2d[chosen], sample.joints_2d)
     seen = true_joints[sample.visible > 0, 0, 2].tolist() + joints[:, 0, 2].tolist()
     everybody = np.concatenate([true_joints, joints])
     sides = [TRUE] * len(true_joints) + [PREDICTED] * len(joints)

@@ -15,7 +15,7 @@ from bodykit.body import Body
 from bodykit.camera import Intrinsics
 from bodykit.skinning import pose_vertices
 from depthhmr.evaluation.photo_scores import JOINT_SHARE, Sight, look
-from depthhmr.evaluation.photos import PhotoAnswer
+from depthhmr.evaluation.photos import PhotoPrediction
 from depthhmr_cli.page import PREDICTED, TRUE, Page, between, choose, number, split_table, swatch, table
 from depthhmr_cli.panels import painted, resized, side_by_side, skeletons
 
@@ -40,34 +40,34 @@ LEGEND = ",\n".join(
 def write_photo_page(
     folder: Path,
     report: Mapping[str, Any],
-    answers: Sequence[PhotoAnswer],
-    nobody: Mapping[str, Sequence[PhotoAnswer]],
+    predictions: Sequence[PhotoPrediction],
+    nobody: Mapping[str, Sequence[PhotoPrediction]],
     body: Body,
 ) -> Path:
     """Writes index.html and its pictures into `folder`; returns the path of the page.
 
-    `report` is what `depthhmr evaluate --json` writes, `nobody` the answers on pictures without people, by set.
+    `report` is what `depthhmr evaluate --json` writes, `nobody` the predictions on pictures without people, by set.
     """
     page, threshold = Page(folder, beside=True, suffix="jpg"), report["threshold"]
 
-    def figure(name: str, answer: PhotoAnswer, query: int, note: str) -> str:
+    def figure(name: str, prediction: PhotoPrediction, query: int, note: str) -> str:
         return page.figure(
-            name, draw_photo(answer, body, threshold, query), html.escape(f"{answer.photo.name}: {note}")
+            name, draw_photo(prediction, body, threshold, query), html.escape(f"{prediction.photo.name}: {note}")
         )
 
-    if answers:
-        sight = look(answers, threshold)
+    if predictions:
+        sight = look(predictions, threshold)
         for title, indices in photo_groups(sight).items():
             figures = [
-                figure(f"{title}-{rank}", answers[i], int(sight.query[i]), _note(sight, i))
+                figure(f"{title}-{rank}", predictions[i], int(sight.query[i]), _note(sight, i))
                 for rank, i in enumerate(indices)
             ]
             page.section(title, figures)
     for name, seen in nobody.items():
         worst = sorted((a for a in seen if len(a.people(threshold))), key=lambda a: -len(a.people(threshold)))
         figures = [
-            figure(f"false-{name}-{rank}", answer, -1, f"{len(answer.people(threshold))} false")
-            for rank, answer in enumerate(worst[:EACH])
+            figure(f"false-{name}-{rank}", prediction, -1, f"{len(prediction.people(threshold))} false")
+            for rank, prediction in enumerate(worst[:EACH])
         ]
         page.section(f"false people, {name}", figures)
     tables = [_false(report["people_free"])]
@@ -84,19 +84,21 @@ def photo_groups(sight: Sight) -> dict[str, list[int]]:
     return choose(sight.errors(), EACH) | {"missed": missed[spread].tolist()}
 
 
-def draw_photo(answer: PhotoAnswer, body: Body, threshold: float, query: int = -1) -> Image.Image:
+def draw_photo(prediction: PhotoPrediction, body: Body, threshold: float, query: int = -1) -> Image.Image:
     """The photo with the people over it, beside the photo with skeletons and labels; `query` is the labelled person."""
-    small, scale = resized(answer.photo.pixels(), HEIGHT)
-    chosen = answer.people(threshold)
+    small, scale = resized(prediction.photo.pixels(), HEIGHT)
+    chosen = prediction.people(threshold)
     over = small
     if len(chosen):
-        betas, rotations, translation = (answer.outputs[name][chosen] for name in ("betas", "rotations", "translation"))
+        betas, rotations, translation = (
+            prediction.outputs[name][chosen] for name in ("betas", "rotations", "translation")
+        )
         vertices = pose_vertices(body, betas, rotations, translation)[0]
         camera = Intrinsics.from_fov(*small.size)  # the default camera, as the network was told
         over = painted(small, vertices, body, camera)
     colours = [PREDICTED if query in (-1, i) else OTHERS for i in chosen]
     return side_by_side(
-        [over, skeletons(small, answer.joints_2d[chosen] * scale, colours, answer.photo.joints * scale)]
+        [over, skeletons(small, prediction.joints_2d[chosen] * scale, colours, prediction.photo.joints * scale)]
     )
 
 

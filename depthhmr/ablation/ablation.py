@@ -144,9 +144,9 @@ def score_one(plan: Plan, variant: Variant, seed: int, held_out: Validation) -> 
     state = torch.load(folder_of(plan, variant, seed) / "checkpoint.pt", weights_only=True)
     network = build_model(variant.model(plan.network)).eval()
     network.load_state_dict(state["model"])
-    answers = held_out.answers(network)
-    threshold = even_threshold(best_threshold(answers[:CHOSEN_ON], thresholds=THRESHOLDS)[1])
-    scored, body = answers[CHOSEN_ON:], held_out.body
+    predictions = held_out.predictions(network)
+    threshold = even_threshold(best_threshold(predictions[:CHOSEN_ON], thresholds=THRESHOLDS)[1])
+    scored, body = predictions[CHOSEN_ON:], held_out.body
     parameters = sum(p.numel() for name, p in network.named_parameters() if not name.startswith("lifter."))
     return {
         "variant": variant.name,

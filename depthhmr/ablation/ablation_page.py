@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from depthhmr.ablation.variants import CLAIMS, VARIANTS, Claim
+from depthhmr.ablation.variants import CLAIMS, VARIANTS, AblationClaim
 
 Result = dict[str, Any]  # as ablation.score_one gives it
 SURE = 0.95
@@ -95,7 +95,7 @@ class Difference:
         return "yes" if self.mean > 0 else "no, the opposite"
 
 
-def difference(results: Sequence[Result], claim: Claim, measure: Measure) -> Difference | None:
+def difference(results: Sequence[Result], claim: AblationClaim, measure: Measure) -> Difference | None:
     """None without a seed of both."""
     from scipy.stats import t
 

@@ -42,7 +42,7 @@ VARIANTS = (
 
 
 @dataclass(frozen=True)
-class Claim:
+class AblationClaim:
     """What the paper says of a part: with it the network is better than without."""
 
     text: str
@@ -51,14 +51,14 @@ class Claim:
 
 
 CLAIMS = (
-    Claim("a second stream helps by itself", "stream", "rgb"),
-    Claim("teaching it the depth of people helps", "dah", "stream"),
-    Claim("DAH beats whole-scene depth, as an added task", "dah", "scene"),
-    Claim("DAH beats whole-scene depth, in the full network", "full", "full-scene"),
-    Claim("3D query initialisation helps", "guided", "dah"),
-    Claim("depth-aware attention helps", "full", "guided"),
-    Claim("LID bins beat uniform ones", "full", "uniform"),
-    Claim("all of it beats RGB only", "full", "rgb"),
+    AblationClaim("a second stream helps by itself", "stream", "rgb"),
+    AblationClaim("teaching it the depth of people helps", "dah", "stream"),
+    AblationClaim("DAH beats whole-scene depth, as an added task", "dah", "scene"),
+    AblationClaim("DAH beats whole-scene depth, in the full network", "full", "full-scene"),
+    AblationClaim("3D query initialisation helps", "guided", "dah"),
+    AblationClaim("depth-aware attention helps", "full", "guided"),
+    AblationClaim("LID bins beat uniform ones", "full", "uniform"),
+    AblationClaim("all of it beats RGB only", "full", "rgb"),
 )
 
 NETWORKS: dict[str, ModelConfig] = {

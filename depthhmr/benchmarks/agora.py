@@ -13,7 +13,7 @@ from bodykit.errors import UserError
 from depthhmr.benchmarks.matching import match_greedy
 from depthhmr.benchmarks.people import People
 from depthhmr.benchmarks.records import PeopleRow, judged, mean, records, root_and_shape, tables
-from depthhmr.evaluation.person_scores import Judgement
+from depthhmr.evaluation.person_scores import PersonScores
 
 FLOOR = 0.1  # IoU
 MOST_OCCLUDED = 90.0  # percent; whoever is hidden further, or of unknown occlusion (below 0), does not count
@@ -77,11 +77,13 @@ class AgoraScores:
 def score_agora(
     pictures: Iterable[tuple[People, AgoraTruth]], *, body_vertices: np.ndarray | None = None
 ) -> AgoraScores:
-    """The figures of all pictures: (predicted people, true people) of each. See `judge_agora` and `agora_figures`."""
-    return agora_figures(judge_agora(pictures, body_vertices=body_vertices))
+    """The figures of all pictures: (predicted people, true people) of each. See `measure_agora` and `agora_figures`."""
+    return agora_figures(measure_agora(pictures, body_vertices=body_vertices))
 
 
-def judge_agora(pictures: Iterable[tuple[People, AgoraTruth]], *, body_vertices: np.ndarray | None = None) -> Judgement:
+def measure_agora(
+    pictures: Iterable[tuple[People, AgoraTruth]], *, body_vertices: np.ndarray | None = None
+) -> PersonScores:
     """Matches every picture and measures everybody who was found; `records.PERSON` records.
 
     body_vertices: int[B], the vertices that MVE is taken over (AGORA lists those of the body); all when None.
@@ -95,17 +97,17 @@ def judge_agora(pictures: Iterable[tuple[People, AgoraTruth]], *, body_vertices:
     return judged(rows, false, ignored)
 
 
-def agora_figures(judgement: Judgement) -> AgoraScores:
-    people, false = judgement.people, int(judgement.false.sum())
+def agora_figures(scored: PersonScores) -> AgoraScores:
+    people, false = scored.people, int(scored.false.sum())
     exact = _figures(people, false)
     kids = people[people["kid"] == CHILD]
-    found = judgement.found
+    found = scored.found
     return AgoraScores(
         published=exact.published(),
         exact=exact,
         kids=_figures(kids, false).published() if len(kids) else None,
         counts={
-            "images": len(judgement.false), "people": len(people), "ignored": int(judgement.ignored.sum()),
+            "images": len(scored.false), "people": len(people), "ignored": int(scored.ignored.sum()),
             "found": len(found), "missed": len(people) - len(found), "false": false, "kids": len(kids),
             "without_error": int(np.isnan(found["mve"]).sum()),
         },

@@ -15,7 +15,7 @@ from depthhmr.benchmarks.people import ABOUT, LABELS, People
 from depthhmr.benchmarks.relative_human import LayerPrediction, LayerTruth
 from depthhmr.data.picture import About, Person, Picture, Pose
 from depthhmr.data.relative_human import AGES, GENDERS
-from depthhmr.evaluation.photos import UNLABELLED, PhotoAnswer
+from depthhmr.evaluation.photos import UNLABELLED, PhotoPrediction
 from depthhmr.evaluation.predictions import NEAREST_M
 
 # CrowdPose's joints that our body has; the fourteenth is the top of the head.
@@ -49,11 +49,11 @@ class Shown:
         return self.picture.pixels()
 
 
-Ask = Callable[[list[Shown]], Iterator[PhotoAnswer]]
+Ask = Callable[[list[Shown]], Iterator[PhotoPrediction]]
 
 
-def answered(pictures: Iterable[Picture], ask: Ask, batch: int) -> Iterator[tuple[Picture, PhotoAnswer]]:
-    """Every picture with the network's answer, `batch` at a time: a data set need not fit into memory."""
+def answered(pictures: Iterable[Picture], ask: Ask, batch: int) -> Iterator[tuple[Picture, PhotoPrediction]]:
+    """Every picture with the network's prediction, `batch` at a time: a data set need not fit into memory."""
     group: list[Shown] = []
     for picture in pictures:
         group.append(Shown(picture))
@@ -63,24 +63,24 @@ def answered(pictures: Iterable[Picture], ask: Ask, batch: int) -> Iterator[tupl
     yield from _asked(group, ask)
 
 
-def _asked(group: list[Shown], ask: Ask) -> Iterator[tuple[Picture, PhotoAnswer]]:
+def _asked(group: list[Shown], ask: Ask) -> Iterator[tuple[Picture, PhotoPrediction]]:
     if group:
         yield from zip((shown.picture for shown in group), ask(group), strict=True)
 
 
-def trimmed(answer: PhotoAnswer, threshold: float) -> PhotoAnswer:
-    """The answer without the queries below `threshold` and without its depth map: a hundredth of the memory."""
-    chosen = answer.people(threshold)
-    kept = {name: answer.outputs[name][chosen] for name in ("scores", "betas", "rotations", "translation")}
-    return PhotoAnswer(answer.photo, kept, answer.joints_2d[chosen], answer.size)
+def trimmed(prediction: PhotoPrediction, threshold: float) -> PhotoPrediction:
+    """The prediction without the queries below `threshold` and without its depth map: a hundredth of the memory."""
+    chosen = prediction.people(threshold)
+    kept = {name: prediction.outputs[name][chosen] for name in ("scores", "betas", "rotations", "translation")}
+    return PhotoPrediction(prediction.photo, kept, prediction.joints_2d[chosen], prediction.size)
 
 
-def predicted_people(answer: PhotoAnswer, body: Body, threshold: float) -> People:
+def predicted_people(prediction: PhotoPrediction, body: Body, threshold: float) -> People:
     """Whoever the network reports from `threshold` on."""
-    chosen = answer.people(threshold)
-    parts = (answer.outputs[name][chosen] for name in ("betas", "rotations", "translation"))
+    chosen = prediction.people(threshold)
+    parts = (prediction.outputs[name][chosen] for name in ("betas", "rotations", "translation"))
     vertices, joints = _posed(body, *parts)
-    return People(answer.joints_2d[chosen], joints, vertices)
+    return People(prediction.joints_2d[chosen], joints, vertices)
 
 
 def true_people(picture: Picture, body: Body, size: tuple[int, int]) -> tuple[People, list[Person]]:
@@ -109,11 +109,11 @@ def true_people(picture: Picture, body: Body, size: tuple[int, int]) -> tuple[Pe
 
 
 def agora_pictures(
-    answers: Iterable[tuple[Picture, PhotoAnswer]], body: Body, threshold: float
+    predictions: Iterable[tuple[Picture, PhotoPrediction]], body: Body, threshold: float
 ) -> Iterator[tuple[People, AgoraTruth]]:
-    """For `judge_agora`."""
-    for picture, answer in answers:
-        people, labels = true_people(picture, body, answer.size)
+    """For `measure_agora`."""
+    for picture, prediction in predictions:
+        people, labels = true_people(picture, body, prediction.size)
         truth = AgoraTruth(
             people,
             occlusion=np.array(
@@ -122,23 +122,23 @@ def agora_pictures(
             kid=np.array([bool(label.about.kid) for label in labels], bool),
             scored=np.array([label.about.scored for label in labels], bool),
         )
-        yield predicted_people(answer, body, threshold), truth
+        yield predicted_people(prediction, body, threshold), truth
 
 
 def threedpw_pictures(
-    answers: Iterable[tuple[Picture, PhotoAnswer]], body: Body, threshold: float
+    predictions: Iterable[tuple[Picture, PhotoPrediction]], body: Body, threshold: float
 ) -> Iterator[tuple[People, People]]:
-    """For `judge_3dpw`."""
-    for picture, answer in answers:
-        yield predicted_people(answer, body, threshold), true_people(picture, body, answer.size)[0]
+    """For `measure_3dpw`."""
+    for picture, prediction in predictions:
+        yield predicted_people(prediction, body, threshold), true_people(picture, body, prediction.size)[0]
 
 
 def layer_pictures(
-    answers: Iterable[tuple[Picture, PhotoAnswer]], threshold: float
+    predictions: Iterable[tuple[Picture, PhotoPrediction]], threshold: float
 ) -> Iterator[tuple[LayerPrediction, LayerTruth]]:
-    """For `judge_layers`."""
-    for picture, answer in answers:
-        chosen = answer.people(threshold)
+    """For `measure_layers`."""
+    for picture, prediction in predictions:
+        chosen = prediction.people(threshold)
         people = layered(picture)
         joints = np.array([person.joints_2d[LAYER_JOINTS] for person in people]).reshape(-1, len(LAYER_JOINTS), 2)
         ages, genders = (
@@ -146,7 +146,9 @@ def layer_pictures(
             for kind, names in (("age", AGES), ("gender", GENDERS))
         )
         yield (
-            LayerPrediction(answer.joints_2d[chosen][:, LAYER_JOINTS], answer.outputs["translation"][chosen, 2]),
+            LayerPrediction(
+                prediction.joints_2d[chosen][:, LAYER_JOINTS], prediction.outputs["translation"][chosen, 2]
+            ),
             LayerTruth(joints, np.array([person.layer for person in people], int), ages, genders),
         )
 

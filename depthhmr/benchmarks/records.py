@@ -1,7 +1,7 @@
 """What became of the true people of a public data set, one record each, and the tables that split them.
 
-The records have the columns of `judgement.PERSON` that a page ranks pictures by, so that `judgement.Judgement` and
-`judgement.picture_errors` serve public data sets, too.
+The records have the columns of `person_scores.PERSON` that a page ranks pictures by, so that `scored.PersonScores` and
+`person_scores.picture_errors` serve public data sets, too.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import numpy as np
 from depthhmr.benchmarks.people import ABOUT, LABELS, People, nothing_about
 from depthhmr.evaluation.evaluation import SPLITS, PeopleRow
 from depthhmr.evaluation.metrics import procrustes_distance, root_distance
-from depthhmr.evaluation.person_scores import Judgement, picture_errors
+from depthhmr.evaluation.person_scores import PersonScores, picture_errors
 
 ERRORS = ("mve", "mpjpe", "pa_mpjpe", "mpjpe_24", "pa_mpjpe_24", "root")  # with _24: of SMPL's joints, on 3DPW
 PERSON = np.dtype(
@@ -46,17 +46,17 @@ def root_and_shape(predicted: People, true: People, n: int, m: int) -> tuple[flo
     return float(root_distance(first[0], second[0])), float(procrustes_distance(first[None], second[None])[0])
 
 
-def judged(rows: Sequence[np.ndarray], false: Sequence[int], ignored: Sequence[int]) -> Judgement:
+def judged(rows: Sequence[np.ndarray], false: Sequence[int], ignored: Sequence[int]) -> PersonScores:
     """The records of all pictures together."""
     nothing = np.zeros(len(false), int)
     people = np.concatenate([np.zeros(0, PERSON), *rows])
-    return Judgement(people, np.array(false, int), np.array(ignored, int), nothing, nothing)
+    return PersonScores(people, np.array(false, int), np.array(ignored, int), nothing, nothing)
 
 
-def ranking(judgement: Judgement) -> np.ndarray:
-    """`judgement.picture_errors` [I]; people who were found, but have no error, are passed over."""
-    people = judgement.people
-    return picture_errors(replace(judgement, people=people[(people["query"] < 0) | ~np.isnan(people["mve"])]))
+def ranking(scored: PersonScores) -> np.ndarray:
+    """`person_scores.picture_errors` [I]; people who were found, but have no error, are passed over."""
+    people = scored.people
+    return picture_errors(replace(scored, people=people[(people["query"] < 0) | ~np.isnan(people["mve"])]))
 
 
 def tables(people: np.ndarray) -> dict[str, list[PeopleRow]]:

@@ -98,7 +98,7 @@ PAIR = np.dtype(
 
 
 @dataclass(frozen=True, eq=False)
-class LayerJudgement:
+class LayerRecords:
     """What became of everybody, and of every pair of found people of known layer."""
 
     people: np.ndarray  # PERSON records
@@ -123,10 +123,10 @@ def score_layers(pictures: Iterable[tuple[LayerPrediction, LayerTruth]]) -> Laye
     0.2 m in one layer, and beyond 0.2 m on the right side otherwise. Every person missed, of known layer or not, adds 0.3
     to the number of pairs. For an age: the pairs with at least one of that age, and the missed of that age.
     """
-    return layer_figures(judge_layers(pictures))
+    return layer_figures(measure_layers(pictures))
 
 
-def judge_layers(pictures: Iterable[tuple[LayerPrediction, LayerTruth]]) -> LayerJudgement:
+def measure_layers(pictures: Iterable[tuple[LayerPrediction, LayerTruth]]) -> LayerRecords:
     """Matches every picture and judges its pairs."""
     people, pairs, false = [np.zeros(0, PERSON)], [np.zeros(0, PAIR)], []
     for image, (predicted, truth) in enumerate(pictures):
@@ -145,15 +145,15 @@ def judge_layers(pictures: Iterable[tuple[LayerPrediction, LayerTruth]]) -> Laye
         people.append(rows)
         pairs.append(_pairs(rows[matching.true], predicted.depth[matching.predicted]))
         false.append(len(matching.false))
-    return LayerJudgement(np.concatenate(people), np.concatenate(pairs), np.array(false, int))
+    return LayerRecords(np.concatenate(people), np.concatenate(pairs), np.array(false, int))
 
 
-def layer_figures(judgement: LayerJudgement) -> LayerScores:
-    people, pairs = judgement.people, judgement.pairs
+def layer_figures(scored: LayerRecords) -> LayerScores:
+    people, pairs = scored.people, scored.pairs
     missed, heads = people["query"] < 0, people["heads"][~np.isnan(people["heads"])]
     order = np.sign(pairs["layers"])
     sides = {"equal": order == 0, "closer": order < 0, "farther": order > 0}
-    ages, genders = (_rows(judgement, kind, names) for kind, names in (("age", AGES), ("gender", GENDERS)))
+    ages, genders = (_rows(scored, kind, names) for kind, names in (("age", AGES), ("gender", GENDERS)))
     gaps = np.abs(pairs["layers"])
     steps = [_row(name, pairs[(gaps >= low) & (gaps <= high)]) for low, high, name in STEPS]
     splits = {"layers": steps, "age": ages, "gender": genders}
@@ -164,17 +164,17 @@ def layer_figures(judgement: LayerJudgement) -> LayerScores:
         correct={name: (int(pairs["right"][kind].sum()), int(kind.sum())) for name, kind in sides.items()},
         people=len(people),
         found=int((~missed).sum()),
-        false=int(judgement.false.sum()),
+        false=int(scored.false.sum()),
         splits={name: rows for name, rows in splits.items() if any(row.pairs or row.people for row in rows)},
     )
 
 
-def layer_ranking(judgement: LayerJudgement) -> np.ndarray:
+def layer_ranking(scored: LayerRecords) -> np.ndarray:
     """One number per picture to rank them by [I]: the share of its pairs that is wrong, 0.3 of a wrong pair for everybody
     missed, and a hundredth of the share of joints farther than a head from their label, which decides between pictures
     whose pairs are equally right. NaN for a picture without a pair or a missed person.
     """
-    images, people, pairs = len(judgement.false), judgement.people, judgement.pairs
+    images, people, pairs = len(scored.false), scored.people, scored.pairs
     missed = MISS_COST * np.bincount(people["image"][people["query"] < 0], minlength=images)
     total = np.bincount(pairs["image"], minlength=images) + missed
     wrong = np.bincount(pairs["image"][~pairs["right"]], minlength=images) + missed
@@ -184,11 +184,11 @@ def layer_ranking(judgement: LayerJudgement) -> np.ndarray:
     return np.where(total > 0, wrong / np.maximum(total, MISS_COST) + 0.01 * off, np.nan)
 
 
-def _rows(judgement: LayerJudgement, kind: str, names: tuple[str, ...]) -> list[LayerRow]:
+def _rows(scored: LayerRecords, kind: str, names: tuple[str, ...]) -> list[LayerRow]:
     rows = []
     for number, name in enumerate(names):
-        members, pairs = judgement.kinds(kind, number)
-        rows.append(_row(name, judgement.pairs[pairs], judgement.people[members]))
+        members, pairs = scored.kinds(kind, number)
+        rows.append(_row(name, scored.pairs[pairs], scored.people[members]))
     return rows
 
 

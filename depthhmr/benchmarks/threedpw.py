@@ -16,7 +16,7 @@ from bodykit.errors import UserError
 from depthhmr.benchmarks.people import People
 from depthhmr.benchmarks.records import PeopleRow, judged, mean, records, root_and_shape, tables
 from depthhmr.evaluation.metrics import match_people, mean_distance, procrustes_distance
-from depthhmr.evaluation.person_scores import Judgement
+from depthhmr.evaluation.person_scores import PersonScores
 
 Pelvis = Literal["h36m", "mid_hip"]
 H36M = ("pelvis", "left_hip", "left_knee", "left_ankle", "right_hip", "right_knee", "right_ankle", "spine", "neck",
@@ -49,13 +49,13 @@ class ThreeDPWScores:
 def score_3dpw(
     pictures: Iterable[tuple[People, People]], regressor: np.ndarray, *, pelvis: Pelvis = "h36m"
 ) -> ThreeDPWScores:
-    """The figures of all pictures: (predicted people, true people with a valid pose) of each. See `judge_3dpw`."""
-    return threedpw_figures(judge_3dpw(pictures, regressor, pelvis=pelvis), pelvis)
+    """The figures of all pictures: (predicted people, true people with a valid pose) of each. See `measure_3dpw`."""
+    return threedpw_figures(measure_3dpw(pictures, regressor, pelvis=pelvis), pelvis)
 
 
-def judge_3dpw(
+def measure_3dpw(
     pictures: Iterable[tuple[People, People]], regressor: np.ndarray, *, pelvis: Pelvis = "h36m"
-) -> Judgement:
+) -> PersonScores:
     """Matches every picture and measures everybody who was found; `records.PERSON` records.
 
     regressor: [17, V], rows in the order of `H36M`. Who is who is found by `metrics.match_people`; the public protocols
@@ -80,8 +80,8 @@ def judge_3dpw(
     return judged(rows, [0] * len(rows), [0] * len(rows))
 
 
-def threedpw_figures(judgement: Judgement, pelvis: Pelvis) -> ThreeDPWScores:
-    people, found = judgement.people, judgement.found
+def threedpw_figures(scored: PersonScores, pelvis: Pelvis) -> ThreeDPWScores:
+    people, found = scored.people, scored.found
     return ThreeDPWScores(
         **{name: 1000 * mean(found[name]) for name in ("mpjpe", "pa_mpjpe", "mve", "mpjpe_24", "pa_mpjpe_24")},
         recall=len(found) / len(people) if len(people) else np.nan,

@@ -23,7 +23,7 @@ from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
 from bodykit.rotations import axis_angle_to_matrix
 from bodykit.skinning import pose_vertices
-from depthhmr.data.body_transfer import Carry, SmplPerson, smpl_joints
+from depthhmr.data.body_transfer import BodyTransfer, SmplPerson, smpl_joints
 from depthhmr.data.picture import About, Person, Picture, size_of
 from depthhmr.data.unpickle import Row, read_pickle, read_table
 
@@ -38,7 +38,7 @@ class Source:
     """What people are made of, beside their rows."""
 
     fits: Path  # folder that gt_path_smpl starts from
-    carry: Carry
+    transfer: BodyTransfer
     smpl: Body | None  # a licensed user's own file, imported; for tables without joints
     kid_template: np.ndarray | None  # [V, 3] of the vertices of `smpl`
     surfaces: bool  # keep true surfaces
@@ -69,7 +69,7 @@ def read(
     source: Path,
     images: Path,
     fits: Path,
-    carry: Carry,
+    transfer: BodyTransfer,
     smpl: Body | None,
     *,
     kid_template: np.ndarray | None = None,
@@ -87,7 +87,7 @@ def read(
         raise UserError(
             f"expected a kid template of {len(smpl.template)} vertices as {smpl.name} has, got {list(kid_template.shape)}"
         )
-    parts = Source(fits, carry, smpl, kid_template, surfaces)
+    parts = Source(fits, transfer, smpl, kid_template, surfaces)
     files = sorted(source.glob("*.pkl")) if source.is_dir() else [source]
     if not files:
         raise UserError(f"there is no .pkl in {source}; expected AGORA's camera tables")
@@ -196,7 +196,7 @@ def _person(row: Row, i: int, view: View, camera: Intrinsics, parts: Source) -> 
         vertices = posed[0][0]
     visible = 1 - min(max(about.occlusion or 0.0, 0.0), 100.0) / 100
     person = SmplPerson(rotations, shape[:BETAS], joints, vertices)
-    return parts.carry.person(person, camera, visible=visible, about=about)
+    return parts.transfer.person(person, camera, visible=visible, about=about)
 
 
 def _about(row: Row, i: int) -> About:

@@ -17,7 +17,7 @@ from bodykit.body import Body
 from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
 from bodykit.rotations import axis_angle_to_matrix
-from depthhmr.data.body_transfer import Carry, SmplPerson, smpl_joints
+from depthhmr.data.body_transfer import BodyTransfer, SmplPerson, smpl_joints
 from depthhmr.data.joints import SAME_JOINTS
 from depthhmr.data.picture import Person, Picture, size_of
 from depthhmr.data.unpickle import read_npz
@@ -28,7 +28,7 @@ AGREES = (
 )
 
 
-def read(source: Path, images: Path, carry: Carry, smpl: Body | None, *, every: int = 1) -> Iterator[Picture]:
+def read(source: Path, images: Path, transfer: BodyTransfer, smpl: Body | None, *, every: int = 1) -> Iterator[Picture]:
     """Every `every`-th picture of one scene file, or of all in a folder. Without `smpl`, people have 2D joints alone.
 
     Everyone is listed of whom at least 8 joints lie in the picture. Raises UserError for files of another form.
@@ -37,10 +37,10 @@ def read(source: Path, images: Path, carry: Carry, smpl: Body | None, *, every: 
     if not files:
         raise UserError(f"there is no .npz in {source}; expected BEDLAM's processed labels, one per scene")
     for path in files:
-        yield from _scene(path, images, carry, smpl, every)
+        yield from _scene(path, images, transfer, smpl, every)
 
 
-def _scene(path: Path, images: Path, carry: Carry, smpl: Body | None, every: int) -> Iterator[Picture]:
+def _scene(path: Path, images: Path, transfer: BodyTransfer, smpl: Body | None, every: int) -> Iterator[Picture]:
     rows = {name: np.asarray(values) for name, values in read_npz(path, KEYS).items()}
     _check(rows, path)
     names = rows["imgname"].astype(str)
@@ -52,7 +52,7 @@ def _scene(path: Path, images: Path, carry: Carry, smpl: Body | None, every: int
         first = members[name][0]
         matrix = rows["cam_int"][first].astype(float)
         camera = Intrinsics(matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2])
-        people = tuple(_person(rows, row, camera, carry, smpl) for row in members[name])
+        people = tuple(_person(rows, row, camera, transfer, smpl) for row in members[name])
         file = _file(images, path.stem, name)
         width, height = size_of(file)
         lying = (width > height) != (camera.cx > camera.cy)
@@ -77,7 +77,7 @@ def _check(rows: dict[str, Any], path: Path) -> None:
         raise UserError(f"{path}: shape has shape {list(shapes.shape)}, expected [{count}, 10 or more]")
 
 
-def _person(rows: dict[str, Any], row: int, camera: Intrinsics, carry: Carry, smpl: Body | None) -> Person:
+def _person(rows: dict[str, Any], row: int, camera: Intrinsics, transfer: BodyTransfer, smpl: Body | None) -> Person:
     points = rows["gtkps"][row, :24, :2].astype(float)
     if smpl is not None:
         rotations = axis_angle_to_matrix(rows["pose_cam"][row].astype(float).reshape(24, 3))
@@ -87,7 +87,7 @@ def _person(rows: dict[str, Any], row: int, camera: Intrinsics, carry: Carry, sm
         if joints[:, 2].min() > 0.05:
             miss = np.linalg.norm(camera.project(joints) - points, axis=1).mean()
             if miss <= AGREES * np.ptp(points, axis=0).max():
-                return carry.person(SmplPerson(rotations, betas, joints), camera)
+                return transfer.person(SmplPerson(rotations, betas, joints), camera)
     return Person(points, SAME_JOINTS & np.isfinite(points).all(axis=1))
 
 

@@ -35,7 +35,7 @@ class SmplPerson:
 
 
 @dataclass(frozen=True)
-class Carry:
+class BodyTransfer:
     """From SMPL to `body`. A fit whose limbs are off by more than `tolerance_m` (root mean square), or that needs a
     body unlike any, is no pose."""
 

@@ -18,7 +18,7 @@ from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
 from bodykit.rotations import axis_angle_to_matrix
 from bodykit.skinning import pose_vertices
-from depthhmr.data.body_transfer import EXACT_M, Carry, SmplPerson, rms
+from depthhmr.data.body_transfer import EXACT_M, BodyTransfer, SmplPerson, rms
 from depthhmr.data.picture import About, Picture
 from depthhmr.data.unpickle import read_pickle
 
@@ -28,7 +28,7 @@ NO_BODIES: Mapping[str, Body] = MappingProxyType({})
 
 
 def read(
-    source: Path, images: Path, carry: Carry, *, every: int = 1, bodies: Mapping[str, Body] = NO_BODIES
+    source: Path, images: Path, transfer: BodyTransfer, *, every: int = 1, bodies: Mapping[str, Body] = NO_BODIES
 ) -> Iterator[Picture]:
     """Every `every`-th frame of one sequence file, or of all under a folder, with the actors whose camera is valid.
 
@@ -40,10 +40,12 @@ def read(
     if not files:
         raise UserError(f"there is no .pkl under {source}; expected 3DPW's sequenceFiles or one of its splits")
     for path in files:
-        yield from _sequence(path, images, carry, every, bodies)
+        yield from _sequence(path, images, transfer, every, bodies)
 
 
-def _sequence(path: Path, images: Path, carry: Carry, every: int, bodies: Mapping[str, Body]) -> Iterator[Picture]:
+def _sequence(
+    path: Path, images: Path, transfer: BodyTransfer, every: int, bodies: Mapping[str, Body]
+) -> Iterator[Picture]:
     content = read_pickle(path)
     missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
     if missing:
@@ -57,7 +59,7 @@ def _sequence(path: Path, images: Path, carry: Carry, every: int, bodies: Mappin
         genders = [GENDERS.get(str(letter)) for letter in content.get("genders", [None] * len(actors))]
         for frame in range(0, len(cameras), every):
             people = tuple(
-                carry.person(
+                transfer.person(
                     _person(content, actor, frame, cameras[frame], bodies.get(genders[actor] or "")),
                     camera,
                     about=About(gender=genders[actor]),

@@ -1,6 +1,6 @@
 """Scores a network on labelled pictures. Knows the tensor contract, not who computes the tensors: no torch, no service.
 
-`answers.collect` asks the network once; `score` and `best_threshold` then judge its answers, as often as one likes.
+`predictions.collect` asks the network once; `score` and `best_threshold` then judge its predictions, as often as one likes.
 What is measured, and on whom: docs/evaluation.md.
 """
 
@@ -12,8 +12,8 @@ import numpy as np
 
 from bodykit.body import Body
 from depthhmr.evaluation import metrics
-from depthhmr.evaluation.person_scores import MIN_HEIGHT, Judgement, judge, match
-from depthhmr.evaluation.predictions import Answer, DepthTally, Predict, collect
+from depthhmr.evaluation.person_scores import MIN_HEIGHT, PersonScores, match, measure_people
+from depthhmr.evaluation.predictions import DepthTally, Predict, Prediction, collect
 
 if TYPE_CHECKING:
     from depthhmr.synth.scene import Sample
@@ -94,37 +94,37 @@ def evaluate(
     return score(list(collect(predict, samples, body, batch=batch)), body, threshold, min_height=min_height)
 
 
-def score(answers: Sequence[Answer], body: Body, threshold: float, *, min_height: float = MIN_HEIGHT) -> Scores:
-    """The table of these answers, when a query is a person from `threshold` on."""
-    judgement = judge(answers, body, threshold, min_height=min_height)
-    found, people = judgement.found, judgement.people
-    depth = sum((answer.depth for answer in answers), DepthTally())
+def score(predictions: Sequence[Prediction], body: Body, threshold: float, *, min_height: float = MIN_HEIGHT) -> Scores:
+    """The table of these predictions, when a query is a person from `threshold` on."""
+    scored = measure_people(predictions, body, threshold, min_height=min_height)
+    found, people = scored.found, scored.people
+    depth = sum((prediction.depth for prediction in predictions), DepthTally())
     return Scores(
-        **figures(judgement),
+        **figures(scored),
         depth_error=depth.relative_error / depth.shared if depth.shared else np.nan,
         depth_iou=depth.shared / depth.either if depth.either else np.nan,
         threshold=threshold,
         counts={
-            "images": len(answers),
+            "images": len(predictions),
             "people": len(people),
-            "ignored": int(judgement.ignored.sum()),
+            "ignored": int(scored.ignored.sum()),
             "found": len(found),
             "missed": len(people) - len(found),
-            "false": int(judgement.false.sum()),
-            "pairs": int(judgement.pairs.sum()),
+            "false": int(scored.false.sum()),
+            "pairs": int(scored.pairs.sum()),
         },
         splits={name: _split(people, column, classes) for name, (column, classes) in SPLITS.items()},
-        intervals=intervals(judgement),
+        intervals=intervals(scored),
     )
 
 
-def figures(judgement: Judgement) -> dict[str, float]:
+def figures(scored: PersonScores) -> dict[str, float]:
     """The fields of `Scores` that come from people, by name."""
-    found = judgement.found
-    missed = len(judgement.people) - len(found)
-    precision, recall, f1 = metrics.precision_recall_f1(len(found), int(judgement.false.sum()), missed)
+    found = scored.found
+    missed = len(scored.people) - len(found)
+    precision, recall, f1 = metrics.precision_recall_f1(len(found), int(scored.false.sum()), missed)
     mve, mpjpe, pa_mpjpe = (1000 * _mean(found[name]) for name in ("mve", "mpjpe", "pa_mpjpe"))
-    pairs = judgement.pairs.sum()
+    pairs = scored.pairs.sum()
     return {
         "f1": f1,
         "precision": precision,
@@ -140,18 +140,18 @@ def figures(judgement: Judgement) -> dict[str, float]:
         "facing_median": _median(found["facing"]),
         "facing_flipped": _mean(found["facing"] > 90),
         "orientation_median": _median(found["orientation"]),
-        "pcdr": float(judgement.in_order.sum() / pairs) if pairs else np.nan,
+        "pcdr": float(scored.in_order.sum() / pairs) if pairs else np.nan,
         "pck": _mean(found["pck"]),
     }
 
 
-def intervals(judgement: Judgement) -> dict[str, tuple[float, float]]:
+def intervals(scored: PersonScores) -> dict[str, tuple[float, float]]:
     """95 % intervals of `figures`: how far they would move with other pictures of the same kind (percentile bootstrap).
 
     Whole pictures are drawn, because people in one picture share its difficulty. Always the same draws.
     """
-    rng, count = np.random.default_rng(0), len(judgement.false)
-    draws = [figures(judgement.pick(rng.integers(0, count, count))) for _ in range(DRAWS if count else 0)]
+    rng, count = np.random.default_rng(0), len(scored.false)
+    draws = [figures(scored.pick(rng.integers(0, count, count))) for _ in range(DRAWS if count else 0)]
     names = draws[0] if draws else ()
     return {name: interval(np.array([draw[name] for draw in draws])) for name in names}
 
@@ -166,7 +166,7 @@ def interval(values: np.ndarray) -> tuple[float, float]:
 
 
 def best_threshold(
-    answers: Sequence[Answer], *, min_height: float = MIN_HEIGHT, thresholds: Sequence[float] | None = None
+    predictions: Sequence[Prediction], *, min_height: float = MIN_HEIGHT, thresholds: Sequence[float] | None = None
 ) -> tuple[float, list[tuple[float, float, float, float]]]:
     """The threshold of the best F1, and (threshold, precision, recall, F1) of every one tried.
 
@@ -175,8 +175,8 @@ def best_threshold(
     rows = []
     for threshold in np.arange(0.05, 0.96, 0.05).round(2).tolist() if thresholds is None else thresholds:
         tally = np.zeros(3, dtype=int)
-        for answer in answers:
-            matching = match(answer, threshold, min_height)[2]
+        for prediction in predictions:
+            matching = match(prediction, threshold, min_height)[2]
             tally += len(matching.true), len(matching.false), len(matching.missed)
         rows.append((threshold, *metrics.precision_recall_f1(*tally.tolist())))
     return max(rows, key=lambda row: row[3])[0], rows

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bodykit.errors import UserError
-from depthhmr.evaluation.photos import UNLABELLED, Photo, PhotoAnswer
+from depthhmr.evaluation.photos import UNLABELLED, Photo, PhotoPrediction
 from depthhmr.synth.camera import sample_lenses
 from depthhmr.synth.crowd import COUNT_CHANCE
 
@@ -86,7 +86,7 @@ def read_people_free(folder: Path) -> list[Photo]:
     return [Photo(path, UNLABELLED) for path in paths]
 
 
-def count_false(answers: Sequence[PhotoAnswer], threshold: float) -> FalsePeople:
+def count_false(predictions: Sequence[PhotoPrediction], threshold: float) -> FalsePeople:
     """What is reported on pictures without anybody, when a query is a person from `threshold` on."""
-    reported = np.array([len(answer.people(threshold)) for answer in answers], dtype=int)
+    reported = np.array([len(prediction.people(threshold)) for prediction in predictions], dtype=int)
     return FalsePeople(len(reported), int(reported.sum()), float(100 * reported.mean()), int((reported > 0).sum()))

@@ -1,4 +1,4 @@
-"""Who was found, who was missed, and how far off every found person is. Turns answers into records, not into tables."""
+"""Who was found, who was missed, and how far off every found person is. Turns predictions into records, not into tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 from bodykit.body import Body
 from bodykit.skinning import pose_vertices
 from depthhmr.evaluation import metrics
-from depthhmr.evaluation.predictions import NEAREST_M, Answer, Truth
+from depthhmr.evaluation.predictions import NEAREST_M, Prediction, Truth
 
 MIN_HEIGHT = 0.2  # a person counts from a fifth of the picture's side on
 MIN_VISIBLE = 0.3  # ... and from this share of her silhouette on
@@ -36,7 +36,7 @@ ERRORS = ("mve", "mpjpe", "pa_mpjpe", "root", "facing", "orientation", "pck")
 
 
 @dataclass(frozen=True, eq=False)
-class Judgement:
+class PersonScores:
     """Every person that counts, found or missed, and what else happened in each picture."""
 
     people: np.ndarray  # PERSON records, ordered by picture
@@ -49,42 +49,44 @@ class Judgement:
     def found(self) -> np.ndarray:
         return self.people[self.people["query"] >= 0]
 
-    def pick(self, pictures: np.ndarray) -> "Judgement":
-        """The judgement of these pictures only, each as often as it is named: int[N]. Records keep their picture."""
+    def pick(self, pictures: np.ndarray) -> "PersonScores":
+        """The scored of these pictures only, each as often as it is named: int[N]. Records keep their picture."""
         size = np.bincount(self.people["image"], minlength=len(self.false))
         start = np.cumsum(size) - size
         within = np.arange(size[pictures].sum()) - np.repeat(np.cumsum(size[pictures]) - size[pictures], size[pictures])
         rows = np.repeat(start[pictures], size[pictures]) + within
         tallies = (self.false, self.ignored, self.in_order, self.pairs)
-        return Judgement(self.people[rows], *(tally[pictures] for tally in tallies))
+        return PersonScores(self.people[rows], *(tally[pictures] for tally in tallies))
 
 
-def judge(answers: Sequence[Answer], body: Body, threshold: float, *, min_height: float = MIN_HEIGHT) -> Judgement:
+def measure_people(
+    predictions: Sequence[Prediction], body: Body, threshold: float, *, min_height: float = MIN_HEIGHT
+) -> PersonScores:
     """Matches every picture and measures everybody who was found."""
-    records, tallies = [], np.zeros((len(answers), 4), dtype=int)
-    for image, answer in enumerate(answers):
-        counts, chosen, matching = match(answer, threshold, min_height)
-        found = _measure(answer, body, matching.true, chosen[matching.predicted])
-        missed = _blank(answer, matching.missed)
+    records, tallies = [], np.zeros((len(predictions), 4), dtype=int)
+    for image, prediction in enumerate(predictions):
+        counts, chosen, matching = match(prediction, threshold, min_height)
+        found = _errors_of(prediction, body, matching.true, chosen[matching.predicted])
+        missed = _blank(prediction, matching.missed)
         people = np.concatenate([found, missed])
         people["image"] = image
         records.append(people)
         depths = np.full(len(counts), np.nan)
-        depths[matching.true] = answer.translation[chosen[matching.predicted], 2]
-        pairs = metrics.depth_order(depths[counts], answer.truth.translation[counts, 2])
+        depths[matching.true] = prediction.translation[chosen[matching.predicted], 2]
+        pairs = metrics.depth_order(depths[counts], prediction.truth.translation[counts, 2])
         tallies[image] = len(matching.false), (~counts).sum(), *pairs
-    return Judgement(np.concatenate([np.zeros(0, PERSON), *records]), *tallies.T)
+    return PersonScores(np.concatenate([np.zeros(0, PERSON), *records]), *tallies.T)
 
 
-def picture_errors(judgement: Judgement, only: np.ndarray | None = None) -> np.ndarray:
+def picture_errors(scored: PersonScores, only: np.ndarray | None = None) -> np.ndarray:
     """One number per picture to rank them by, metres [I]: the mean MVE of its people, misses and false ones added.
 
     only: bool[people], the people to rank by; false people belong to no class and are left out then. NaN for a picture
     without anybody to rank by.
     """
-    images = len(judgement.false)
-    people = judgement.people if only is None else judgement.people[only]
-    false = judgement.false if only is None else np.zeros(images)
+    images = len(scored.false)
+    people = scored.people if only is None else scored.people[only]
+    false = scored.false if only is None else np.zeros(images)
     cost = np.where(people["query"] >= 0, people["mve"], MISS_M)
     total = np.bincount(people["image"], cost, images) + MISS_M * false
     size = np.bincount(people["image"], minlength=images) + false
@@ -97,39 +99,41 @@ def who_counts(truth: Truth, min_height: float = MIN_HEIGHT) -> np.ndarray:
     return (height >= min_height) & (truth.visible >= MIN_VISIBLE) & (truth.translation[:, 2] > NEAREST_M)
 
 
-def match(answer: Answer, threshold: float, min_height: float) -> tuple[np.ndarray, np.ndarray, metrics.Matching]:
+def match(
+    prediction: Prediction, threshold: float, min_height: float
+) -> tuple[np.ndarray, np.ndarray, metrics.Matching]:
     """Who counts bool[P], the queries that are people, and the matching of those with the true people."""
-    counts = who_counts(answer.truth, min_height)
-    chosen = np.flatnonzero(answer.scores >= threshold)
-    return counts, chosen, metrics.match_people(answer.joints_2d[chosen], answer.truth.joints_2d, counts)
+    counts = who_counts(prediction.truth, min_height)
+    chosen = np.flatnonzero(prediction.scores >= threshold)
+    return counts, chosen, metrics.match_people(prediction.joints_2d[chosen], prediction.truth.joints_2d, counts)
 
 
-def _measure(answer: Answer, body: Body, people: np.ndarray, queries: np.ndarray) -> np.ndarray:
+def _errors_of(prediction: Prediction, body: Body, people: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """PERSON records of these true people against these queries."""
-    truth, records = answer.truth, _blank(answer, people)
+    truth, records = prediction.truth, _blank(prediction, people)
     if not len(people):
         return records
     true_vertices, true_joints = pose_vertices(
         body, truth.betas[people], truth.rotations[people], truth.translation[people]
     )
     vertices, joints = pose_vertices(
-        body, answer.betas[queries], answer.rotations[queries], answer.translation[queries]
+        body, prediction.betas[queries], prediction.rotations[queries], prediction.translation[queries]
     )
     size = (truth.boxes[people, 2:] - truth.boxes[people, :2]).max(axis=1)
     records["query"] = queries
     records["mve"] = metrics.mean_distance(vertices, true_vertices, joints[:, 0], true_joints[:, 0])
     records["mpjpe"] = metrics.mean_distance(joints, true_joints, joints[:, 0], true_joints[:, 0])
     records["pa_mpjpe"] = metrics.procrustes_distance(joints, true_joints)
-    records["root"] = metrics.root_distance(answer.translation[queries], truth.translation[people])
-    records["facing"] = metrics.facing_angle(answer.rotations[queries, 0], truth.rotations[people, 0])
-    records["orientation"] = metrics.rotation_angle(answer.rotations[queries, 0], truth.rotations[people, 0])
-    records["pck"] = metrics.correct_keypoints(answer.joints_2d[queries], truth.joints_2d[people], size)
+    records["root"] = metrics.root_distance(prediction.translation[queries], truth.translation[people])
+    records["facing"] = metrics.facing_angle(prediction.rotations[queries, 0], truth.rotations[people, 0])
+    records["orientation"] = metrics.rotation_angle(prediction.rotations[queries, 0], truth.rotations[people, 0])
+    records["pck"] = metrics.correct_keypoints(prediction.joints_2d[queries], truth.joints_2d[people], size)
     return records
 
 
-def _blank(answer: Answer, people: np.ndarray) -> np.ndarray:
+def _blank(prediction: Prediction, people: np.ndarray) -> np.ndarray:
     """PERSON records of these true people, all errors unknown."""
-    truth = answer.truth
+    truth = prediction.truth
     records = np.zeros(len(people), PERSON)
     records["person"], records["query"] = people, -1
     for name in ERRORS:

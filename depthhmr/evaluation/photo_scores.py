@@ -13,7 +13,7 @@ import numpy as np
 from bodykit.body import JOINT_NAMES
 from depthhmr.evaluation import metrics
 from depthhmr.evaluation.evaluation import DRAWS, interval
-from depthhmr.evaluation.photos import PhotoAnswer
+from depthhmr.evaluation.photos import PhotoPrediction
 
 SHARES = (0.05, 0.1, 0.2)
 JOINT_SHARE = 0.2  # of the torso: single joints, splits and intervals
@@ -86,38 +86,38 @@ def torso_diameter(joints: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(straight), other, straight)
 
 
-def look(answers: Sequence[PhotoAnswer], threshold: float) -> Sight:
+def look(predictions: Sequence[PhotoPrediction], threshold: float) -> Sight:
     """Matches the labelled person of every photo with a prediction; a query is a person from `threshold` on.
 
     Matching is that of AGORA (metrics.match_people) over the labelled joints.
     """
-    joints = np.stack([answer.photo.joints for answer in answers])
+    joints = np.stack([prediction.photo.joints for prediction in predictions])
     known = ~np.isnan(joints[..., 0])
-    query, distance = np.full(len(answers), -1), np.where(known, np.inf, np.nan)
-    reported = np.zeros(len(answers), int)
-    for row, answer in enumerate(answers):
-        chosen = answer.people(threshold)
-        people, labelled = answer.joints_2d[chosen], known[row]
+    query, distance = np.full(len(predictions), -1), np.where(known, np.inf, np.nan)
+    reported = np.zeros(len(predictions), int)
+    for row, prediction in enumerate(predictions):
+        chosen = prediction.people(threshold)
+        people, labelled = prediction.joints_2d[chosen], known[row]
         reported[row] = len(chosen)
         matching = metrics.match_people(people[:, labelled], joints[row, labelled][None])
         if len(matching.true):
             query[row] = chosen[matching.predicted[0]]
-            distance[row] = np.linalg.norm(answer.joints_2d[query[row]] - joints[row], axis=1)
+            distance[row] = np.linalg.norm(prediction.joints_2d[query[row]] - joints[row], axis=1)
     box = (np.nanmax(joints, axis=1) - np.nanmin(joints, axis=1)).max(axis=1)
-    sides = np.array([max(answer.size) for answer in answers])
+    sides = np.array([max(prediction.size) for prediction in predictions])
     ever = known.any(axis=0).sum()
     return Sight(
         query >= 0, query, distance, torso_diameter(joints), box, box / sides, known.sum(axis=1) / ever, reported
     )
 
 
-def score_photos(answers: Sequence[PhotoAnswer], threshold: float) -> PhotoScores:
-    """Recall and PCK of the labelled people when a query is a person from `threshold` on. At least one answer."""
-    sight = look(answers, threshold)
+def score_photos(predictions: Sequence[PhotoPrediction], threshold: float) -> PhotoScores:
+    """Recall and PCK of the labelled people when a query is a person from `threshold` on. At least one prediction."""
+    sight = look(predictions, threshold)
     labelled = ~np.isnan(sight.distance)
     names = [j for j in range(len(JOINT_NAMES)) if labelled[:, j].any()]
     return PhotoScores(
-        photos=len(answers),
+        photos=len(predictions),
         recall=_recall(sight),
         pck={f"{share:g}": _pck(sight, share) for share in SHARES},
         with_torso=int((~np.isnan(sight.torso)).sum()),

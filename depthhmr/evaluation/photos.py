@@ -63,7 +63,7 @@ class Photo:
 
 
 @dataclass(frozen=True, eq=False)
-class PhotoAnswer:
+class PhotoPrediction:
     """All queries of the network for one photo."""
 
     photo: Picture
@@ -100,8 +100,8 @@ def read_photos(folder: Path) -> list[Photo]:
 
 def ask(
     predict: Predict, photos: Sequence[Picture], body: Body, size: int, *, batch: int = 8, progress: bool = False
-) -> Iterator[PhotoAnswer]:
-    """The network's answer to every photo; where its camera is not known, the default one stands in."""
+) -> Iterator[PhotoPrediction]:
+    """The network's prediction to every photo; where its camera is not known, the default one stands in."""
     starts = range(0, len(photos), batch)
     for start in tqdm(starts, unit="batch", disable=not progress, dynamic_ncols=True):
         group = photos[start : start + batch]
@@ -113,7 +113,7 @@ def ask(
         cameras = [box.intrinsics(camera) for camera, (_, box) in zip(known, fitted, strict=True)]
         outputs = predict(np.stack([image for image, _ in fitted]), np.stack([camera.array() for camera in cameras]))
         for i, (photo, (_, box), camera) in enumerate(zip(group, fitted, cameras, strict=True)):
-            yield _answer(photo, box, camera, {name: tensor[i] for name, tensor in outputs.items()}, body)
+            yield _prediction(photo, box, camera, {name: tensor[i] for name, tensor in outputs.items()}, body)
 
 
 def _photo(folder: Path, item: Mapping[str, object], ours: Sequence[int]) -> Photo:
@@ -125,8 +125,8 @@ def _photo(folder: Path, item: Mapping[str, object], ours: Sequence[int]) -> Pho
     return Photo(folder / "images" / str(item["file"]), joints)
 
 
-def _answer(
+def _prediction(
     photo: Picture, box: Letterbox, camera: Intrinsics, outputs: Mapping[str, np.ndarray], body: Body
-) -> PhotoAnswer:
+) -> PhotoPrediction:
     pixels = project_joints(body, outputs, camera)[1]
-    return PhotoAnswer(photo, outputs, box.to_image(pixels), (box.width, box.height))
+    return PhotoPrediction(photo, outputs, box.to_image(pixels), (box.width, box.height))

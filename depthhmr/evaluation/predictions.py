@@ -57,7 +57,7 @@ class DepthTally:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class Prediction:
     """All queries of the network for one picture, beside the truth."""
 
     truth: Truth
@@ -72,8 +72,8 @@ class Answer:
 
 def collect(
     predict: Predict, samples: Iterable["Sample"], body: Body, *, batch: int = 8, progress: bool = False
-) -> Iterator[Answer]:
-    """The network's answer to each sample, in order; `progress` shows a bar on the terminal."""
+) -> Iterator[Prediction]:
+    """The network's prediction to each sample, in order; `progress` shows a bar on the terminal."""
     total = len(samples) if isinstance(samples, Sequence) else None
     with tqdm(total=total, unit="image", disable=not progress, dynamic_ncols=True) as bar:
         for group in _batches(samples, batch):
@@ -82,7 +82,7 @@ def collect(
             )
             outputs = predict(images, intrinsics)
             for i, sample in enumerate(group):
-                yield _answer(sample, {name: tensor[i] for name, tensor in outputs.items()}, body)
+                yield _prediction(sample, {name: tensor[i] for name, tensor in outputs.items()}, body)
             bar.update(len(group))
 
 
@@ -93,9 +93,9 @@ def project_joints(body: Body, outputs: Mapping[str, np.ndarray], camera: Intrin
     return joints, camera.project(in_front)
 
 
-def _answer(sample: "Sample", outputs: Mapping[str, np.ndarray], body: Body) -> Answer:
+def _prediction(sample: "Sample", outputs: Mapping[str, np.ndarray], body: Body) -> Prediction:
     joints, pixels = project_joints(body, outputs, Intrinsics(*sample.intrinsics.tolist()))
-    return Answer(
+    return Prediction(
         truth=Truth.of(sample),
         scores=outputs["scores"],
         rotations=outputs["rotations"],

@@ -15,7 +15,7 @@ from depthhmr.evaluation import metrics
 MIN_VISIBLE, MIN_HEIGHT = (
     0.3,
     0.2,
-)  # who counts, as in `judgement`: share of the silhouette, share of the picture's side
+)  # who counts, as in `person_scores`: share of the silhouette, share of the picture's side
 FAR = 1.0  # a pair whose cost is higher is no pair: half a body height off sideways and 50 % in depth, say
 LONGEST_LAG_S = 0.4
 

@@ -8,8 +8,8 @@ import torch
 
 from bodykit.body import Body, load_body
 from depthhmr.evaluation.evaluation import best_threshold, figures
-from depthhmr.evaluation.person_scores import judge
-from depthhmr.evaluation.predictions import Answer, collect
+from depthhmr.evaluation.person_scores import measure_people
+from depthhmr.evaluation.predictions import Prediction, collect
 from depthhmr.export.export import OUTPUTS, ExportModel
 from depthhmr.network.model import DepthHMR
 from depthhmr.synth.scene import Generator, Sample
@@ -43,7 +43,7 @@ class Validation:
         first, available = SPLITS["val"]
         return cls([generator.sample(first + index) for index in range(min(count, available))], body)
 
-    def answers(self, model: DepthHMR) -> list[Answer]:
+    def predictions(self, model: DepthHMR) -> list[Prediction]:
         """What the model, in evaluation mode, says about every picture."""
         device = next(model.parameters()).device
         export = ExportModel(model).to(device)
@@ -57,7 +57,7 @@ class Validation:
 
     def score(self, model: DepthHMR) -> dict[str, float]:
         """`val.*` figures at the threshold of the best F1; the model must be in evaluation mode."""
-        answers = self.answers(model)
-        threshold, _ = best_threshold(answers)
-        measured = figures(judge(answers, self.body, threshold))
+        predictions = self.predictions(model)
+        threshold, _ = best_threshold(predictions)
+        measured = figures(measure_people(predictions, self.body, threshold))
         return {"val.threshold": threshold, **{f"val.{name}": float(measured[name]) for name in REPORTED}}

@@ -10,7 +10,7 @@ import torch
 from bodykit.errors import UserError
 from depthhmr.ablation.ablation import Plan, even_threshold, results, run_all, write_plan
 from depthhmr.ablation.ablation_page import MEASURES, difference, spread, tables, values
-from depthhmr.ablation.variants import CLAIMS, NETWORKS, VARIANTS, Claim
+from depthhmr.ablation.variants import CLAIMS, NETWORKS, VARIANTS, AblationClaim
 from depthhmr.network.config import preset
 from depthhmr.network.model import build_model
 
@@ -85,14 +85,14 @@ def test_the_threshold_is_where_misses_and_false_people_are_as_many() -> None:
 
 
 def test_a_claim_is_judged_by_differences_of_the_same_seed() -> None:
-    claim = Claim("x", "full", "rgb")
+    claim = AblationClaim("x", "full", "rgb")
     clear = [made("rgb", seed, 0.5 + 0.1 * seed) for seed in range(3)]
     clear += [made("full", seed, 0.6 + 0.1 * seed + 0.001 * seed) for seed in range(3)]
     found = difference(clear, claim, F1)
     assert found is not None and found.mean == pytest.approx(0.101)
     # Student's t for two degrees of freedom is 4.303
     assert found.half_width == pytest.approx(4.303 * 0.001 / 3**0.5, rel=1e-3) and found.verdict == "yes"
-    assert difference(clear, Claim("x", "rgb", "full"), F1).verdict == "no, the opposite"
+    assert difference(clear, AblationClaim("x", "rgb", "full"), F1).verdict == "no, the opposite"
     noise = [made("rgb", seed, 0.5) for seed in range(3)]
     noise += [made("full", seed, f1) for seed, f1 in enumerate((0.51, 0.7, 0.52))]
     assert difference(noise, claim, F1).verdict == "within noise"
@@ -100,13 +100,13 @@ def test_a_claim_is_judged_by_differences_of_the_same_seed() -> None:
 
 def test_two_seeds_prove_nothing_however_well_they_agree() -> None:
     rows = [made(name, seed, f1) for name, f1 in (("rgb", 0.5), ("full", 0.6)) for seed in range(2)]
-    found = difference(rows, Claim("x", "full", "rgb"), F1)
+    found = difference(rows, AblationClaim("x", "full", "rgb"), F1)
     assert found is not None and found.half_width == pytest.approx(0, abs=1e-9) and found.verdict == "too few seeds"
 
 
 def test_less_is_better_for_distances() -> None:
     rows = [made("rgb", 0, 0.5, root=0.8), made("full", 0, 0.5, root=0.6)]
-    found = difference(rows, Claim("x", "full", "rgb"), ROOT)
+    found = difference(rows, AblationClaim("x", "full", "rgb"), ROOT)
     assert found is not None and found.mean == pytest.approx(0.2)
     assert "+0.200: too few seeds" in tables(rows)
 
@@ -114,5 +114,5 @@ def test_less_is_better_for_distances() -> None:
 def test_a_figure_that_nobody_has_is_a_dash() -> None:
     rows = [made("rgb", 0, 0.0, root=None)]
     assert values(rows, "rgb", ROOT) == {} and spread([], 2) == "–" and "–" in tables(rows)
-    assert difference(rows, Claim("x", "full", "rgb"), ROOT) is None
+    assert difference(rows, AblationClaim("x", "full", "rgb"), ROOT) is None
     assert spread([1.0, 3.0], 1) == "2.0 ± 1.4"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bodykit.errors import UserError
-from depthhmr.benchmarks.agora import AgoraFigures, AgoraTruth, judge_agora, score_agora
+from depthhmr.benchmarks.agora import AgoraFigures, AgoraTruth, measure_agora, score_agora
 from depthhmr.benchmarks.people import People, nothing_about
 from depthhmr.benchmarks.records import ranking
 
@@ -190,12 +190,12 @@ def test_pictures_are_ranked_by_errors_missed_and_false_people():
     exact, off = people(0), moved(people(0), vertices={0: (3.0, 0, 0)})  # 100 mm
     unknown = AgoraTruth(replace(people(0), posed=np.array([False])), np.zeros(1), np.ones(1, bool))
 
-    judgement = judge_agora(
+    scored = measure_agora(
         [(exact, truth(0)), (off, truth(0)), (people(), truth(0)), (people(0, 900), truth(0)), (exact, unknown)]
     )
 
-    assert ranking(judgement) == pytest.approx([0, 0.1, 0.4, 0.2, np.nan], nan_ok=True)
-    assert np.isnan(judgement.people["mve"][-1]) and judgement.people["query"][-1] == 0
+    assert ranking(scored) == pytest.approx([0, 0.1, 0.4, 0.2, np.nan], nan_ok=True)
+    assert np.isnan(scored.people["mve"][-1]) and scored.people["query"][-1] == 0
 
 
 def test_meshes_of_another_body_are_refused():

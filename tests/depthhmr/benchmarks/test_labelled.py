@@ -79,9 +79,9 @@ def show(tmp_path):
 
 
 def test_the_truth_scores_perfectly_on_agora(show):
-    answers = show((person(-0.6, 3), person(0.6, 4)), (person(0, 3),), ())
+    predictions = show((person(-0.6, 3), person(0.6, 4)), (person(0, 3),), ())
 
-    scores = score_agora(agora_pictures(answers, BODY, 0.5))
+    scores = score_agora(agora_pictures(predictions, BODY, 0.5))
 
     assert scores.published.f1 == 1 and scores.counts["people"] == 3 and scores.counts["images"] == 3
     assert (scores.exact.mpjpe, scores.exact.mve) == pytest.approx((0, 0), abs=0.01)
@@ -127,18 +127,18 @@ def test_distance_and_height_of_true_people(show):
 
 
 def test_ages_and_genders_reach_the_scores_of_layers(show):
-    answers = show((person(-0.6, 3, layer=0, age="kid", gender="male"), person(0.6, 4, layer=1, age="adult")))
+    predictions = show((person(-0.6, 3, layer=0, age="kid", gender="male"), person(0.6, 4, layer=1, age="adult")))
 
-    scores = score_layers(layer_pictures(answers, 0.5))
+    scores = score_layers(layer_pictures(predictions, 0.5))
 
     assert scores.pcdr_by_age["kid"] == scores.pcdr_by_age["adult"] == 1 and scores.pcdr_by_age["teen"] is None
     assert scores.splits["gender"][0].people == 1
 
 
 def test_an_answer_kept_for_later_has_its_people_alone(show):
-    [(_, answer)] = show((person(0, 3),))
+    [(_, prediction)] = show((person(0, 3),))
 
-    kept = trimmed(answer, 0.5)
+    kept = trimmed(prediction, 0.5)
 
     assert len(kept.joints_2d) == len(kept.outputs["betas"]) == 1 and kept.people(0.5).tolist() == [0]
 

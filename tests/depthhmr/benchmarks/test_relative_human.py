@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bodykit.errors import UserError
-from depthhmr.benchmarks.relative_human import LayerPrediction, LayerTruth, judge_layers, layer_ranking, score_layers
+from depthhmr.benchmarks.relative_human import LayerPrediction, LayerTruth, layer_ranking, measure_layers, score_layers
 from depthhmr.data.relative_human import AGES
 
 ADULT, TEEN, KID, BABY = range(4)
@@ -114,7 +114,7 @@ def test_pictures_are_ranked_by_their_wrong_pairs_and_missed_people_then_by_join
     off = picture([3.0, 5.0], [0, 1])
     off[0].joints_2d[0, 0] += (50, 0)  # one of 14 joints of one of two people
 
-    judgement = judge_layers(
+    scored = measure_layers(
         [
             picture([3.0, 5.0], [0, 1]),
             off,
@@ -124,7 +124,7 @@ def test_pictures_are_ranked_by_their_wrong_pairs_and_missed_people_then_by_join
         ]
     )
 
-    assert layer_ranking(judgement) == pytest.approx([0, 0.01 / 28, 1, 1, np.nan], nan_ok=True)
+    assert layer_ranking(scored) == pytest.approx([0, 0.01 / 28, 1, 1, np.nan], nan_ok=True)
 
 
 def test_a_pair_of_two_of_one_age_counts_once():

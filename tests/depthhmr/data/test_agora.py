@@ -13,7 +13,7 @@ from bodykit.errors import UserError
 from bodykit.rotations import axis_angle_to_matrix
 from bodykit.skinning import pose_vertices
 from depthhmr.data import agora
-from depthhmr.data.body_transfer import Carry, smpl_joints
+from depthhmr.data.body_transfer import BodyTransfer, smpl_joints
 from depthhmr.data.picture import About
 from depthhmr_cli.main import main
 
@@ -82,7 +82,7 @@ def test_people_are_posed_where_agora_projects_them(data_set, smpl_like, with_jo
     folder, pixels = data_set
     source, smpl = (folder / "SMPL", None) if with_joints else (folder / "Cam" / "train_0.pkl", smpl_like)
 
-    shown = list(agora.read(source, folder, folder, Carry(smpl_like), smpl))
+    shown = list(agora.read(source, folder, folder, BodyTransfer(smpl_like), smpl))
 
     assert [picture.path.name for picture in shown] == [name.replace(".png", "_1280x720.png") for name in PICTURES]
     assert all(picture.everyone and picture.metric for picture in shown)
@@ -96,7 +96,7 @@ def test_people_are_posed_where_agora_projects_them(data_set, smpl_like, with_jo
 def test_the_free_body_takes_their_poses_over(data_set):
     folder, pixels = data_set
 
-    shown = list(agora.read(folder / "SMPL", folder, folder, Carry(load_body()), None))
+    shown = list(agora.read(folder / "SMPL", folder, folder, BodyTransfer(load_body()), None))
 
     people = [person for picture in shown for person in picture.people]
     assert sum(person.pose is not None for person in people) >= 5
@@ -132,21 +132,21 @@ def test_the_command_shapes_children_by_their_template(one_person, smpl_like, tm
 
 def test_what_is_missing_is_told(data_set, smpl_like, write_table):
     folder, _ = data_set
-    carry = Carry(smpl_like)
+    transfer = BodyTransfer(smpl_like)
     with pytest.raises(UserError, match="no column gt_joints_3d; expected the tables with joints, or your SMPL"):
-        list(agora.read(folder / "Cam", folder, folder, carry, None))
+        list(agora.read(folder / "Cam", folder, folder, transfer, None))
     with pytest.raises(UserError, match=r"cannot find ag_trainset_hdri_50mm_00001\.png or"):
-        list(agora.read(folder / "SMPL", folder / "Cam", folder, carry, None))
+        list(agora.read(folder / "SMPL", folder / "Cam", folder, transfer, None))
     with pytest.raises(UserError, match=r"cannot read .*0_0\.pkl"):
-        list(agora.read(folder / "SMPL", folder, folder / "Cam", carry, None))
+        list(agora.read(folder / "SMPL", folder, folder / "Cam", transfer, None))
     write_table(folder / "other" / "a.pkl", {"imgPath": ["a.png"], "X": [[1.0]]})
     with pytest.raises(UserError, match="no camera table of AGORA: it has no column Y, Z"):
-        list(agora.read(folder / "other", folder, folder, carry, None))
+        list(agora.read(folder / "other", folder, folder, transfer, None))
     with pytest.raises(UserError, match=r"there is no \.pkl in"):
-        list(agora.read(folder / "train_0", folder, folder, carry, None))
+        list(agora.read(folder / "train_0", folder, folder, transfer, None))
     (folder / "smpl_gt" / "part" / "0_0.pkl").write_bytes(pickle.dumps({"betas": np.zeros(10)}))
     with pytest.raises(UserError, match="are not as in AGORA"):
-        list(agora.read(folder / "SMPL", folder, folder, carry, None))
+        list(agora.read(folder / "SMPL", folder, folder, transfer, None))
 
 
 @pytest.fixture
@@ -169,10 +169,10 @@ def one_person(tmp_path, picture, standing, write_table):
 
 def test_what_the_table_says_of_a_person_is_kept(one_person, smpl_like, tmp_path):
     said = {"kid": [False], "isValid": [False], "gender": ["female"], "age": ["31-50"], "ethnicity": ["asian"]}
-    carry = Carry(smpl_like)
+    transfer = BodyTransfer(smpl_like)
 
-    [shown] = agora.read(one_person(np.zeros(10), **said), tmp_path, tmp_path, carry, smpl_like)
-    [plain] = agora.read(one_person(np.zeros(10)), tmp_path, tmp_path, carry, smpl_like)
+    [shown] = agora.read(one_person(np.zeros(10), **said), tmp_path, tmp_path, transfer, smpl_like)
+    [plain] = agora.read(one_person(np.zeros(10)), tmp_path, tmp_path, transfer, smpl_like)
 
     assert shown.people[0].about == About(25.0, False, "female", "31-50", "asian", scored=False)
     assert plain.people[0].about == About(25.0) and plain.people[0].about.scored
@@ -181,9 +181,9 @@ def test_what_the_table_says_of_a_person_is_kept(one_person, smpl_like, tmp_path
 def test_a_child_is_shaped_by_the_kid_template(one_person, smpl_like, tmp_path):
     table = one_person(np.append(np.zeros(10), 0.4), kid=[True])
     template = 0.6 * (smpl_like.template - smpl_like.template.mean(axis=0)) + 7  # smplx moves its mean to the origin
-    carry = Carry(smpl_like)
+    transfer = BodyTransfer(smpl_like)
 
-    [shown] = agora.read(table, tmp_path, tmp_path, carry, smpl_like, kid_template=template, surfaces=True)
+    [shown] = agora.read(table, tmp_path, tmp_path, transfer, smpl_like, kid_template=template, surfaces=True)
 
     pose = shown.people[0].pose
     adult = smpl_like.template
@@ -201,18 +201,18 @@ def test_a_child_is_shaped_by_the_kid_template(one_person, smpl_like, tmp_path):
 
 
 def test_a_child_without_joints_is_left_out_of_training_and_an_error_in_an_evaluation(one_person, smpl_like, tmp_path):
-    table, carry = one_person(np.zeros(11), kid=[True]), Carry(smpl_like)
+    table, transfer = one_person(np.zeros(11), kid=[True]), BodyTransfer(smpl_like)
 
-    [shown] = agora.read(table, tmp_path, tmp_path, carry, smpl_like)
+    [shown] = agora.read(table, tmp_path, tmp_path, transfer, smpl_like)
 
     assert shown.people == () and not shown.everyone
     with pytest.raises(UserError, match=r"person 0 is a child, .* expected a table with joints, or smpl_kid_template"):
-        list(agora.read(table, tmp_path, tmp_path, carry, smpl_like, surfaces=True))
+        list(agora.read(table, tmp_path, tmp_path, transfer, smpl_like, surfaces=True))
     short = one_person(np.zeros(10), kid=[True])
     with pytest.raises(UserError, match="person 0 is a child with 10 betas, expected 11"):
-        list(agora.read(short, tmp_path, tmp_path, carry, smpl_like, kid_template=smpl_like.template))
+        list(agora.read(short, tmp_path, tmp_path, transfer, smpl_like, kid_template=smpl_like.template))
     with pytest.raises(UserError, match=r"expected a kid template of \d+ vertices as smpl-like has, got \[5, 3\]"):
-        list(agora.read(table, tmp_path, tmp_path, carry, smpl_like, kid_template=np.zeros((5, 3))))
+        list(agora.read(table, tmp_path, tmp_path, transfer, smpl_like, kid_template=np.zeros((5, 3))))
 
 
 def test_true_surfaces_are_kept_for_an_evaluation_alone(one_person, smpl_like, tmp_path):
@@ -220,8 +220,8 @@ def test_true_surfaces_are_kept_for_an_evaluation_alone(one_person, smpl_like, t
     surface = np.full(smpl_like.template.shape, 5.0)
     table = one_person(np.zeros(11), kid=[True], gt_joints_3d=[joints], gt_verts=[surface])
 
-    [scored] = agora.read(table, tmp_path, tmp_path, Carry(smpl_like), None, surfaces=True)
-    [packed] = agora.read(table, tmp_path, tmp_path, Carry(smpl_like), None)
+    [scored] = agora.read(table, tmp_path, tmp_path, BodyTransfer(smpl_like), None, surfaces=True)
+    [packed] = agora.read(table, tmp_path, tmp_path, BodyTransfer(smpl_like), None)
 
     assert scored.people[0].pose.vertices == pytest.approx(surface)
     assert scored.people[0].pose.joints_3d == pytest.approx(joints[:24])
@@ -243,4 +243,4 @@ def test_a_person_without_joints_is_told(joints, got, one_person, smpl_like, tmp
     with pytest.raises(
         UserError, match=f"hdri.* not as in AGORA: person 0 needs at least 24 points in gt_joints_3d, .*{got}"
     ):
-        list(agora.read(table, tmp_path, tmp_path, Carry(smpl_like), None))
+        list(agora.read(table, tmp_path, tmp_path, BodyTransfer(smpl_like), None))

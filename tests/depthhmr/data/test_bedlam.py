@@ -7,7 +7,7 @@ from bodykit.body import load_body
 from bodykit.errors import UserError
 from bodykit.rotations import axis_angle_to_matrix
 from depthhmr.data import bedlam
-from depthhmr.data.body_transfer import Carry, smpl_joints
+from depthhmr.data.body_transfer import BodyTransfer, smpl_joints
 
 SCENE = "20221010_3_1000_batch01hand_6fps"
 CAMERA = np.array([[100.0, 0, 64], [0, 100, 36], [0, 0, 1]])
@@ -42,7 +42,7 @@ def data_set(tmp_path, picture, smpl_like, standing):
 def test_people_of_a_picture_come_together_and_project_onto_their_labels(data_set, smpl_like, standing):
     rows = scene(smpl_like, standing)
 
-    first, second = bedlam.read(data_set, data_set, Carry(smpl_like), smpl_like)
+    first, second = bedlam.read(data_set, data_set, BodyTransfer(smpl_like), smpl_like)
 
     assert (len(first.people), len(second.people)) == (2, 1) and first.everyone and first.metric
     assert first.path == data_set / SCENE / "png" / "seq_0" / "seq_0_0000.png"
@@ -53,7 +53,7 @@ def test_people_of_a_picture_come_together_and_project_onto_their_labels(data_se
 
 
 def test_without_an_smpl_file_the_limbs_are_known_in_the_picture_alone(data_set, smpl_like, standing):
-    (first,) = bedlam.read(data_set / f"{SCENE}.npz", data_set, Carry(load_body()), None, every=2)
+    (first,) = bedlam.read(data_set / f"{SCENE}.npz", data_set, BodyTransfer(load_body()), None, every=2)
 
     assert [person.pose for person in first.people] == [None, None]
     assert first.people[0].known_2d.sum() == 10
@@ -61,7 +61,7 @@ def test_without_an_smpl_file_the_limbs_are_known_in_the_picture_alone(data_set,
 
 
 def test_an_smpl_file_of_another_person_gives_no_pose(data_set, standing):
-    (first, _) = bedlam.read(data_set, data_set, Carry(load_body()), load_body())
+    (first, _) = bedlam.read(data_set, data_set, BodyTransfer(load_body()), load_body())
 
     assert [person.pose for person in first.people] == [None, None]
 
@@ -71,7 +71,7 @@ def test_close_up_pictures_are_turned_upright(tmp_path, picture, smpl_like, stan
     picture(tmp_path / "seq_0" / "seq_0_0005.png", 128, 72)
     np.savez(tmp_path / f"{SCENE}.npz", **scene(smpl_like, standing, lying=True))
 
-    (first, _) = bedlam.read(tmp_path, tmp_path, Carry(smpl_like), smpl_like)
+    (first, _) = bedlam.read(tmp_path, tmp_path, BodyTransfer(smpl_like), smpl_like)
 
     assert first.path == file and first.quarter_turns == 1
     lying, upright = np.rot90(first.pixels(), 1), first.pixels()
@@ -81,12 +81,12 @@ def test_close_up_pictures_are_turned_upright(tmp_path, picture, smpl_like, stan
 
 def test_other_files_are_refused(tmp_path, smpl_like, standing):
     rows = scene(smpl_like, standing)
-    carry = Carry(smpl_like)
+    transfer = BodyTransfer(smpl_like)
 
     def complaint(**changed) -> str:
         np.savez(tmp_path / f"{SCENE}.npz", **{**rows, **changed})
         with pytest.raises(UserError) as raised:
-            list(bedlam.read(tmp_path, tmp_path, carry, None))
+            list(bedlam.read(tmp_path, tmp_path, transfer, None))
         return str(raised.value)
 
     assert "which is SMPL-X; expected [N, 72]" in complaint(pose_cam=np.zeros((3, 165)))
@@ -95,7 +95,7 @@ def test_other_files_are_refused(tmp_path, smpl_like, standing):
     assert "cannot find seq_0/seq_0_0000.png" in complaint()
     np.savez(tmp_path / f"{SCENE}.npz", imgname=rows["imgname"])
     with pytest.raises(UserError, match="has no pose_cam"):
-        list(bedlam.read(tmp_path, tmp_path, carry, None))
+        list(bedlam.read(tmp_path, tmp_path, transfer, None))
     (tmp_path / f"{SCENE}.npz").unlink()
     with pytest.raises(UserError, match=r"there is no \.npz"):
-        list(bedlam.read(tmp_path, tmp_path, carry, None))
+        list(bedlam.read(tmp_path, tmp_path, transfer, None))

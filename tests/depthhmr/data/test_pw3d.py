@@ -10,7 +10,7 @@ from bodykit.errors import UserError
 from bodykit.rotations import axis_angle_to_matrix
 from bodykit.skinning import pose_vertices
 from depthhmr.data import pw3d
-from depthhmr.data.body_transfer import Carry, smpl_joints
+from depthhmr.data.body_transfer import BodyTransfer, smpl_joints
 from depthhmr_cli.main import main
 
 CAMERA = np.array([[120.0, 0, 40], [0, 120, 60], [0, 0, 1]])
@@ -52,7 +52,7 @@ def data_set(tmp_path, picture, smpl_like, standing):
 def test_actors_project_where_the_moving_camera_sees_their_joints(data_set, smpl_like):
     folder, content, joints = data_set
 
-    shown = list(pw3d.read(folder / "sequenceFiles", folder / "imageFiles", Carry(smpl_like)))
+    shown = list(pw3d.read(folder / "sequenceFiles", folder / "imageFiles", BodyTransfer(smpl_like)))
 
     assert [len(picture.people) for picture in shown] == [2, 1, 2]
     assert all(picture.metric and not picture.everyone for picture in shown)
@@ -77,23 +77,23 @@ def test_the_command_packs_every_second_frame(data_set, tmp_path, smpl_like, wri
 
 def test_other_files_are_refused(data_set, smpl_like):
     folder, content, _ = data_set
-    path, images, carry = folder / "a.pkl", folder / "imageFiles", Carry(smpl_like)
+    path, images, transfer = folder / "a.pkl", folder / "imageFiles", BodyTransfer(smpl_like)
     path.write_bytes(pickle.dumps({name: value for name, value in content.items() if name != "jointPositions"}))
     with pytest.raises(UserError, match="is no sequence of 3DPW: it has no jointPositions"):
-        list(pw3d.read(path, images, carry))
+        list(pw3d.read(path, images, transfer))
     path.write_bytes(pickle.dumps({**content, "poses": [np.zeros((3, 66))] * 2}))
     with pytest.raises(UserError, match="is no sequence of 3DPW"):
-        list(pw3d.read(path, images, carry))
+        list(pw3d.read(path, images, transfer))
     with pytest.raises(UserError, match=r"there is no \.pkl"):
-        list(pw3d.read(images, images, carry))
+        list(pw3d.read(images, images, transfer))
 
 
 def test_the_body_of_the_actors_gender_gives_the_true_surface(data_set, smpl_like):
     folder, content, joints = data_set
-    source, images, carry = folder / "sequenceFiles", folder / "imageFiles", Carry(smpl_like)
+    source, images, transfer = folder / "sequenceFiles", folder / "imageFiles", BodyTransfer(smpl_like)
 
-    first, *_ = pw3d.read(source, images, carry, bodies={"male": smpl_like, "female": smpl_like})
-    plain, *_ = pw3d.read(source, images, carry)
+    first, *_ = pw3d.read(source, images, transfer, bodies={"male": smpl_like, "female": smpl_like})
+    plain, *_ = pw3d.read(source, images, transfer)
 
     assert [person.about.gender for person in first.people] == ["male", "female"]
     assert first.people[0].pose.vertices.shape == smpl_like.template.shape
@@ -110,13 +110,13 @@ def test_the_body_of_the_actors_gender_gives_the_true_surface(data_set, smpl_lik
 
 def test_a_body_of_another_gender_and_joints_that_are_not_finite_are_told(data_set, smpl_like):
     folder, content, _ = data_set
-    images, carry, other = folder / "imageFiles", Carry(smpl_like), load_body()
+    images, transfer, other = folder / "imageFiles", BodyTransfer(smpl_like), load_body()
     with pytest.raises(
         UserError, match=r"the body of actor 0 \(.*\) has its joints \d+ mm off jointPositions, expected 10"
     ):
-        list(pw3d.read(folder / "sequenceFiles", images, carry, bodies={"male": other, "female": other}))
+        list(pw3d.read(folder / "sequenceFiles", images, transfer, bodies={"male": other, "female": other}))
     path = folder / "a.pkl"
     lost = np.full((3, 72), np.nan)
     path.write_bytes(pickle.dumps({**content, "jointPositions": [content["jointPositions"][0], lost]}))
     with pytest.raises(UserError, match="no sequence of 3DPW: actor 1 has joints in frame 0 that are not finite"):
-        list(pw3d.read(path, images, carry))
+        list(pw3d.read(path, images, transfer))

@@ -12,7 +12,7 @@ from bodykit.body import load_body
 from bodykit.camera import Intrinsics
 from bodykit.skinning import pose_vertices
 from depthhmr.evaluation import evaluation
-from depthhmr.evaluation.person_scores import judge, picture_errors
+from depthhmr.evaluation.person_scores import measure_people, picture_errors
 from depthhmr.evaluation.predictions import collect
 
 SIDE, QUERIES = 128, 5
@@ -183,9 +183,9 @@ def test_the_best_threshold_keeps_people_and_drops_ghosts():
         outputs["scores"][:] = 0.05, 0.05, 0.3, 0.05, 0.05  # a ghost at 0.3
         outputs["scores"][:2] = 0.9, 0.6
 
-    answers = list(collect(Oracle([PAIR], ghost), [PAIR], BODY))
+    predictions = list(collect(Oracle([PAIR], ghost), [PAIR], BODY))
 
-    threshold, rows = evaluation.best_threshold(answers, thresholds=[0.1, 0.5, 0.8])
+    threshold, rows = evaluation.best_threshold(predictions, thresholds=[0.1, 0.5, 0.8])
 
     assert threshold == 0.5
     assert [round(f1, 3) for *_, f1 in rows] == [0.8, 1.0, 0.667]
@@ -193,10 +193,10 @@ def test_the_best_threshold_keeps_people_and_drops_ghosts():
 
 def test_pictures_are_ranked_by_what_is_wrong_in_them():
     pictures = [PAIR, picture(), picture((0, 0, 3))]
-    answers = list(collect(Oracle(pictures), pictures, BODY))
+    predictions = list(collect(Oracle(pictures), pictures, BODY))
 
-    perfect = picture_errors(judge(answers, BODY, 0.5))
-    silent = picture_errors(judge(answers, BODY, 0.95))
+    perfect = picture_errors(measure_people(predictions, BODY, 0.5))
+    silent = picture_errors(measure_people(predictions, BODY, 0.95))
 
     assert perfect[[0, 2]] == pytest.approx([0, 0], abs=1e-4) and np.isnan(perfect[1])
     assert silent[[0, 2]] == pytest.approx([0.4, 0.4])
@@ -217,7 +217,7 @@ def test_intervals_hold_the_figures_and_narrow_to_a_point_without_variation():
 
 def test_a_judgement_of_picked_pictures_repeats_their_people():
     pictures = [PAIR, picture(), picture((0, 0, 3))]
-    whole = judge(list(collect(Oracle(pictures), pictures, BODY)), BODY, 0.5)
+    whole = measure_people(list(collect(Oracle(pictures), pictures, BODY)), BODY, 0.5)
 
     picked = whole.pick(np.array([2, 0, 0]))
 
@@ -245,10 +245,10 @@ def test_pictures_of_a_class_are_ranked_by_its_own_people_alone():
     def shift_the_far_one(outputs):
         outputs["betas"][1] += 1.0  # only a second person has this query
 
-    judgement = judge(list(collect(Oracle(pictures, shift_the_far_one), pictures, BODY)), BODY, 0.5)
-    near = judgement.people["distance"] < 3.5
+    scored = measure_people(list(collect(Oracle(pictures, shift_the_far_one), pictures, BODY)), BODY, 0.5)
+    near = scored.people["distance"] < 3.5
 
-    by_near, by_far = picture_errors(judgement, near), picture_errors(judgement, ~near)
+    by_near, by_far = picture_errors(scored, near), picture_errors(scored, ~near)
 
     assert by_near[:2] == pytest.approx([0, 0], abs=1e-4) and np.isnan(by_near[2])
     assert by_far[0] > 0.001 and np.isnan(by_far[1:]).all()

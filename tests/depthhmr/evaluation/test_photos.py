@@ -13,7 +13,7 @@ from bodykit.errors import UserError
 from bodykit.skinning import pose_joints
 from depthhmr.evaluation.people_free import count_false, empty_places, read_people_free
 from depthhmr.evaluation.photo_scores import look, score_photos, torso_diameter
-from depthhmr.evaluation.photos import UNLABELLED, Photo, PhotoAnswer, ask, read_photos
+from depthhmr.evaluation.photos import UNLABELLED, Photo, PhotoPrediction, ask, read_photos
 from depthhmr.synth.scene import Generator
 
 BODY = load_body()
@@ -84,19 +84,19 @@ def test_a_person_placed_by_the_network_is_found_where_the_default_camera_sees_h
         outputs = {"scores": np.float32([0.9]), "rotations": rotations, "betas": betas, "translation": translation}
         return {name: tensor[None] for name, tensor in outputs.items()}
 
-    (answer,) = ask(predict, read_photos(folder), BODY, 32)
-    scores = score_photos([answer], 0.5)
+    (prediction,) = ask(predict, read_photos(folder), BODY, 32)
+    scores = score_photos([prediction], 0.5)
 
-    assert answer.joints_2d[0] == pytest.approx(pixels, abs=1e-3)
+    assert prediction.joints_2d[0] == pytest.approx(pixels, abs=1e-3)
     assert (scores.recall, scores.people_per_photo) == (1, 1) and set(scores.pck_box.values()) == {1.0}
 
 
-def answer_with(offset: float, score: float = 0.9, joints: np.ndarray | None = None) -> PhotoAnswer:
+def answer_with(offset: float, score: float = 0.9, joints: np.ndarray | None = None) -> PhotoPrediction:
     """Labels on a line 100 pixels high in a photo of 200 x 100; the only query lies `offset` pixels beside them."""
     if joints is None:
         joints = np.stack([np.linspace(0, 40, 24), np.linspace(0, 100, 24)], axis=1)
     shifted = np.nan_to_num(joints) + np.array([offset, 0])
-    return PhotoAnswer(Photo(Path("a.jpg"), joints), {"scores": np.array([score])}, shifted[None], (200, 100))
+    return PhotoPrediction(Photo(Path("a.jpg"), joints), {"scores": np.array([score])}, shifted[None], (200, 100))
 
 
 def person(**places: tuple[float, float]) -> np.ndarray:
@@ -144,11 +144,11 @@ def test_joints_count_by_their_distance_as_a_share_of_the_torso(offset, right):
 
 def test_a_joint_at_the_very_edge_is_right_and_joints_of_one_person_count_one_by_one():
     joints = person(**TORSO, neck=(15, -10))
-    answer = answer_with(0.0, joints=joints)
-    answer.joints_2d[0, JOINT_NAMES.index("neck")] += (0, 10)  # 0.2 of the torso
-    answer.joints_2d[0, JOINT_NAMES.index("left_hip")] += (0, 10.5)
+    prediction = answer_with(0.0, joints=joints)
+    prediction.joints_2d[0, JOINT_NAMES.index("neck")] += (0, 10)  # 0.2 of the torso
+    prediction.joints_2d[0, JOINT_NAMES.index("left_hip")] += (0, 10.5)
 
-    scores = score_photos([answer], 0.5)
+    scores = score_photos([prediction], 0.5)
 
     assert scores.pck["0.2"] == pytest.approx(4 / 5) and scores.pck_by_joint["neck"] == 1
     assert scores.pck_by_joint["left_hip"] == 0
@@ -156,9 +156,11 @@ def test_a_joint_at_the_very_edge_is_right_and_joints_of_one_person_count_one_by
 
 def test_swapped_sides_are_wrong_although_the_person_is_found():
     swapped = person(left_shoulder=(0, 0), right_hip=(30, 16), right_shoulder=(30, 0), left_hip=(0, 40))
-    answer = PhotoAnswer(Photo(Path("a.jpg"), person(**TORSO)), {"scores": np.array([0.9])}, swapped[None], (50, 50))
+    prediction = PhotoPrediction(
+        Photo(Path("a.jpg"), person(**TORSO)), {"scores": np.array([0.9])}, swapped[None], (50, 50)
+    )
 
-    scores = score_photos([answer], 0.5)
+    scores = score_photos([prediction], 0.5)
 
     assert scores.recall == 1 and scores.pck["0.2"] == 0
 
@@ -178,7 +180,7 @@ def test_all_joints_of_a_missed_person_are_wrong():
 
 
 def test_a_photo_in_which_nobody_is_reported_is_a_miss():
-    nothing = PhotoAnswer(
+    nothing = PhotoPrediction(
         Photo(Path("a.jpg"), person(**TORSO)), {"scores": np.zeros(0)}, np.zeros((0, 24, 2)), (50, 50)
     )
 
@@ -202,23 +204,23 @@ def test_photos_are_split_by_size_and_by_what_is_labelled():
 def test_the_closest_of_several_predictions_is_the_labelled_person():
     joints = person(**TORSO, head=(10, -60))
     near, far = np.nan_to_num(joints), np.nan_to_num(joints) + (12, 0)
-    answer = PhotoAnswer(
+    prediction = PhotoPrediction(
         Photo(Path("a.jpg"), joints), {"scores": np.array([0.9, 0.1, 0.6])}, np.stack([far, far, near]), (200, 100)
     )
 
-    sight = look([answer], 0.5)
+    sight = look([prediction], 0.5)
 
     assert sight.query.tolist() == [2] and sight.reported.tolist() == [2]
     assert sight.errors() == pytest.approx([0])
 
 
 def test_false_people_are_counted_where_nobody_is():
-    answers = [
-        PhotoAnswer(Photo(Path("a.jpg"), UNLABELLED), {"scores": np.array(scores)}, np.zeros((2, 24, 2)), (9, 9))
+    predictions = [
+        PhotoPrediction(Photo(Path("a.jpg"), UNLABELLED), {"scores": np.array(scores)}, np.zeros((2, 24, 2)), (9, 9))
         for scores in ([0.9, 0.5], [0.4, 0.1], [0.2, 0.6])
     ]
 
-    false = count_false(answers, 0.5)
+    false = count_false(predictions, 0.5)
 
     assert (false.pictures, false.false, false.pictures_with_false) == (3, 3, 2)
     assert false.per_100 == pytest.approx(100)

@@ -9,7 +9,7 @@ from bodykit.body import JOINT_NAMES, load_body
 from bodykit.camera import Intrinsics
 from bodykit.rotations import axis_angle_to_matrix
 from bodykit.skinning import pose_joints
-from depthhmr.data.body_transfer import COMPARED, LIMBS, Carry, SmplPerson, rms, shortest_turn, smpl_joints
+from depthhmr.data.body_transfer import COMPARED, LIMBS, BodyTransfer, SmplPerson, rms, shortest_turn, smpl_joints
 from depthhmr.data.joints import SAME
 
 CAMERA = Intrinsics(500, 500, 320, 240)
@@ -25,7 +25,7 @@ def person(body, standing, seed=0, place=(0.3, 0.2, 5.0)) -> SmplPerson:
 def test_the_same_body_takes_the_parameters_as_they_are(smpl_like, standing):
     smpl = person(smpl_like, standing)
 
-    pose = Carry(smpl_like).pose(smpl)
+    pose = BodyTransfer(smpl_like).pose(smpl)
 
     assert (pose.rotations == smpl.rotations).all() and (pose.betas == smpl.betas).all()
     assert pose.joints_3d == pytest.approx(smpl.joints, abs=1e-4)
@@ -35,7 +35,7 @@ def test_the_same_body_takes_the_parameters_as_they_are(smpl_like, standing):
 def test_another_body_gets_limbs_of_the_same_direction_in_the_same_place(smpl_like, standing, seed):
     smpl = person(smpl_like, standing, seed)
 
-    pose = Carry(load_body()).pose(smpl)
+    pose = BodyTransfer(load_body()).pose(smpl)
 
     assert rms((pose.joints_3d - smpl.joints)[COMPARED]) < 0.035
     again = pose_joints(load_body(), pose.betas[None], pose.rotations[None], pose.joints_3d[None, 0])[0]
@@ -52,7 +52,7 @@ def test_who_does_not_fit_keeps_the_joints_of_the_limbs_as_pixels(smpl_like, sta
     smpl = person(smpl_like, standing)
     child = replace(smpl, joints=smpl.joints[0] + 0.5 * (smpl.joints - smpl.joints[0]))
 
-    found = Carry(load_body()).person(child, CAMERA, visible=0.4)
+    found = BodyTransfer(load_body()).person(child, CAMERA, visible=0.4)
 
     assert found.pose is None and found.visible == 0.4
     assert {JOINT_NAMES[i] for i in np.flatnonzero(found.known_2d)} == {
@@ -62,7 +62,7 @@ def test_who_does_not_fit_keeps_the_joints_of_the_limbs_as_pixels(smpl_like, sta
 
 
 def test_joints_behind_the_camera_have_no_pixels(smpl_like, standing):
-    found = Carry(smpl_like).person(person(smpl_like, standing, place=(0, 0.35, 0.02)), CAMERA)
+    found = BodyTransfer(smpl_like).person(person(smpl_like, standing, place=(0, 0.35, 0.02)), CAMERA)
 
     behind = found.pose.joints_3d[:, 2] <= 0.05
     assert behind.any() and not behind.all()
