@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from bodykit.body import Body
-    from depthhmr.benchmarks.labelled import Shown
+    from depthhmr.benchmarks.labelled import LabelledPicture
     from depthhmr.data.picture import Picture
     from depthhmr.evaluation.photos import PhotoPrediction
     from depthhmr.evaluation.predictions import Predict
@@ -51,18 +51,18 @@ def evaluate_dataset(
     args: argparse.Namespace, predict: "Predict", body: "Body", size: int, threshold: float
 ) -> tuple[dict[str, Any], Draw]:
     """Prints the figures of the board; returns them as plain values, and what draws their page."""
-    from depthhmr.benchmarks.labelled import answered
+    from depthhmr.benchmarks.labelled import predicted
     from depthhmr.evaluation.evaluation import without_nan
-    from depthhmr.evaluation.photos import ask
+    from depthhmr.evaluation.photos import predict_photos
     from depthhmr_cli.dataset_page import Seen
 
     name, pictures = read(args, body)
 
-    def show(group: "list[Shown]") -> "Iterator[PhotoPrediction]":
-        return ask(predict, group, body, size, batch=BATCH)
+    def predict_group(group: "list[LabelledPicture]") -> "Iterator[PhotoPrediction]":
+        return predict_photos(predict, group, body, size, batch=BATCH)
 
     counted = tqdm(islice(pictures, args.count), unit="picture", disable=not sys.stderr.isatty(), dynamic_ncols=True)
-    predictions = answered(counted, show, BATCH)
+    predictions = predicted(counted, predict_group, BATCH)
     seen: list[Seen] = []
 
     def kept() -> Answered:

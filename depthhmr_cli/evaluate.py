@@ -170,12 +170,12 @@ def evaluate_photos(
     from depthhmr.evaluation.evaluation import without_nan
     from depthhmr.evaluation.people_free import count_false, empty_places, read_people_free
     from depthhmr.evaluation.photo_scores import score_photos
-    from depthhmr.evaluation.photos import ask, read_photos
+    from depthhmr.evaluation.photos import predict_photos, read_photos
     from depthhmr.synth.scene import Generator
 
     def prediction(pictures: Sequence["Picture"]) -> list["PhotoPrediction"]:
         progress = sys.stderr.isatty()
-        return list(ask(network, pictures[: args.count], body, size, batch=BATCH, progress=progress))
+        return list(predict_photos(network, pictures[: args.count], body, size, batch=BATCH, progress=progress))
 
     labelled = read_photos(args.photos) if args.photos else []
     empty: dict[str, Sequence[Picture]] = {"folder": read_people_free(args.people_free)} if args.people_free else {}

@@ -1,3 +1,4 @@
-"""The public evaluations, number by number, on plain arrays: AGORA, 3DPW, Relative Human. docs/evaluation.md says how
-they differ from the evaluation of rendered pictures. Nothing here reads a data set or runs a network.
+"""The public evaluations on plain arrays: AGORA, 3DPW, Relative Human. Reads no data set and runs no network.
+
+docs/evaluation.md says how they differ from the evaluation of rendered pictures.
 """

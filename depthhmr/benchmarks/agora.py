@@ -1,7 +1,7 @@
 """AGORA's F1, MPJPE, MVE, NMJE and NMVE as pixelite1201/agora_evaluation computes them for SMPL bodies.
 
 Patel et al., "AGORA: Avatars in Geography Optimized for Regression Analysis", CVPR 2021. Joints are SMPL's 24, in pixels
-of 3840 x 2160 for the leaderboard (the +1 of boxes makes the pixel a unit that matters, though hardly).
+of 3840 x 2160 for the leaderboard; boxes include their border pixels, so the unit matters a little.
 """
 
 from collections.abc import Iterable
@@ -12,11 +12,11 @@ import numpy as np
 from bodykit.errors import UserError
 from depthhmr.benchmarks.matching import match_greedy
 from depthhmr.benchmarks.people import People
-from depthhmr.benchmarks.records import PeopleRow, judged, mean, records, root_and_shape, tables
+from depthhmr.benchmarks.records import PeopleRow, mean, pooled, records, root_and_shape, tables
 from depthhmr.evaluation.person_scores import PersonScores
 
-FLOOR = 0.1  # IoU
-MOST_OCCLUDED = 90.0  # percent; whoever is hidden further, or of unknown occlusion (below 0), does not count
+MIN_IOU = 0.1
+MAX_OCCLUSION = 90.0  # percent; an unknown occlusion is negative
 BODY_JOINTS = 24
 CHILD, ADULT = "child", "adult"
 HIPS = [1, 2]  # AGORA's pelvis is the middle of the hips, not joint 0
@@ -40,21 +40,25 @@ class AgoraTruth:
 
     @property
     def counts(self) -> np.ndarray:
-        """bool[M]: valid, and hidden by at most 90 %. Children count like everybody else."""
-        seen = (self.occlusion >= 0) & (self.occlusion <= MOST_OCCLUDED)
-        return seen if self.scored is None else seen & self.scored
+        """bool[M]: the people of the totals, which are the valid ones, children included."""
+        return np.ones(len(self.people), bool) if self.scored is None else self.scored
+
+    @property
+    def findable(self) -> np.ndarray:
+        """bool[M]: valid and occluded by 0 to 90 %. The other valid people are always missed."""
+        return self.counts & (self.occlusion >= 0) & (self.occlusion <= MAX_OCCLUSION)
 
 
 @dataclass(frozen=True)
 class AgoraFigures:
-    """Shares, and errors in millimetres; NaN where nobody was found."""
+    """Shares, and errors in millimetres; NaN if nobody was found."""
 
     precision: float
     recall: float
     f1: float
     mpjpe: float
     mve: float
-    nmje: float  # mpjpe / f1; NaN, too, where f1 is 0
+    nmje: float  # mpjpe / f1; NaN if f1 is 0
     nmve: float
 
     def published(self) -> "AgoraFigures":
@@ -69,22 +73,15 @@ class AgoraFigures:
 class AgoraScores:
     published: AgoraFigures  # as a leaderboard prints them
     exact: AgoraFigures
-    kids: AgoraFigures | None  # published figures of children alone, all false people counted; None without children
+    kids: AgoraFigures | None  # published figures of children alone, against all false people; None without children
     counts: dict[str, int]
     splits: dict[str, list[PeopleRow]]
-
-
-def score_agora(
-    pictures: Iterable[tuple[People, AgoraTruth]], *, body_vertices: np.ndarray | None = None
-) -> AgoraScores:
-    """The figures of all pictures: (predicted people, true people) of each. See `measure_agora` and `agora_figures`."""
-    return agora_figures(measure_agora(pictures, body_vertices=body_vertices))
 
 
 def measure_agora(
     pictures: Iterable[tuple[People, AgoraTruth]], *, body_vertices: np.ndarray | None = None
 ) -> PersonScores:
-    """Matches every picture and measures everybody who was found; `records.PERSON` records.
+    """Matches every picture and measures the people found; `records.PERSON` records.
 
     body_vertices: int[B], the vertices that MVE is taken over (AGORA lists those of the body); all when None.
     """
@@ -94,10 +91,11 @@ def measure_agora(
         rows.append(people)
         false.append(wrong)
         ignored.append(int((~truth.counts).sum()))
-    return judged(rows, false, ignored)
+    return pooled(rows, false, ignored)
 
 
 def agora_figures(scored: PersonScores) -> AgoraScores:
+    """The figures over all pictures."""
     people, false = scored.people, int(scored.false.sum())
     exact = _figures(people, false)
     kids = people[people["kid"] == CHILD]
@@ -117,8 +115,8 @@ def agora_figures(scored: PersonScores) -> AgoraScores:
 
 def _picture(predicted: People, truth: AgoraTruth, vertices: np.ndarray | None, image: int) -> tuple[np.ndarray, int]:
     """PERSON records of the people that count, and the number of false people."""
-    true, counts = truth.people, truth.counts
-    matching = match_greedy(predicted.joints_2d, true.joints_2d, floor=FLOOR, counts=counts)
+    true = truth.people
+    matching = match_greedy(predicted.joints_2d, true.joints_2d, floor=MIN_IOU, counts=truth.findable)
     rows = records(true, image)
     rows["occlusion"], rows["kid"] = truth.occlusion, np.where(truth.kid, CHILD, ADULT)
     rows["query"][matching.true] = matching.predicted
@@ -139,7 +137,7 @@ def _picture(predicted: People, truth: AgoraTruth, vertices: np.ndarray | None, 
             for first, second in (joints, meshes)
         )
         rows["root"][m], rows["pa_mpjpe"][m] = root_and_shape(predicted, true, n, m)
-    return rows[counts], len(matching.false)
+    return rows[truth.counts], len(matching.false)
 
 
 def _figures(people: np.ndarray, false: int) -> AgoraFigures:

@@ -1,4 +1,4 @@
-"""Pictures of the readers in depthhmr/data, and what a network said of them, as the public evaluations want them."""
+"""Pictures of the readers in depthhmr/data and the predictions on them, in the form of the public evaluations."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ UNKNOWN = -1
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """A labelled picture, to be shown to a network with its own camera."""
+class LabelledPicture:
+    """A labelled picture as the network gets it, with its own camera."""
 
     picture: Picture
 
@@ -49,23 +49,25 @@ class Shown:
         return self.picture.pixels()
 
 
-Ask = Callable[[list[Shown]], Iterator[PhotoPrediction]]
+PredictPictures = Callable[[list[LabelledPicture]], Iterator[PhotoPrediction]]
 
 
-def answered(pictures: Iterable[Picture], ask: Ask, batch: int) -> Iterator[tuple[Picture, PhotoPrediction]]:
+def predicted(
+    pictures: Iterable[Picture], predict: PredictPictures, batch: int
+) -> Iterator[tuple[Picture, PhotoPrediction]]:
     """Every picture with the network's prediction, `batch` at a time: a data set need not fit into memory."""
-    group: list[Shown] = []
+    group: list[LabelledPicture] = []
     for picture in pictures:
-        group.append(Shown(picture))
+        group.append(LabelledPicture(picture))
         if len(group) == batch:
-            yield from _asked(group, ask)
+            yield from _predicted(group, predict)
             group = []
-    yield from _asked(group, ask)
+    yield from _predicted(group, predict)
 
 
-def _asked(group: list[Shown], ask: Ask) -> Iterator[tuple[Picture, PhotoPrediction]]:
+def _predicted(group: list[LabelledPicture], predict: PredictPictures) -> Iterator[tuple[Picture, PhotoPrediction]]:
     if group:
-        yield from zip((shown.picture for shown in group), ask(group), strict=True)
+        yield from zip((shown.picture for shown in group), predict(group), strict=True)
 
 
 def trimmed(prediction: PhotoPrediction, threshold: float) -> PhotoPrediction:
@@ -76,7 +78,7 @@ def trimmed(prediction: PhotoPrediction, threshold: float) -> PhotoPrediction:
 
 
 def predicted_people(prediction: PhotoPrediction, body: Body, threshold: float) -> People:
-    """Whoever the network reports from `threshold` on."""
+    """The people with a score of at least `threshold`."""
     chosen = prediction.people(threshold)
     parts = (prediction.outputs[name][chosen] for name in ("betas", "rotations", "translation"))
     vertices, joints = _posed(body, *parts)
@@ -86,11 +88,11 @@ def predicted_people(prediction: PhotoPrediction, body: Body, threshold: float) 
 def true_people(picture: Picture, body: Body, size: tuple[int, int]) -> tuple[People, list[Person]]:
     """The people of a picture of (width, height) pixels, and their labels.
 
-    Who has no pose of this body (children on the free one) is there with projected joints alone, to be found or missed;
-    who has neither, because she stands beside or behind the camera, is left out.
+    People without a pose of this body (children on the free one) have projected joints alone and can be found or missed.
+    People with neither, because they stand beside or behind the camera, are left out.
     """
     if picture.intrinsics is None:
-        raise UserError(f"{picture.path} has no camera, which people in 3D cannot be projected without")
+        raise UserError(f"{picture.path} has no camera, expected one to project people")
     kept = [person for person in picture.people if person.pose is not None or np.isfinite(person.joints_2d).all()]
     posed = np.array([person.pose is not None for person in kept], bool)
     poses = [person.pose for person in kept if person.pose is not None]

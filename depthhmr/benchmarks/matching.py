@@ -1,15 +1,15 @@
 """The greedy matching of AGORA and Relative Human, with its peculiarities, so that figures can be compared.
 
-It differs from `metrics.match_people`, which rendered pictures are judged by, in five points:
+It differs from `metrics.match_people`, which scores rendered pictures, in five points:
 
 * a pair is rated by the largest singular value of its differences [J, 2], not by their mean length: numpy's matrix norm
   of order 2 is the spectral one;
 * boxes are those of whole pixels: a side is max - min + 1;
-* every pair that is looked at and overlaps too little adds to a counter, whether or not its two sides are taken, and the
-  search ends when that counter and the found people together reach the number of predictions: people who come later in
-  the order stay missed even though a prediction fits them;
-* a true person who does not count is done with as soon as any pair with her is looked at;
-* whoever is predicted where only such a person stands is false.
+* every pair that overlaps too little adds to a counter, whether or not its two sides are taken, and the search ends when
+  that counter and the found people together reach the number of predictions: people later in the order stay missed even
+  if a prediction fits them;
+* a true person who does not count is settled by the first pair that has them;
+* a prediction on such a person is false.
 """
 
 import numpy as np
@@ -20,10 +20,10 @@ from depthhmr.evaluation.metrics import Matching
 def match_greedy(
     predicted: np.ndarray, true: np.ndarray, *, floor: float, counts: np.ndarray, labelled: np.ndarray | None = None
 ) -> Matching:
-    """predicted [N, J, 2], true [M, J, 2] in pixels, all finite; pairs below the IoU `floor` are none.
+    """predicted [N, J, 2], true [M, J, 2] in pixels, all finite; pairs with an IoU below `floor` do not match.
 
-    counts: bool[M], the true people that may be missed. labelled: bool[M, J], the joints that rate a pair (boxes are
-    around all J); all when None.
+    counts: bool[M], the true people that may be found or missed. labelled: bool[M, J], the joints that rate a pair
+    (boxes are around all J); all when None.
     """
     pairs = _rate(predicted, true, labelled)
     overlap = pixel_iou(predicted, true)

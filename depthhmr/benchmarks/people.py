@@ -18,7 +18,7 @@ ABOUT = np.dtype(
 
 
 def nothing_about(count: int) -> np.ndarray:
-    """ABOUT records [count] of people of whom nothing is known."""
+    """ABOUT records [count] without any known value."""
     about = np.zeros(count, ABOUT)
     about["distance"] = about["height"] = about["occlusion"] = np.nan
     return about
@@ -28,13 +28,13 @@ def nothing_about(count: int) -> np.ndarray:
 class People:
     """P people of one picture; camera frame, metres, pixels of the picture that the true joints are given in.
 
-    Raises UserError for arrays of other shapes, or with a value that is not finite: a distance to NaN is none.
+    Raises UserError for arrays of other shapes, or with a value that is not finite.
     """
 
     joints_2d: np.ndarray  # [P, J, 2]
     joints_3d: np.ndarray  # [P, J, 3]
     vertices: np.ndarray  # [P, V, 3]
-    posed: np.ndarray | None = None  # bool[P], all when None; joints_3d and vertices of others mean nothing
+    posed: np.ndarray | None = None  # bool[P], all when None; joints_3d and vertices of the others have no meaning
     about: np.ndarray | None = None  # ABOUT[P], of true people
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
-"""What became of the true people of a public data set, one record each, and the tables that split them.
+"""One record for each true person of a public data set, and the tables that split them.
 
-The records have the columns of `person_scores.PERSON` that a page ranks pictures by, so that `scored.PersonScores` and
-`person_scores.picture_errors` serve public data sets, too.
+The records have the columns of `person_scores.PERSON` that a page ranks pictures by, so that `PersonScores` and
+`picture_errors` work for public data sets as well.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ PERSON = np.dtype(
     [
         ("image", "i4"),
         ("person", "i4"),
-        ("query", "i4"),  # the prediction she was found by; -1: missed
-        *((name, "f8") for name in ERRORS),  # metres; NaN of who was missed, or is not posed in the body in use
+        ("query", "i4"),  # the prediction matched to the person; -1: missed
+        *((name, "f8") for name in ERRORS),  # metres; NaN if the person was missed or has no pose of the body in use
         *((name, ABOUT[name]) for name in ABOUT.names or ()),
     ]
 )
@@ -29,7 +29,7 @@ RANGES = ("distance", "height")  # the classes are those of rendered pictures
 
 
 def records(true: People, image: int) -> np.ndarray:
-    """PERSON records of everybody true in a picture, nobody found."""
+    """PERSON records of the true people of a picture, all of them missed."""
     rows = np.zeros(len(true), PERSON)
     rows["image"], rows["person"], rows["query"] = image, np.arange(len(true)), -1
     for name in ERRORS:
@@ -46,7 +46,7 @@ def root_and_shape(predicted: People, true: People, n: int, m: int) -> tuple[flo
     return float(root_distance(first[0], second[0])), float(procrustes_distance(first[None], second[None])[0])
 
 
-def judged(rows: Sequence[np.ndarray], false: Sequence[int], ignored: Sequence[int]) -> PersonScores:
+def pooled(rows: Sequence[np.ndarray], false: Sequence[int], ignored: Sequence[int]) -> PersonScores:
     """The records of all pictures together."""
     nothing = np.zeros(len(false), int)
     people = np.concatenate([np.zeros(0, PERSON), *rows])
@@ -54,13 +54,13 @@ def judged(rows: Sequence[np.ndarray], false: Sequence[int], ignored: Sequence[i
 
 
 def ranking(scored: PersonScores) -> np.ndarray:
-    """`person_scores.picture_errors` [I]; people who were found, but have no error, are passed over."""
+    """`picture_errors` [I]; without the people who were found but have no error."""
     people = scored.people
     return picture_errors(replace(scored, people=people[(people["query"] < 0) | ~np.isnan(people["mve"])]))
 
 
 def tables(people: np.ndarray) -> dict[str, list[PeopleRow]]:
-    """Every split that something is known for, by name; one kind of people alone is no split."""
+    """Every split with known values, by name; a single kind of people is no split."""
     splits = {name: [_row(title, people[inside]) for title, inside in classes(people, name)] for name in RANGES}
     splits["occlusion"] = [_row(title, people[inside]) for title, inside in classes(people, "occlusion")]
     for name in ("kid", *LABELS):

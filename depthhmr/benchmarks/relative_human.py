@@ -12,11 +12,11 @@ from bodykit.errors import UserError
 from depthhmr.benchmarks.matching import match_greedy
 from depthhmr.data.relative_human import AGES, GENDERS
 
-FLOOR = 0.05  # IoU
-NEAR_M = 0.2  # people of one layer lie nearer to each other than this, people of two layers farther apart
-MISS_COST = 0.3  # of a pair, for every person missed
+MIN_IOU = 0.05
+SAME_LAYER_M = 0.2  # people of one layer are nearer to each other than this, people of two layers farther apart
+MISS_COST = 0.3  # pairs, for every person missed
 HEAD_SHARE = 0.143  # mPCKh0.6: of the diagonal of the box, because a body is about seven heads high
-NOWHERE = -2.0  # pixels: where the public evaluation puts a joint without label, also when it takes boxes
+NOWHERE = -2.0  # pixels: where the public evaluation puts a joint without a label, also for boxes
 UNKNOWN_LAYER = -1
 STEPS = ((0, 0, "one layer"), (1, 1, "1 layer apart"), (2, 2, "2 layers apart"), (3, np.inf, "3 and more"))
 
@@ -37,7 +37,7 @@ class LayerTruth:
                 f"got {len(self.layer)}, {len(self.age)} and {len(self.gender)}"
             )
         if len(self.joints_2d) and np.isnan(self.joints_2d[..., 0]).all(axis=1).any():
-            raise UserError("expected at least one labelled joint for everybody; leave people without out")
+            raise UserError("expected at least one labelled joint for each person, got a person without any")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class LayerPrediction:
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One class of a split. Of a class of pairs there are no people, and no recall."""
+    """One class of a split. A class of pairs has no people and no recall."""
 
     name: str
     people: int | None
@@ -62,7 +62,7 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class LayerScores:
-    """Shares. PCDR of an age is None where no pair has somebody of that age; NaN where there is no pair at all."""
+    """Shares. PCDR of an age is None if no pair has a person of that age, and NaN without any pair."""
 
     pcdr: float
     pcdr_by_age: dict[str, float | None]
@@ -78,11 +78,11 @@ PERSON = np.dtype(
     [
         ("image", "i4"),
         ("person", "i4"),
-        ("query", "i4"),  # the prediction she was found by; -1: missed
+        ("query", "i4"),  # the prediction matched to the person; -1: missed
         ("layer", "i8"),
         ("age", "i8"),
         ("gender", "i8"),
-        ("heads", "f8"),  # share of her labelled joints within a head of their label; NaN: missed, or one joint alone
+        ("heads", "f8"),  # share of the labelled joints within a head of their label; NaN: missed, or a single joint
     ]
 )
 PAIR = np.dtype(
@@ -99,11 +99,11 @@ PAIR = np.dtype(
 
 @dataclass(frozen=True, eq=False)
 class LayerRecords:
-    """What became of everybody, and of every pair of found people of known layer."""
+    """All labelled people, and all pairs of found people of known layer."""
 
     people: np.ndarray  # PERSON records
     pairs: np.ndarray  # PAIR records
-    false: np.ndarray  # int[I] predictions that are nobody
+    false: np.ndarray  # int[I] predictions that match no person
 
     def kinds(self, kind: str, number: int) -> tuple[np.ndarray, np.ndarray]:
         """People of one age or gender, bool[people], and pairs with at least one of them, bool[pairs]."""
@@ -116,24 +116,18 @@ class LayerRecords:
         return members, ends[0] | ends[1]
 
 
-def score_layers(pictures: Iterable[tuple[LayerPrediction, LayerTruth]]) -> LayerScores:
-    """The scores of all pictures: (predicted, true) people of each.
+def measure_layers(pictures: Iterable[tuple[LayerPrediction, LayerTruth]]) -> LayerRecords:
+    """Matches every picture and checks the order of its pairs.
 
     A pair counts when both are found and both layers are known; z of the second less z of the first must lie within
-    0.2 m in one layer, and beyond 0.2 m on the right side otherwise. Every person missed, of known layer or not, adds 0.3
-    to the number of pairs. For an age: the pairs with at least one of that age, and the missed of that age.
+    0.2 m in one layer, and beyond 0.2 m on the right side otherwise.
     """
-    return layer_figures(measure_layers(pictures))
-
-
-def measure_layers(pictures: Iterable[tuple[LayerPrediction, LayerTruth]]) -> LayerRecords:
-    """Matches every picture and judges its pairs."""
     people, pairs, false = [np.zeros(0, PERSON)], [np.zeros(0, PAIR)], []
     for image, (predicted, truth) in enumerate(pictures):
         known = ~np.isnan(truth.joints_2d[..., 0])
         joints = np.where(known[..., None], truth.joints_2d, NOWHERE)
         matching = match_greedy(
-            predicted.joints_2d, joints, floor=FLOOR, counts=np.ones(len(joints), dtype=bool), labelled=known
+            predicted.joints_2d, joints, floor=MIN_IOU, counts=np.ones(len(joints), dtype=bool), labelled=known
         )
         rows = np.zeros(len(joints), PERSON)
         rows["image"], rows["person"], rows["query"], rows["heads"] = image, np.arange(len(joints)), -1, np.nan
@@ -149,6 +143,11 @@ def measure_layers(pictures: Iterable[tuple[LayerPrediction, LayerTruth]]) -> La
 
 
 def layer_figures(scored: LayerRecords) -> LayerScores:
+    """The figures over all pictures.
+
+    Every person missed, of known layer or not, adds 0.3 to the number of pairs. For an age: the pairs with at least one
+    of that age, and the missed of that age.
+    """
     people, pairs = scored.people, scored.pairs
     missed, heads = people["query"] < 0, people["heads"][~np.isnan(people["heads"])]
     order = np.sign(pairs["layers"])
@@ -170,7 +169,7 @@ def layer_figures(scored: LayerRecords) -> LayerScores:
 
 
 def layer_ranking(scored: LayerRecords) -> np.ndarray:
-    """One number per picture to rank them by [I]: the share of its pairs that is wrong, 0.3 of a wrong pair for everybody
+    """One number per picture to rank them by [I]: the share of its pairs that is wrong, 0.3 of a wrong pair for every person
     missed, and a hundredth of the share of joints farther than a head from their label, which decides between pictures
     whose pairs are equally right. NaN for a picture without a pair or a missed person.
     """
@@ -202,7 +201,7 @@ def _row(name: str, pairs: np.ndarray, members: np.ndarray | None = None) -> Lay
 
 
 def _share(pairs: np.ndarray, missed: int) -> float:
-    """PCDR of these pairs and this many people missed."""
+    """PCDR of these pairs with `missed` people missed."""
     return float(pairs["right"].sum() / (len(pairs) + MISS_COST * missed)) if len(pairs) else np.nan
 
 
@@ -216,12 +215,12 @@ def _pairs(found: np.ndarray, depth: np.ndarray) -> np.ndarray:
     records["first"], records["second"] = found["person"][first], found["person"][second]
     records["layers"], records["step"] = found["layer"][second] - found["layer"][first], depth[second] - depth[first]
     order, step = np.sign(records["layers"]), records["step"]
-    records["right"] = np.where(order == 0, np.abs(step) < NEAR_M, order * step > NEAR_M)
+    records["right"] = np.where(order == 0, np.abs(step) < SAME_LAYER_M, order * step > SAME_LAYER_M)
     return records
 
 
 def _head_shares(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Share of each person's labelled joints within a head of their label [P]; NaN of people of one labelled joint."""
+    """Share of each person's labelled joints within a head of their label [P]; NaN for people with a single labelled joint."""
     known = ~np.isnan(true[..., 0])
     shares = np.full(len(true), np.nan)
     enough = known.sum(axis=1) >= 2

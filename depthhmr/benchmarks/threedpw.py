@@ -14,7 +14,7 @@ import numpy as np
 
 from bodykit.errors import UserError
 from depthhmr.benchmarks.people import People
-from depthhmr.benchmarks.records import PeopleRow, judged, mean, records, root_and_shape, tables
+from depthhmr.benchmarks.records import PeopleRow, mean, pooled, records, root_and_shape, tables
 from depthhmr.evaluation.metrics import match_people, mean_distance, procrustes_distance
 from depthhmr.evaluation.person_scores import PersonScores
 
@@ -31,7 +31,7 @@ HIPS = [LSP.index("right_hip"), LSP.index("left_hip")]
 
 @dataclass(frozen=True)
 class ThreeDPWScores:
-    """Errors in millimetres over the people found; NaN without any. A missed person adds to no error: read recall."""
+    """Errors in millimetres over the people found; NaN without any. A missed person adds to no error, only to recall."""
 
     mpjpe: float
     pa_mpjpe: float
@@ -41,26 +41,19 @@ class ThreeDPWScores:
     recall: float
     people: int
     found: int
-    without_error: int  # of them: who has no pose in the body in use
+    without_error: int  # people found who have no pose of the body in use
     pelvis: Pelvis
     splits: dict[str, list[PeopleRow]]
-
-
-def score_3dpw(
-    pictures: Iterable[tuple[People, People]], regressor: np.ndarray, *, pelvis: Pelvis = "h36m"
-) -> ThreeDPWScores:
-    """The figures of all pictures: (predicted people, true people with a valid pose) of each. See `measure_3dpw`."""
-    return threedpw_figures(measure_3dpw(pictures, regressor, pelvis=pelvis), pelvis)
 
 
 def measure_3dpw(
     pictures: Iterable[tuple[People, People]], regressor: np.ndarray, *, pelvis: Pelvis = "h36m"
 ) -> PersonScores:
-    """Matches every picture and measures everybody who was found; `records.PERSON` records.
+    """Matches every picture and measures the people found; `records.PERSON` records.
 
-    regressor: [17, V], rows in the order of `H36M`. Who is who is found by `metrics.match_people`; the public protocols
-    take boxes or identities of the truth for that, and false people cost nothing in any of them: passers-by are not
-    labelled. UserError where meshes do not fit.
+    pictures: predicted people, and true people with a valid pose, of each. regressor: [17, V], rows in the order of
+    `H36M`. People are matched by `metrics.match_people`; the public protocols take boxes or identities of the truth
+    for that. False people cost nothing in any of them, as passers-by are not labelled. UserError for other meshes.
     """
     if regressor.ndim != 2 or len(regressor) != len(H36M):
         raise UserError(f"expected a joint regressor of shape [{len(H36M)}, V], got {list(regressor.shape)}")
@@ -77,10 +70,11 @@ def measure_3dpw(
                 people["mpjpe_24"][m] = mean_distance(*joints, *(points[:, 0] for points in joints))[0]
                 people["root"][m], people["pa_mpjpe_24"][m] = root_and_shape(predicted, true, n, m)
         rows.append(people)
-    return judged(rows, [0] * len(rows), [0] * len(rows))
+    return pooled(rows, [0] * len(rows), [0] * len(rows))
 
 
 def threedpw_figures(scored: PersonScores, pelvis: Pelvis) -> ThreeDPWScores:
+    """The figures over all pictures."""
     people, found = scored.people, scored.found
     return ThreeDPWScores(
         **{name: 1000 * mean(found[name]) for name in ("mpjpe", "pa_mpjpe", "mve", "mpjpe_24", "pa_mpjpe_24")},
@@ -97,7 +91,7 @@ def _errors(predicted: np.ndarray, true: np.ndarray, regressor: np.ndarray, pelv
     """MPJPE, PA-MPJPE and MVE in metres [3] of meshes [V, 3]."""
     if predicted.shape != true.shape or len(predicted) != regressor.shape[1]:
         raise UserError(
-            f"3DPW compares meshes of one body: the regressor knows {regressor.shape[1]} vertices, "
+            f"3DPW compares meshes of one body: the regressor takes {regressor.shape[1]} vertices, "
             f"the truth has {len(true)}, the prediction {len(predicted)}"
         )
     meshes = [predicted[None], true[None]]

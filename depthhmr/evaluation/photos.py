@@ -98,10 +98,10 @@ def read_photos(folder: Path) -> list[Photo]:
     return kept
 
 
-def ask(
+def predict_photos(
     predict: Predict, photos: Sequence[Picture], body: Body, size: int, *, batch: int = 8, progress: bool = False
 ) -> Iterator[PhotoPrediction]:
-    """The network's prediction to every photo; where its camera is not known, the default one stands in."""
+    """The network's predictions for every photo, with the default camera where none is known."""
     starts = range(0, len(photos), batch)
     for start in tqdm(starts, unit="batch", disable=not progress, dynamic_ncols=True):
         group = photos[start : start + batch]

@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 
 from bodykit.errors import UserError
-from depthhmr.benchmarks.relative_human import LayerPrediction, LayerTruth, layer_ranking, measure_layers, score_layers
+from depthhmr.benchmarks.relative_human import LayerPrediction, LayerTruth, layer_figures, layer_ranking, measure_layers
 from depthhmr.data.relative_human import AGES
 
 ADULT, TEEN, KID, BABY = range(4)
+
+
+def scores_of(pictures):
+    return layer_figures(measure_layers(pictures))
 
 
 def joints(*places: float) -> np.ndarray:
@@ -45,7 +49,7 @@ def picture(depths, layers, ages=None, missed: int = 0, genders=None) -> tuple[L
     ],
 )
 def test_a_pair_of_people(depths, layers, right):
-    scores = score_layers([picture(depths, layers)])
+    scores = scores_of([picture(depths, layers)])
 
     assert scores.pcdr == float(right)
     kind = "equal" if layers[0] == layers[1] else "farther" if layers[1] > layers[0] else "closer"
@@ -53,20 +57,20 @@ def test_a_pair_of_people(depths, layers, right):
 
 
 def test_every_person_missed_costs_three_tenths_of_a_pair():
-    scores = score_layers([picture([3.0, 5.0], [0, 1, 2], missed=1)])  # one right pair, one missed
+    scores = scores_of([picture([3.0, 5.0], [0, 1, 2], missed=1)])  # one right pair, one missed
 
     assert scores.pcdr == pytest.approx(1 / 1.3)
     assert (scores.people, scores.found, scores.false) == (3, 2, 0)
 
 
 def test_a_picture_without_any_prediction_costs_all_its_people():
-    scores = score_layers([picture([3.0, 5.0], [0, 1]), picture([], [0, 1], missed=2)])
+    scores = scores_of([picture([3.0, 5.0], [0, 1]), picture([], [0, 1], missed=2)])
 
     assert scores.pcdr == pytest.approx(1 / 1.6)
 
 
 def test_people_of_unknown_layer_make_no_pair_but_may_be_missed():
-    scores = score_layers([picture([3.0, 4.0, 5.0], [0, -1, 1]), picture([3.0], [-1, -1], missed=1)])
+    scores = scores_of([picture([3.0, 4.0, 5.0], [0, -1, 1]), picture([3.0], [-1, -1], missed=1)])
 
     assert scores.pcdr == pytest.approx(1 / 1.3) and scores.correct["farther"] == (1, 1)
 
@@ -74,7 +78,7 @@ def test_people_of_unknown_layer_make_no_pair_but_may_be_missed():
 def test_an_age_has_the_pairs_that_it_takes_part_in_and_its_own_misses():
     # depths in the order of layers for adult-kid and kid-kid, the adult-baby pair wrong; one kid missed
     layers, depths = [0, 1, 2, 0], [2.0, 3.0, 4.0, 9.0]
-    scores = score_layers(
+    scores = scores_of(
         [picture(depths, layers, ages=[ADULT, KID, KID, BABY]), picture([3.0], [0, 1], ages=[ADULT, KID], missed=1)]
     )
 
@@ -91,7 +95,7 @@ def test_layers_between_the_two_of_a_pair_ages_and_genders_split_the_share():
     first = picture([3.0, 4.0, 5.0, 2.0], [0, 1, 1, 4], ages=[ADULT, KID, KID, TEEN], genders=[0, 1, -1, 1])
     second = picture([3.0], [0, 1], ages=[KID, KID], missed=1, genders=[0, 0])  # one child missed, and no pair
 
-    splits = score_layers([first, second]).splits
+    splits = scores_of([first, second]).splits
 
     layers = [(row.name, row.people, row.pairs, row.right) for row in splits["layers"]]
     assert layers == [  # 1-1 wrong: they are 1 m apart
@@ -105,7 +109,7 @@ def test_layers_between_the_two_of_a_pair_ages_and_genders_split_the_share():
 
 
 def test_a_class_that_nobody_is_labelled_for_is_no_split():
-    scores = score_layers([picture([3.0, 4.0], [0, 1], ages=[-1, -1])])
+    scores = scores_of([picture([3.0, 4.0], [0, 1], ages=[-1, -1])])
 
     assert set(scores.splits) == {"layers"} and scores.splits["layers"][1].pcdr == 1
 
@@ -128,19 +132,19 @@ def test_pictures_are_ranked_by_their_wrong_pairs_and_missed_people_then_by_join
 
 
 def test_a_pair_of_two_of_one_age_counts_once():
-    assert score_layers([picture([3.0, 5.0], [0, 1], ages=[TEEN, TEEN])]).pcdr_by_age["teen"] == 1
+    assert scores_of([picture([3.0, 5.0], [0, 1], ages=[TEEN, TEEN])]).pcdr_by_age["teen"] == 1
 
 
 def test_without_a_pair_there_is_no_share():
-    alone = score_layers([picture([3.0], [0])])
+    alone = scores_of([picture([3.0], [0])])
 
     assert np.isnan(alone.pcdr) and alone.found == 1
-    nothing = score_layers([])
+    nothing = scores_of([])
     assert np.isnan(nothing.pcdr) and np.isnan(nothing.mpckh) and nothing.people == 0
 
 
 def test_swapped_depths_of_found_people_are_wrong_everywhere():
-    scores = score_layers([picture([6.0, 4.0, 2.0], [0, 1, 2])])
+    scores = scores_of([picture([6.0, 4.0, 2.0], [0, 1, 2])])
 
     assert scores.pcdr == 0 and scores.correct["farther"] == (0, 3)
 
@@ -150,14 +154,14 @@ def test_the_floor_of_relative_human_is_a_twentieth(shift, found):
     # boxes of 101 x 101 pixels: 10 columns shared of 192 are 0.052, 9 of 193 are 0.047
     _, truth = picture([3.0], [0])
 
-    assert score_layers([(LayerPrediction(joints(shift), np.array([3.0])), truth)]).found == found
+    assert scores_of([(LayerPrediction(joints(shift), np.array([3.0])), truth)]).found == found
 
 
 def test_false_people_cost_nothing():
     predicted, truth = picture([3.0, 5.0], [0, 1])
     more = LayerPrediction(np.concatenate([predicted.joints_2d, joints(5000)]), np.array([3.0, 5.0, 4.0]))
 
-    scores = score_layers([(more, truth)])
+    scores = scores_of([(more, truth)])
 
     assert scores.pcdr == 1 and scores.false == 1
 
@@ -169,7 +173,7 @@ def test_joints_within_a_head_of_their_label_count_for_mpckh():
     predicted.joints_2d[0, 1] += (20.5, 0)
     truth.joints_2d[0, 2] = np.nan  # of 13 labelled joints one is wrong
 
-    assert score_layers([(predicted, truth)]).mpckh == pytest.approx(12 / 13)
+    assert scores_of([(predicted, truth)]).mpckh == pytest.approx(12 / 13)
 
 
 def test_truth_without_labels_or_flags_is_refused():

@@ -5,10 +5,14 @@ import pytest
 
 from bodykit.errors import UserError
 from depthhmr.benchmarks.people import People
-from depthhmr.benchmarks.threedpw import H36M, LSP, LSP_OF_H36M, score_3dpw
+from depthhmr.benchmarks.threedpw import H36M, LSP, LSP_OF_H36M, measure_3dpw, threedpw_figures
 
 EYE = np.eye(17)
 BODY = np.random.default_rng(0).normal(size=(17, 3))
+
+
+def scores_of(pictures, regressor, *, pelvis="h36m"):
+    return threedpw_figures(measure_3dpw(pictures, regressor, pelvis=pelvis), pelvis)
 
 
 def people(*bodies: np.ndarray, at: tuple[float, ...] = ()) -> People:
@@ -34,7 +38,7 @@ def test_the_fourteen_joints_are_those_of_leeds_sports_poses():
 
 
 def test_the_truth_scores_perfectly_wherever_it_stands():
-    scores = score_3dpw([(people(BODY + 3, BODY), people(BODY, BODY))], EYE)
+    scores = scores_of([(people(BODY + 3, BODY), people(BODY, BODY))], EYE)
 
     assert (scores.mpjpe, scores.mve) == pytest.approx((0, 0), abs=1e-9) and scores.pa_mpjpe == pytest.approx(
         0, abs=1e-6
@@ -46,7 +50,7 @@ def test_the_pelvis_is_that_of_the_regressor_or_the_middle_of_the_hips():
     off = shifted(pelvis=(0.017, 0, 0))  # no joint of the fourteen moves, but all are aligned by it
     pair = [(people(off), people(BODY))]
 
-    by_pelvis, by_hips = score_3dpw(pair, EYE), score_3dpw(pair, EYE, pelvis="mid_hip")
+    by_pelvis, by_hips = scores_of(pair, EYE), scores_of(pair, EYE, pelvis="mid_hip")
 
     assert (by_pelvis.mpjpe, by_pelvis.mve) == pytest.approx((17, 16))  # 16 of 17 vertices are 17 mm off
     assert (by_hips.mpjpe, by_hips.mve) == pytest.approx((0, 1))  # one of 17 vertices
@@ -54,7 +58,7 @@ def test_the_pelvis_is_that_of_the_regressor_or_the_middle_of_the_hips():
 
 
 def test_one_joint_of_fourteen():
-    scores = score_3dpw([(people(shifted(left_wrist=(0, 0.14, 0))), people(BODY))], EYE)
+    scores = scores_of([(people(shifted(left_wrist=(0, 0.14, 0))), people(BODY))], EYE)
 
     assert scores.mpjpe == pytest.approx(10) and scores.mve == pytest.approx(140 / 17)
 
@@ -65,14 +69,14 @@ def test_the_24_joints_of_the_challenge_are_aligned_by_the_pelvis_joint():
     who.joints_3d[0] = true.joints_3d[0] + 0.7
     who.joints_3d[0, 20] += (0, 0, 0.24)
 
-    one = score_3dpw([(who, true)], EYE)
+    one = scores_of([(who, true)], EYE)
     who.joints_3d[0] = true.joints_3d[0] + 0.7
     who.joints_3d[0, 0] += (0.024, 0, 0)  # all others are then 24 mm off
-    other = score_3dpw([(who, true)], EYE)
+    other = scores_of([(who, true)], EYE)
     who.joints_3d[0] = 2 * true.joints_3d[0] @ np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]])
 
     assert one.mpjpe_24 == pytest.approx(10) and 0 < one.pa_mpjpe_24 < 30 and one.mpjpe == pytest.approx(0, abs=1e-9)
-    assert other.mpjpe_24 == pytest.approx(23) and score_3dpw([(who, true)], EYE).pa_mpjpe_24 == pytest.approx(
+    assert other.mpjpe_24 == pytest.approx(23) and scores_of([(who, true)], EYE).pa_mpjpe_24 == pytest.approx(
         0, abs=1e-6
     )
 
@@ -85,14 +89,14 @@ def test_pa_mpjpe_of_3dpw_is_that_of_the_fourteen_joints():
     square[LSP_OF_H36M[2]], square[LSP_OF_H36M[3]] = (0, 1, 0), (0, -1, 0)
     stretched = square * [1, 3, 1]
 
-    same, other = (score_3dpw([(people(p), people(t))], EYE).pa_mpjpe for p, t in ((turned, BODY), (stretched, square)))
+    same, other = (scores_of([(people(p), people(t))], EYE).pa_mpjpe for p, t in ((turned, BODY), (stretched, square)))
 
     # scale = trace / variance = (2 + 6) / (2 + 18) = 0.4: two joints at 0.4 of 1, two at 1.2 of 1, ten at the origin
     assert same == pytest.approx(0, abs=1e-6) and other == pytest.approx(1000 * (2 * 0.6 + 2 * 0.2) / 14)
 
 
 def test_joints_outside_the_fourteen_count_for_vertices_alone():
-    scores = score_3dpw([(people(shifted(spine=(0, 0.17, 0))), people(BODY))], EYE)
+    scores = scores_of([(people(shifted(spine=(0, 0.17, 0))), people(BODY))], EYE)
 
     assert scores.mpjpe == pytest.approx(0, abs=1e-9) and scores.mve == pytest.approx(10)
 
@@ -104,34 +108,34 @@ def test_the_regressor_mixes_vertices():
     predicted = np.concatenate([BODY + 0.3, BODY - 0.3])  # other vertices, the same joints
     meshes = [People(people(BODY).joints_2d, np.zeros((1, 24, 3)), mesh[None]) for mesh in (predicted, true)]
 
-    scores = score_3dpw([tuple(meshes)], regressor)
+    scores = scores_of([tuple(meshes)], regressor)
 
     assert scores.mpjpe == pytest.approx(0, abs=1e-9) and scores.mve == pytest.approx(200 * np.sqrt(3))
 
 
 def test_missed_and_false_people_change_recall_and_no_error():
-    scores = score_3dpw([(people(BODY, BODY, at=(0, 5000)), people(BODY, BODY, at=(0, 900)))], EYE)
+    scores = scores_of([(people(BODY, BODY, at=(0, 5000)), people(BODY, BODY, at=(0, 900)))], EYE)
 
     assert (scores.recall, scores.found, scores.mpjpe) == pytest.approx((0.5, 1, 0), abs=1e-9)
 
 
 def test_without_anybody_found_errors_are_unknown():
-    scores = score_3dpw([(people(), people(BODY)), (people(), people())], EYE)
+    scores = scores_of([(people(), people(BODY)), (people(), people())], EYE)
 
     assert scores.recall == 0 and np.isnan([scores.mpjpe, scores.pa_mpjpe, scores.mve]).all()
-    assert np.isnan(score_3dpw([], EYE).recall)
+    assert np.isnan(scores_of([], EYE).recall)
 
 
 def test_errors_are_means_over_people():
     one, three = shifted(left_wrist=(0, 0.14, 0)), (BODY, BODY, BODY)
 
-    scores = score_3dpw([(people(one), people(BODY)), (people(*three), people(*three))], EYE)
+    scores = scores_of([(people(one), people(BODY)), (people(*three), people(*three))], EYE)
 
     assert scores.mpjpe == pytest.approx(10 / 4)
 
 
 def test_a_mesh_or_a_regressor_of_another_body_is_refused():
     with pytest.raises(UserError, match=r"shape \[17, V\], got \[24, 6890\]"):
-        score_3dpw([], np.zeros((24, 6890)))
-    with pytest.raises(UserError, match="the regressor knows 20 vertices, the truth has 17, the prediction 17"):
-        score_3dpw([(people(BODY), people(BODY))], np.zeros((17, 20)))
+        scores_of([], np.zeros((24, 6890)))
+    with pytest.raises(UserError, match="the regressor takes 20 vertices, the truth has 17, the prediction 17"):
+        scores_of([(people(BODY), people(BODY))], np.zeros((17, 20)))

@@ -13,7 +13,7 @@ from bodykit.errors import UserError
 from bodykit.skinning import pose_joints
 from depthhmr.evaluation.people_free import count_false, empty_places, read_people_free
 from depthhmr.evaluation.photo_scores import look, score_photos, torso_diameter
-from depthhmr.evaluation.photos import UNLABELLED, Photo, PhotoPrediction, ask, read_photos
+from depthhmr.evaluation.photos import UNLABELLED, Photo, PhotoPrediction, predict_photos, read_photos
 from depthhmr.synth.scene import Generator
 
 BODY = load_body()
@@ -84,7 +84,7 @@ def test_a_person_placed_by_the_network_is_found_where_the_default_camera_sees_h
         outputs = {"scores": np.float32([0.9]), "rotations": rotations, "betas": betas, "translation": translation}
         return {name: tensor[None] for name, tensor in outputs.items()}
 
-    (prediction,) = ask(predict, read_photos(folder), BODY, 32)
+    (prediction,) = predict_photos(predict, read_photos(folder), BODY, 32)
     scores = score_photos([prediction], 0.5)
 
     assert prediction.joints_2d[0] == pytest.approx(pixels, abs=1e-3)
