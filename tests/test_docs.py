@@ -10,7 +10,7 @@ from service.formats.formats import FORMATS
 from service.rest.options import PARSERS
 
 REPOSITORY = Path(__file__).parents[1]
-DOCUMENTS = sorted((REPOSITORY / "docs").rglob("*.md"))
+DOCUMENTS = [*sorted((REPOSITORY / "docs").rglob("*.md")), REPOSITORY / "SECURITY.md"]
 API = (REPOSITORY / "docs" / "api.md").read_text(encoding="utf-8")
 ARCHITECTURE = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
 
@@ -34,6 +34,13 @@ def test_every_test_that_is_named_exists(document: Path) -> None:
 
     missing = [name for name, dots in named if not any(x.startswith(name) if dots else x == name for x in defined)]
     assert missing == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
+def test_every_file_of_tests_that_is_named_exists(document: Path) -> None:
+    named = set(re.findall(r"\btest_\w+\.py\b", document.read_text(encoding="utf-8")))
+
+    assert named - {file.name for file in (REPOSITORY / "tests").rglob("test_*.py")} == set()
 
 
 @pytest.mark.parametrize(
