@@ -24,7 +24,7 @@ from service.engines import open_engine
 from service.limits.rate_limit import RateLimiter
 from service.process.collector import short_collections
 from service.process.cpus import usable_cpus
-from service.process.heap import give_back_large_blocks, give_back_small_blocks
+from service.process.heap import release_large_blocks, release_small_blocks
 from service.process.shutdown import Shutdown, exit_after
 from service.recovery import MeshRecovery
 from service.rest.app import create_app
@@ -69,7 +69,7 @@ def serve(settings: Settings, shutdown: Shutdown) -> int:
     """Run the service until `shutdown`. Returns the exit status; raises UserError when it cannot start."""
     begin = time.perf_counter()
     keep_standard_streams()
-    give_back_large_blocks()
+    release_large_blocks()
     check_threads(THREADS + (settings.workers or usable_cpus()))
     start_logging(settings.log_level, settings.log_format, access=settings.access_log)
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_departure)
@@ -196,7 +196,7 @@ async def _run(
     begin: float,
 ) -> None:
     shutdown.attach()
-    beside = [watch_loop(core.metrics), give_back_small_blocks(), _stop_without_engine(core, shutdown)]
+    beside = [watch_loop(core.metrics), release_small_blocks(), _stop_without_engine(core, shutdown)]
     if authenticator is not None:
         beside.append(authenticator.watch())
     tasks = [asyncio.create_task(work) for work in beside]

@@ -1,8 +1,8 @@
-"""Who may have an image worked on, and when: one queue in front of all work, whatever protocol it came by.
+"""Admission control: one queue for the images of all protocols.
 
-Knows nothing of protocols, of images or of the engine. A request is admitted when it can be done in its time, by the pace
-that was measured, or refused at once. Turns go round robin over clients, and within a client over its streams; work that
-somebody waits for goes before bulk work.
+A request is admitted if, at the measured pace, it can finish before its deadline; otherwise it is refused at once. Turns go
+round robin over clients, and within a client over its streams. Interactive work goes before bulk work. Knows nothing of
+protocols, images or the engine.
 """
 
 import asyncio
@@ -17,19 +17,19 @@ from typing import Protocol
 
 from service.errors import DeadlineExceeded, Overloaded
 
-DEADLINE_SHARE = 0.75  # of a deadline may be promised away: the pace is a mean
-BULK_EVERY = 5  # one start in so many is bulk work's when both kinds wait
-PACE_WINDOW_IMAGES = 32  # images that the pace is the mean of: two batches of Triton's largest size, and more
+DEADLINE_SHARE = 0.75  # the part of a deadline that is planned with, because the pace is a mean
+BULK_EVERY = 5  # when both kinds wait, every fifth start is bulk work
+PACE_WINDOW_IMAGES = 32  # images that the pace is averaged over: more than two batches of Triton's largest size
 MAX_RETRY_S = 60
 
 
 @dataclass(frozen=True)
 class AdmissionTicket:
-    """Whose image it is. `flow` tells a client's streams and batches apart; its single images share one."""
+    """Whose image it is. `flow` separates a client's streams and batches; its single images share one flow."""
 
     client: str = ""
     flow: Hashable = None
-    bulk: bool = False  # nobody sits waiting for it
+    bulk: bool = False
 
     @property
     def priority(self) -> str:
@@ -37,7 +37,7 @@ class AdmissionTicket:
 
 
 class QueueObserver(Protocol):
-    """Who is told what happens in the queue."""
+    """Receives what happens in the queue."""
 
     def queued(self, priority: str, change: int) -> None: ...
 
@@ -49,10 +49,10 @@ class QueueObserver(Protocol):
 
 
 class AdmissionQueue:
-    """`places` images are in work at once; of requests, `max_images` are in work or waiting. Until the pace has been seen, it
-    is taken for that of `parallel` images done side by side.
+    """Runs `places` images at once, and admits requests up to `max_images` images running or waiting.
 
-    Frames of streams wait without being counted among the `max_images`: their number is bounded by that of the streams.
+    Until a pace has been measured, it is estimated for `parallel` images running side by side. Frames of streams do not count
+    towards `max_images`: their number is bounded by the number of streams.
     """
 
     def __init__(
@@ -71,49 +71,49 @@ class AdmissionQueue:
         self._admitted: Counter[str] = Counter()  # images of requests, by client
         self._running = 0
         self._interactive, self._bulk = _RoundRobin(), _RoundRobin()
-        self._before_bulk = BULK_EVERY - 1  # interactive starts until it is the turn of what waits as bulk
-        self._full_since: float | None = None  # a start or end since which all places were taken without a break
+        self._before_bulk = BULK_EVERY - 1  # interactive starts before the next bulk start
+        self._full_since: float | None = None  # the last start or end, if all places have been taken since
 
     @property
     def admitted(self) -> int:
-        """Images of requests in work or waiting."""
+        """Images of requests, running or waiting."""
         return self._admitted.total()
 
     @property
     def running(self) -> int:
-        """Images in work, those of streams too."""
+        """Running images, including frames of streams."""
         return self._running
 
     @property
     def waiting(self) -> int:
-        """Images that wait for their turn, those of streams too."""
+        """Images waiting for their turn, including frames of streams."""
         return len(self._interactive) + len(self._bulk)
 
     def check(self, ticket: AdmissionTicket, within_s: float, images: int = 1) -> None:
-        """Raise Overloaded when a request for so many images, the first of them within so many seconds, cannot be taken."""
+        """Raises Overloaded unless a request of `images` images can be admitted, the first to finish within `within_s`."""
         if (admitted := self.admitted) + images > self.max_images:
-            raise self._refusal("places", f"{admitted} images are in work or waiting already", self._one_s)
+            raise self._refusal("places", f"{admitted} images are already running or waiting", self._one_s)
         if self._running < self.places and not self.waiting:
             return
         if (pace_s := self.pace.seconds) is None:
             room = float(self.max_images)
         else:
             room = min(self.max_images, DEADLINE_SHARE * within_s / pace_s)
-            done_s = (self._running + self._before(ticket) + 1) * pace_s
+            done_s = (self._running + self._images_ahead(ticket) + 1) * pace_s
             if done_s > DEADLINE_SHARE * within_s:
                 late_s = done_s - DEADLINE_SHARE * within_s
-                text = f"the images before this one take about {done_s:.1f} s, and it has {within_s:g} s"
+                text = f"this image would be done in about {done_s:.1f} s, and its deadline is {within_s:g} s"
                 raise self._refusal("deadline", text, late_s)
-        # As many as are left free: one client alone then gets half, and whoever comes next finds room (dynamic
-        # thresholds, Choudhury and Hahne 1998). What it was promised still holds when a second one shares the pace.
+        # A client may hold as many images as are left free, so one client alone gets half and the next one finds room (dynamic
+        # thresholds, Choudhury and Hahne 1998). Its deadlines still hold when a second client shares the pace.
         mine = self._admitted[ticket.client]
         if mine and mine + images > (left := room - admitted):
             over_s = (mine + images - max(left, 0)) * self._one_s
-            raise self._refusal("share", f"{mine} images of this client are in work or waiting already", over_s)
+            raise self._refusal("share", f"{mine} images of this client are already running or waiting", over_s)
 
     @contextmanager
     def admission(self, ticket: AdmissionTicket, within_s: float, images: int = 1) -> Iterator[None]:
-        """Count a request's images in while it lasts. Raises as `check`."""
+        """Counts the images of a request while the block runs. Raises like `check`."""
         self.check(ticket, within_s, images)
         self._admitted[ticket.client] += images
         try:
@@ -125,8 +125,8 @@ class AdmissionQueue:
 
     @asynccontextmanager
     async def place(self, ticket: AdmissionTicket, until: float | None = None) -> AsyncIterator[None]:
-        """A place to work in, for the block, when it is this ticket's turn. Raises TimeoutError when that comes after
-        `until` on the clock; cancelled, it gives back its place or its place in the queue at once.
+        """Waits for this ticket's turn and holds a place for the block. Raises TimeoutError if the turn comes after `until`
+        on the clock. On cancellation the place, or the position in the queue, is released at once.
         """
         begin = self._clock()
         try:
@@ -139,10 +139,10 @@ class AdmissionQueue:
             yield
             finished = True
         except Exception as error:
-            finished = not isinstance(error, DeadlineExceeded)  # what fails otherwise was worked on, too
+            finished = not isinstance(error, DeadlineExceeded)  # other failures have done their work, too
             raise
         finally:
-            self._leave(self._clock() - begin if finished else None)
+            self._release(self._clock() - begin if finished else None)
 
     async def _turn(self, ticket: AdmissionTicket, until: float | None) -> None:
         if self._running < self.places and not self.waiting:
@@ -157,12 +157,12 @@ class AdmissionQueue:
             if waiter.queued:
                 self._rounds(ticket).remove(waiter)
                 self._observer.queued(ticket.priority, -1)
-            elif waiter.started:  # its turn and its end came at the same moment
-                self._leave(None)
+            elif waiter.started:  # cancelled just when its turn came
+                self._release(None)
             raise
 
-    def _leave(self, worked_s: float | None) -> None:
-        """A place is free again; None was cut short, which says nothing of the pace."""
+    def _release(self, worked_s: float | None) -> None:
+        """Frees a place. None means that the work was cut short, which says nothing about the pace."""
         now = self._clock()
         if worked_s is not None:
             since, self._full_since = self._full_since, now
@@ -177,7 +177,7 @@ class AdmissionQueue:
     def _start(self, waiter: "_Waiter", now: float) -> None:
         self._observer.queued(waiter.ticket.priority, -1)
         waiter.queued = False
-        if waiter.turn.done():  # cancelled a moment ago
+        if waiter.turn.done():  # just cancelled
             return
         if waiter.until is not None and now >= waiter.until:
             waiter.turn.set_exception(TimeoutError())
@@ -195,8 +195,8 @@ class AdmissionQueue:
         self._before_bulk = BULK_EVERY - 1
         return self._bulk.pop()
 
-    def _before(self, ticket: AdmissionTicket) -> int:
-        """Images that will be started before one that came now, if nobody else came."""
+    def _images_ahead(self, ticket: AdmissionTicket) -> int:
+        """Images that would start before a new one with this ticket, if no others arrive."""
         before = self._rounds(ticket).before(ticket)
         if ticket.bulk:
             return before + min(len(self._interactive), (BULK_EVERY - 1) * (before + 1))
@@ -211,41 +211,41 @@ class AdmissionQueue:
 
     def _refusal(self, reason: str, text: str, wait_s: float) -> Overloaded:
         self._observer.refused(reason)
-        return Overloaded(f"{text}; ask again in a moment", retry_after_s=retry_after(wait_s))
+        return Overloaded(f"{text}; try again in a moment", retry_after_s=retry_after(wait_s))
 
 
 def retry_after(wait_s: float) -> int:
-    """Whole seconds until there may be room, spread so that those who were refused together do not come back together."""
+    """Whole seconds until there may be room, randomised so that clients refused together do not retry together."""
     return max(1, min(MAX_RETRY_S, math.ceil(wait_s * random.uniform(1, 2))))
 
 
 class Pace:
-    """Seconds from one image done to the next while all `places` are taken: the inverse of the throughput."""
+    """Seconds between two finished images while all `places` are taken: the inverse of the throughput."""
 
     def __init__(self, places: int, parallel: int = 1) -> None:
         self._places, self._parallel = places, min(parallel, places)
         self._worked, self._between = _Mean(), _Mean()
 
     def learn(self, worked_s: float, between_s: float | None) -> None:
-        """An image was in its place for so long, and ended so long after the one before; None: a place was free between."""
+        """Adds an image that ran for `worked_s` and ended `between_s` after the previous one (None: a place was free)."""
         self._worked.add(worked_s)
         if between_s is not None:
             self._between.add(between_s)
 
     @property
     def seconds(self) -> float | None:
-        """None before the first image is done."""
+        """None until the first image has finished."""
         if (worked_s := self._worked.value) is None:
             return None
         between_s = self._between.value
-        # Images can be done one after the other at the slowest, side by side at the fastest; this mends an old figure.
+        # Bounds that correct an outdated mean: images run one after the other at the slowest, side by side at the fastest.
         return (
             worked_s / self._parallel if between_s is None else min(max(between_s, worked_s / self._places), worked_s)
         )
 
 
 class _Mean:
-    """Of the last values, the newer the heavier."""
+    """A moving average that weights newer values more."""
 
     def __init__(self) -> None:
         self.value: float | None = None
@@ -258,7 +258,7 @@ class _Mean:
 
 
 class _Waiter:
-    """A ticket in the queue. `turn` is done when it may start, or has an error when that came too late."""
+    """A ticket in the queue. `turn` completes when it may start, with TimeoutError if that is too late."""
 
     def __init__(self, ticket: AdmissionTicket, until: float | None) -> None:
         self.ticket, self.until = ticket, until
@@ -267,7 +267,7 @@ class _Waiter:
 
 
 class _RoundRobin:
-    """Waiters by client and flow. In each round every client has one turn; its flows take these in rounds of their own."""
+    """Waiters by client and flow. Each client has one turn per round, and its flows share these turns round robin."""
 
     def __init__(self) -> None:
         self._clients: OrderedDict[str, OrderedDict[Hashable, deque[_Waiter]]] = OrderedDict()
@@ -282,7 +282,7 @@ class _RoundRobin:
         self._counts[ticket.client] += 1
 
     def pop(self) -> _Waiter:
-        """The next one. Its client and its flow go to the end of their rounds."""
+        """The next waiter. Its client and its flow move to the end of their rounds."""
         client, flows = next(iter(self._clients.items()))
         flow, waiters = next(iter(flows.items()))
         self._clients.move_to_end(client)
@@ -296,14 +296,14 @@ class _RoundRobin:
         self._gone(waiter.ticket)
 
     def before(self, ticket: AdmissionTicket) -> int:
-        """Turns before that of one that came now."""
+        """Turns before that of a new waiter with this ticket."""
         flows = self._clients.get(ticket.client, OrderedDict())
         mine = len(flows.get(ticket.flow, ()))
         own = mine + sum(min(len(waiters), mine + 1) for flow, waiters in flows.items() if flow != ticket.flow)
         return own + sum(min(count, own + 1) for client, count in self._counts.items() if client != ticket.client)
 
     def _gone(self, ticket: AdmissionTicket) -> None:
-        """Forget the flow and the client of which nothing waits any more."""
+        """Forgets the flow and the client once none of their tickets wait."""
         flows = self._clients[ticket.client]
         self._counts[ticket.client] -= 1
         if not flows[ticket.flow]:

@@ -1,7 +1,7 @@
-"""How many bytes of requests may be held at once, over all protocols. Knows nothing of what they are.
+"""A budget for the bytes of requests held in memory, over all protocols. Knows nothing of their contents.
 
-Whoever wants to read something takes its bytes first. A client that holds some already may hold as many as are left free, so
-that one alone holds half, and whoever comes next finds room.
+Bytes are reserved before they are read. A client may hold as many bytes as are left free, so one client alone gets half and
+the next one finds room.
 """
 
 import asyncio
@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 
 from service.errors import Overloaded
 
-# Part of the sum that is left for what is on its way already when streams stop being read: a frame's size is known when it
-# has come.
+# Streams stop being read when a quarter of the budget is left: the size of a frame already on its way is known only when it
+# has arrived.
 RESERVE_DIVISOR = 4
 
 
 class ByteBudget:
-    """A sum of bytes for the event loop to share out. `on_change` is told how many are held, `on_refusal` of each refusal."""
+    """`total` bytes to share; used from the event loop only. `on_change` receives the bytes held, `on_refusal` each refusal."""
 
     def __init__(
         self,
@@ -30,11 +30,11 @@ class ByteBudget:
         self.total, self.held = total, 0
         self._on_change, self._on_refusal = on_change, on_refusal
         self._of_client: Counter[str] = Counter()
-        self._waiting: list[_Waiter] = []  # in the order in which they came
+        self._waiting: list[_Waiter] = []  # in order of arrival
 
     @contextmanager
     def account(self, client: str) -> Iterator["Account"]:
-        """What one request or stream holds; whatever that is at the end of the block is given back."""
+        """The account of one request or stream. Releases what it still holds at the end of the block."""
         account = Account(self, client)
         try:
             yield account
@@ -42,7 +42,7 @@ class ByteBudget:
             account.close()
 
     def fits(self, client: str, wanted: int) -> bool:
-        """Whether this client may have so many bytes now; for 0, whether it may read on, however many come."""
+        """Whether this client may reserve `wanted` bytes now; for 0, whether it may read a frame of unknown size."""
         free, mine = self.free, self._of_client[client]
         if not wanted and free <= self.total // RESERVE_DIVISOR:
             return False
@@ -54,9 +54,7 @@ class ByteBudget:
 
     def refusal(self, wanted: int) -> Overloaded:
         self._on_refusal()
-        return Overloaded(
-            f"other requests hold the memory that this one's {wanted} bytes would take; ask again in a moment"
-        )
+        return Overloaded(f"other requests hold the memory that this one's {wanted} bytes need; try again in a moment")
 
     def change(self, client: str, by: int) -> None:
         self.held += by
@@ -68,7 +66,7 @@ class ByteBudget:
             self._wake()
 
     async def wait(self, client: str, wanted: int) -> None:
-        """Take so many bytes, as soon as there is room and nobody of the same client came before."""
+        """Reserve `wanted` bytes as soon as they fit and no earlier request of the same client waits."""
         if self.fits(client, wanted) and not any(waiter.client == client for waiter in self._waiting):
             self.change(client, wanted)
             return
@@ -79,51 +77,51 @@ class ByteBudget:
         except asyncio.CancelledError:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
-                self._wake()  # those behind it may have room
-            elif waiter.taken:
+                self._wake()  # the waiters behind it may fit now
+            elif waiter.reserved:
                 self.change(client, -wanted)
             raise
 
     def _wake(self) -> None:
-        """Who has room goes on; who has none holds back only those of the same client."""
-        stopped: set[str] = set()
+        """Wake every waiter that fits. One that does not fit blocks only later ones of the same client."""
+        blocked: set[str] = set()
         for waiter in list(self._waiting):
-            if waiter.client in stopped:
+            if waiter.client in blocked:
                 continue
-            if waiter.turn.done():  # cancelled a moment ago
+            if waiter.turn.done():  # just cancelled
                 self._waiting.remove(waiter)
             elif self.fits(waiter.client, waiter.wanted):
                 self._waiting.remove(waiter)
-                waiter.taken = True
+                waiter.reserved = True
                 waiter.turn.set_result(None)
                 self.change(waiter.client, waiter.wanted)
             else:
-                stopped.add(waiter.client)
+                blocked.add(waiter.client)
 
 
 class Account:
-    """The bytes that one request or stream holds. Closed it holds none any more, whatever work of it is still under way."""
+    """The bytes held by one request or stream. Once closed it holds none, even if some of its work is still running."""
 
     def __init__(self, budget: ByteBudget, client: str) -> None:
         self._budget, self._client, self.held, self._open = budget, client, 0, True
 
     def reserve(self, count: int) -> None:
-        """Raises Overloaded when there is no room for so many."""
+        """Reserve `count` bytes before reading them. Raises Overloaded when they do not fit."""
         if count and not self._budget.fits(self._client, count):
             raise self._budget.refusal(count)
         self._add(count)
 
     async def wait(self, count: int) -> None:
-        """Take so many as soon as there is room."""
+        """Reserve `count` bytes as soon as they fit."""
         await self._budget.wait(self._client, count)
         self.held += count
 
     async def wait_for_space(self) -> None:
-        """Until there is some room: how much is needed will be known when it has come."""
+        """Wait until a message of unknown size may be read."""
         await self._budget.wait(self._client, 0)
 
     def add_received(self, count: int) -> None:
-        """Take what has come already. Raises Overloaded when it must be thrown away."""
+        """Add bytes that have already arrived. Raises Overloaded when they must be discarded."""
         if count > self._budget.free:
             raise self._budget.refusal(count)
         self._add(count)
@@ -134,13 +132,13 @@ class Account:
             self._budget.change(self._client, count)
 
     def release(self, count: int) -> None:
-        """Give back so many, and no more than are held."""
+        """Release `count` bytes, at most all that are held."""
         if count := min(count, self.held):
             self.held -= count
             self._budget.change(self._client, -count)
 
     def close(self) -> None:
-        """Give back all of it, for good."""
+        """Release everything and hold nothing from now on."""
         self.release(self.held)
         self._open = False
 
@@ -149,5 +147,5 @@ class Account:
 class _Waiter:
     client: str
     wanted: int
-    taken: bool = False
+    reserved: bool = False
     turn: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())

@@ -1,6 +1,6 @@
-"""How often one caller may ask. Counts requests, not images; knows nothing of how a caller was recognised.
+"""Rate limit per caller. Counts requests, not images; knows nothing of authentication.
 
-The counting is that of the library `limits`: a sliding window, so that two full windows cannot meet at their edge.
+Uses the sliding window of the package `limits`, so a caller cannot use up two windows at their boundary.
 """
 
 import ipaddress
@@ -21,7 +21,7 @@ OTHERS = "others"
 
 
 def parse_rate(text: str) -> limits.RateLimitItem:
-    """`600/minute`, `5/second`, `100/2 hours`. Raises ValueError in plain words."""
+    """Parses rates such as `600/minute`, `5/second` or `100/2 hours`. Raises ValueError."""
     try:
         rate = limits.parse(text)
     except ValueError:
@@ -32,21 +32,21 @@ def parse_rate(text: str) -> limits.RateLimitItem:
 
 
 class RateLimiter:
-    """One count per caller, in memory: a service in several processes has as many counts."""
+    """One count per caller, in the memory of this process: several processes count separately."""
 
     def __init__(self, rate: str) -> None:
         self._rate = parse_rate(rate)
         self._names, self._addresses = MemoryStorage(), MemoryStorage()
 
     async def hit(self, name: str, address: str) -> None:
-        """Count one request of the caller `name`, or of `address` when nobody knows it. Raises RateLimited."""
+        """Counts a request of the caller `name`, or of `address` for an unauthenticated one. Raises RateLimited."""
         storage, caller = (self._names, name) if name else (self._addresses, self._place(network_of(address)))
         if not await SlidingWindowCounterRateLimiter(storage).hit(self._rate, caller):
             wait_s = await self._wait_s(storage, caller)
-            raise RateLimited(f"{self._sentence()}; ask again in {wait_s} s", retry_after_s=wait_s)
+            raise RateLimited(f"{self._sentence()}; try again in {wait_s} s", retry_after_s=wait_s)
 
     def _place(self, network: str) -> str:
-        """`network` while there is room to count it by itself."""
+        """`network` if it can be counted separately, else the shared count."""
         known = self._addresses.storage
         if len(known) < MAX_ADDRESSES:
             return network
@@ -54,11 +54,11 @@ class RateLimiter:
         return network if any(key in known for key in keys) else OTHERS
 
     async def _wait_s(self, storage: MemoryStorage, caller: str) -> int:
-        """Until one more request fits. The last window counts by the part of it that the sliding one still covers."""
+        """Seconds until one more request fits. The previous window counts by the part that the sliding one still covers."""
         limit, span_s = self._rate.amount, self._rate.get_expiry()
         before, before_left_s, now, now_left_s = await storage.get_sliding_window(self._rate.key_for(caller), span_s)
         fits_in_s = before_left_s - (limit - now) * span_s / max(before, 1)
-        wait_s = now_left_s - span_s if now >= limit else fits_in_s  # the first: to the end of this window
+        wait_s = now_left_s - span_s if now >= limit else fits_in_s  # the former lasts to the end of this window
         return max(1, math.ceil(wait_s))
 
     def _sentence(self) -> str:
@@ -67,7 +67,7 @@ class RateLimiter:
 
 
 def network_of(address: str) -> str:
-    """Whom an address stands for: itself, or with IPv6 the /64 that one subscriber gets at the least."""
+    """The network counted for an address: an IPv4 address itself, or the /64 of an IPv6 one, the least a subscriber gets."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -80,6 +80,6 @@ def network_of(address: str) -> str:
 
 
 def address_of_peer(peer: str) -> str:
-    """gRPC's name of the other end (`ipv4:127.0.0.1:5000`, `ipv6:[::1]:5000`) -> the address."""
+    """The address in gRPC's name of a peer (`ipv4:127.0.0.1:5000`, `ipv6:[::1]:5000`)."""
     kind, _, rest = unquote(peer).partition(":")
     return rest.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else peer

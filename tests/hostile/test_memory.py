@@ -24,13 +24,13 @@ import numpy as np
 from bodykit.body import load_body
 from bodykit.camera import Intrinsics
 from service.formats.formats import Job, write_jpeg, write_png
-from service.process.heap import give_back_large_blocks
+from service.process.heap import release_large_blocks
 from service.decoding.images import ImageLimits, decode, upright_pixels
 from service.results import Camera, Recovery
 warnings.simplefilter("ignore")
 content, limits = sys.stdin.buffer.read(), ImageLimits()
 def peak(): return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
-give_back_large_blocks()
+release_large_blocks()
 how, count = sys.argv[1], int(sys.argv[2])
 body = load_body()
 def overlay(content, limits, write):

@@ -132,7 +132,7 @@ async def test_a_free_place_is_had_at_once(queue, notes):
 
 async def test_of_requests_only_so_many_are_in_work_or_waiting(queue, notes):
     nine, one = queue.admission(AdmissionTicket("a"), 30.0, images=9), queue.admission(AdmissionTicket("b"), 30.0)
-    with nine, one, pytest.raises(Overloaded, match="10 images are in work or waiting already"):
+    with nine, one, pytest.raises(Overloaded, match="10 images are already running or waiting"):
         queue.check(AdmissionTicket("c"), 30.0)
 
     assert notes.refusals == ["places"] and queue.admitted == 0
@@ -142,7 +142,9 @@ async def test_what_cannot_be_done_in_its_time_is_refused_at_once(queue, clock, 
     holders = await full(queue, clock, pace_s=1.0)
 
     queue.check(AdmissionTicket("a"), 3.1 / DEADLINE_SHARE)  # two in work and itself: 3 s
-    with pytest.raises(Overloaded, match=r"the images before this one take about 3\.0 s, and it has 3\.8 s") as caught:
+    with pytest.raises(
+        Overloaded, match=r"this image would be done in about 3\.0 s, and its deadline is 3\.8 s"
+    ) as caught:
         queue.check(AdmissionTicket("a"), 3.8)
 
     assert notes.refusals == ["deadline"] and caught.value.retry_after_s >= 1

@@ -33,7 +33,7 @@ def test_what_has_no_room_is_refused_before_it_is_read():
 
     with budget.account("a") as first, budget.account("b") as second:
         first.reserve(60)
-        with pytest.raises(Overloaded, match="the memory that this one's 50 bytes would take"):
+        with pytest.raises(Overloaded, match="the memory that this one's 50 bytes need"):
             second.reserve(50)
         second.reserve(0)  # what has no body needs no room
 

@@ -151,7 +151,7 @@ async def test_rest_is_refused_before_its_body_when_its_time_is_too_short(servin
 
         assert response.status_code == 503 and response.json()["type"].endswith(":overloaded")
         assert int(response.headers["Retry-After"]) == response.json()["retry_after_s"] >= 4
-        assert "the images before this one take about" in response.json()["detail"]
+        assert "this image would be done in about" in response.json()["detail"]
         assert served.metric('depthhmr_refusals_total{reason="deadline"}') == 1
         assert served.metric('depthhmr_images_total{outcome="overloaded"}') == 1
         assert {reply.status_code for reply in await served.go(patient, *early)} == {200}

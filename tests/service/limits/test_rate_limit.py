@@ -70,7 +70,7 @@ async def test_callers_are_counted_each_by_itself():
     for caller in (("a", "192.0.2.1"), ("b", "192.0.2.1"), ("", "192.0.2.1"), ("", "192.0.2.2")):
         for _ in range(2):
             await limiter.hit(*caller)
-        with pytest.raises(RateLimited, match="at most 2 requests per minute; ask again in"):
+        with pytest.raises(RateLimited, match="at most 2 requests per minute; try again in"):
             await limiter.hit(*caller)
 
 

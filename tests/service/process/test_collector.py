@@ -17,18 +17,18 @@ def plain_collector():
 
 
 def ticks(seconds: float):
-    """A clock that has gone on by so much whenever it is read."""
+    """A clock that advances by `seconds` at every reading."""
     return itertools.count(0.0, seconds).__next__
 
 
-def test_what_is_there_is_left_out_and_comes_back_afterwards():
+def test_existing_objects_are_frozen_within_the_block_only():
     before = gc.get_threshold()
     with short_collections():
         assert gc.get_freeze_count() > 10_000 and gc.get_threshold() == THRESHOLDS
     assert gc.get_freeze_count() == 0 and gc.get_threshold() == before
 
 
-def test_survivors_of_a_long_collection_are_left_out_of_the_next_and_later_reference_cycles_are_found():
+def test_survivors_of_a_long_collection_are_frozen_and_later_reference_cycles_are_found():
     with short_collections(ticks(2 * LONG_COLLECTION_S)):
         before = gc.get_freeze_count()
         kept = [[] for _ in range(MIN_SURVIVORS + 1)]
@@ -50,17 +50,17 @@ def test_survivors_of_a_long_collection_are_left_out_of_the_next_and_later_refer
         (2 * LONG_COLLECTION_S, 2, MIN_SURVIVORS // 4),
     ],
 )
-def test_short_collections_young_objects_and_what_is_in_work_change_nothing(seconds, generation, count):
+def test_short_collections_young_generations_and_few_survivors_freeze_nothing(seconds, generation, count):
     with short_collections(ticks(seconds)):
         before = gc.get_freeze_count()
-        gc.disable()  # until the one collection that is meant
+        gc.disable()  # until the collection under test
         kept = [[] for _ in range(count)]
         gc.collect(generation)
         gc.enable()
         assert gc.get_freeze_count() <= before and kept
 
 
-def test_it_is_done_a_limited_number_of_times():
+def test_the_number_of_freezes_is_limited():
     kept = []
     with short_collections(ticks(2 * LONG_COLLECTION_S)):
         for _ in range(MAX_FREEZES + 1):

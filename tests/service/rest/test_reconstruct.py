@@ -463,7 +463,7 @@ async def test_a_full_service_refuses_before_it_reads_the_body(client, core, mon
 
     response = await client.post(URL, content=never_read(), headers=JPEG)
 
-    assert "256 images are in work or waiting" in assert_problem(response, 503, "overloaded")["detail"]
+    assert "256 images are already running or waiting" in assert_problem(response, 503, "overloaded")["detail"]
     assert int(response.headers["retry-after"]) >= 1
 
 
