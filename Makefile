@@ -1,6 +1,6 @@
 # Every target is one script; the scripts install what they need into .venv and say what they do.
 
-.PHONY: help demo serve test check soak fuzz docker-check lock audit sbom format train-env clean
+.PHONY: help demo serve test check soak fuzz docker-check lock env-example audit sbom format train-env clean
 
 help:         ## this list
 	@sed -n 's/^\([a-z-]*\): *##/  make \1\t/p' Makefile | expand -t 20
@@ -28,6 +28,9 @@ docker-check: ## build the images and run docker-compose.yml for real (exit 77 w
 
 lock:         ## write docker/*.lock again from pyproject.toml
 	@scripts/lock
+
+env-example:  ## write .env.example again from the settings
+	@scripts/env-example
 
 audit:        ## ask the advisory service for known holes (exit 77 where it cannot be asked)
 	@scripts/audit

@@ -26,6 +26,7 @@ from service.limits.held_bytes import ByteBudget
 from service.options import Options
 from service.people import depth_map, posed_vertices, select_people
 from service.results import Camera, Recovery, Timings
+from service.settings import DEFAULTS
 from service.telemetry.metrics import Metrics
 from service.telemetry.record import current
 from service.telemetry.tracing import NullTracer, Tracer
@@ -57,10 +58,10 @@ class MeshRecovery:
         body: Body,
         *,
         limits: ImageLimits,
-        max_people: int = 64,
-        max_concurrency: int = 256,
-        max_held_bytes: int = 512 * 2**20,
-        timeout_s: float = 30.0,
+        max_people: int = DEFAULTS.max_people,
+        max_concurrency: int = DEFAULTS.max_concurrency,
+        max_held_bytes: int = DEFAULTS.max_held_bytes,
+        timeout_s: float = DEFAULTS.request_timeout_s,
         workers: int = 2,
         metrics: Metrics | None = None,
         tracer: Tracer | None = None,

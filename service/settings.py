@@ -14,7 +14,6 @@ from bodykit.errors import UserError
 
 PREFIX = "DEPTHHMR_"
 FILE_VARIABLE = PREFIX + "SETTINGS"
-SOAK_VARIABLE = PREFIX + "SOAK_MINUTES"  # of `make soak`, and no business of ours
 SERVICE_PORT = re.compile(r"(tcp|udp|sctp)://.*")  # NAME_PORT of a Service in Kubernetes
 # host:port, [::1]:port, or a gRPC target such as dns:///host:port
 TRITON_URL = re.compile(r"([a-z][a-z0-9+.-]*:///)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}")
@@ -36,67 +35,98 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
 
-    host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535, description="0 takes any free port")
-    engine: str = Field("embedded", description="embedded, triton, or auto: triton where its host has an address")
+    engine: str = Field(
+        "embedded",
+        description="what runs the network: embedded, triton, or auto (triton where its host has an address)",
+    )
+    triton_url: str = Field("127.0.0.1:8001", description="address of Triton's gRPC, as host:port")
+    triton_model: str | None = Field(None, description="the model's name in Triton; none takes the manifest's")
+    triton_concurrency: int = Field(
+        16, ge=1, le=1024, description="calls to Triton in progress at once; twice its largest batch keeps it full"
+    )
+    triton_probe_s: float = Field(5.0, ge=0.25, description="longest time without proof that Triton works, in seconds")
+    threads: int = Field(0, ge=0, le=256, description="threads of the embedded network; 0 follows the CPU quota")
+    workers: int = Field(
+        0, ge=0, le=256, description="threads that decode images and write results; 0 follows the CPU quota"
+    )
+
     model_dir: Path = Field(default_factory=default_model_dir, description="folder with manifest.json and 1/model.onnx")
     body: Path | None = Field(None, description="body file; none takes the free body")
-    threads: int = Field(0, ge=0, le=256, description="threads of the embedded network; 0 follows the CPU quota")
-    workers: int = Field(0, ge=0, le=256, description="threads that decode and write; 0 follows the CPU quota")
-    grpc_port: int = Field(50051, ge=0, le=65535, description="gRPC, on the same host; 0 takes any free port")
+
+    max_body_bytes: int = Field(16 * 2**20, ge=1024, description="bytes of one request")
+    max_batch_bytes: int = Field(128 * 2**20, ge=1024, description="bytes of one batch request")
+    max_batch_images: int = Field(32, ge=1, le=1024, description="images in one batch request")
+    # Pillow's own bomb check stays at 89 megapixels; a limit above it could never be reached.
+    max_megapixels: float = Field(40.0, gt=0, le=80, description="megapixels of one image")
+    max_side: int = Field(12_000, ge=1, le=60_000, description="pixels of an image's longer side")
+    max_people: int = Field(64, ge=1, le=1024, description="people in one answer")
+    max_concurrency: int = Field(
+        256,
+        ge=1,
+        description="images in work or waiting; more are refused with 503, and earlier where they would miss their deadline",
+    )
+    max_held_bytes: int = Field(
+        512 * 2**20,
+        ge=2**17,
+        description="bytes of all requests, batches and frames held at once; more are refused, frames of streams held back",
+    )
+    request_timeout_s: float = Field(30.0, gt=0, description="deadline of one image, in seconds")
+    drain_delay_s: float = Field(
+        0.0,
+        ge=0,
+        le=300,
+        description="how long requests are still taken after SIGTERM, with readiness gone, so that proxies notice; in seconds",
+    )
+    shutdown_timeout_s: int = Field(10, ge=1, description="time that running requests get after that, in seconds")
+
+    max_streams: int = Field(1000, ge=1, description="open streams; more are refused")
+    max_in_flight: int = Field(8, ge=1, le=64, description="frames of one stream in work at once")
+    stream_idle_s: float = Field(30.0, gt=0, description="how long a stream may be silent, in seconds")
+    stream_timeout_s: float = Field(3600.0, gt=0, description="how long a stream may last, in seconds")
+    grpc_keepalive_s: float = Field(
+        60.0, ge=1, description="silence after which a connection is asked whether it lives, in seconds"
+    )
+    grpc_max_connection_age_s: float = Field(
+        0.0, ge=0, description="age after which clients connect anew, in seconds; 0 means never"
+    )
     grpc_reflection: bool = Field(True, description="tell gRPC clients what can be called")
+
     tls_certificate: Path | None = Field(None, description="PEM file; with it REST and gRPC speak TLS only")
     tls_key: Path | None = Field(None, description="PEM file of the certificate's private key")
     tls_client_ca: Path | None = Field(
         None, description="PEM file; with it clients must show a certificate that it signed"
     )
     api_keys_file: Path | None = Field(None, description="lines of NAME SHA256; with it every client must show a key")
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
-
-    triton_url: str = Field("127.0.0.1:8001", description="host:port of Triton's gRPC")
-    triton_model: str | None = Field(None, description="the model's name in Triton; none takes the manifest's")
-    triton_concurrency: int = Field(
-        16, ge=1, le=1024, description="calls under way at once: twice Triton's largest batch keeps it full"
-    )
-    triton_probe_s: float = Field(5.0, ge=0.25, description="longest time without proof that Triton works, in seconds")
-
-    max_body_bytes: int = Field(16 * 2**20, ge=1024)
-    # Pillow's own bomb check stays at 89 megapixels; a limit above it could never be reached.
-    max_megapixels: float = Field(40.0, gt=0, le=80)
-    max_side: int = Field(12_000, ge=1, le=60_000, description="pixels")
-    max_batch_images: int = Field(32, ge=1, le=1024, description="images in one batch request")
-    max_batch_bytes: int = Field(128 * 2**20, ge=1024, description="body of a batch request")
-    max_people: int = Field(64, ge=1, le=1024)
-    max_concurrency: int = Field(
-        256, ge=1, description="images in work or waiting at the most; fewer where they could not be done in their time"
-    )
-    max_held_bytes: int = Field(
-        512 * 2**20, ge=2**17, description="bytes of all requests, batches and frames that are held at once"
-    )
-    request_timeout_s: float = Field(30.0, gt=0)
-    max_streams: int = Field(1000, ge=1, description="gRPC streams open at once; more are refused")
-    max_in_flight: int = Field(8, ge=1, le=64, description="frames of one stream in work at once")
-    stream_idle_s: float = Field(30.0, gt=0, description="how long a stream may be silent")
-    stream_timeout_s: float = Field(3600.0, gt=0, description="how long a stream may last")
-    grpc_keepalive_s: float = Field(
-        60.0, ge=1, description="silence after which a connection is asked whether it lives"
-    )
-    grpc_max_connection_age_s: float = Field(0.0, ge=0, description="after that clients connect anew; 0 means never")
-    drain_delay_s: float = Field(
-        0.0, ge=0, le=300, description="time after SIGTERM in which requests are still taken, with readiness gone"
-    )
-    shutdown_timeout_s: int = Field(10, ge=1, description="time that running requests get after SIGTERM")
-    log_format: str = Field("text", pattern="^(text|json)$", description="lines for people, or a JSON object each")
-    access_log: bool = Field(True, description="a line in the log for every request, call and stream")
     jwt_jwks_file: Path | None = Field(None, description="public keys (JWKS); with it a signed token serves as a key")
     jwt_issuer: str | None = Field(None, description="the iss of every token; needed with jwt_jwks_file")
     jwt_audience: str | None = Field(None, description="the aud of every token; needed with jwt_jwks_file")
-    jwt_leeway_s: float = Field(30.0, ge=0, le=300, description="how far our clock may be from the issuer's")
-    cors_origins: str | None = Field(
-        None, description="origins whose pages may ask, with commas between; none: no page"
+    jwt_leeway_s: float = Field(
+        30.0, ge=0, le=300, description="how far this clock may be from the issuer's, in seconds"
     )
-    rate_limit: str | None = Field(None, description="requests of one caller, such as 600/minute; none: no limit")
-    traces: str = Field("off", pattern="^(off|otlp)$", description="otlp sends traces, where OTEL_* variables say")
+    cors_origins: str | None = Field(
+        None,
+        description="origins whose pages may call, separated by commas, such as https://app.example; none: no page",
+    )
+    rate_limit: str | None = Field(
+        None, description="requests of one caller, such as 600/minute; more are refused with 429; none: no limit"
+    )
+
+    log_level: str = Field(
+        "info",
+        pattern="^(debug|info|warning|error)$",
+        description="least severe lines in the log: debug, info, warning or error",
+    )
+    log_format: str = Field(
+        "text", pattern="^(text|json)$", description="form of the log: text, or json (one object per line)"
+    )
+    access_log: bool = Field(True, description="a line in the log for every request, call and stream")
+    traces: str = Field(
+        "off", pattern="^(off|otlp)$", description="where traces go: off, or otlp (to where the OTEL_ variables say)"
+    )
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port of REST and the web page; 0 takes any free one")
+    grpc_port: int = Field(50051, ge=0, le=65535, description="port of gRPC, on the same host; 0 takes any free one")
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> "Settings":
@@ -159,8 +189,19 @@ class Settings(BaseSettings):
         return (*sources, TomlConfigSettingsSource(settings_cls, Path(path))) if path else sources
 
 
+DEFAULTS = Settings.model_construct()  # whatever file, environment and flags say
 IN_FILE = {name: name for name in Settings.model_fields}  # how each setting is written there
 IN_ENVIRONMENT = {name: PREFIX + name.upper() for name in (*IN_FILE, "settings")}
+
+
+def written_default(name: str) -> str:
+    """A setting's default as its variable would hold it: empty for none, and for what depends on the place of installation."""
+    default = Settings.model_fields[name].default
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, float):
+        return f"{default:g}"
+    return str(default) if isinstance(default, int | str) else ""
 
 
 def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
@@ -198,7 +239,7 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
         for name in environment
         if name.upper().startswith(PREFIX)
         and _bare(name) not in IN_FILE
-        and name not in (FILE_VARIABLE, SOAK_VARIABLE)
+        and name != FILE_VARIABLE
         and not name.startswith(links)
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fuzz.corpus.pictures import HEIGHT, WIDTH
+from service.settings import DEFAULTS
 
 
 @dataclass(frozen=True)
@@ -41,4 +42,4 @@ RED_GREEN = ((255, 0, 0), (0, 255, 0))
 DAMAGED = Refused(422, "invalid-image")
 OTHER = Refused(415, "unsupported-media")
 TOO_LARGE = Refused(413, "image-too-large")
-BODY_LIMIT = 16 * 2**20  # bytes; the service's default
+BODY_LIMIT = DEFAULTS.max_body_bytes

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from service.settings import DEFAULTS
+
 
 @dataclass(frozen=True)
 class TokenRules:
@@ -9,4 +11,4 @@ class TokenRules:
 
     issuer: str
     audience: str
-    leeway_s: float = 30.0  # tolerated difference between the issuer's clock and this one
+    leeway_s: float = DEFAULTS.jwt_leeway_s  # tolerated difference between the issuer's clock and this one

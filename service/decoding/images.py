@@ -21,6 +21,7 @@ from service.decoding.headers import png_size, read_jpeg, webp_size
 from service.decoding.memory import DecodingMemory
 from service.errors import BodyTooLarge, ImageTooLarge, InvalidImage, Overloaded, UnsupportedMedia
 from service.results import FocalLength
+from service.settings import DEFAULTS
 
 # All decoders are loaded now: at the first picture there may be no file left to open.
 Image.preinit()
@@ -85,8 +86,8 @@ SIGNATURES = (
 
 @dataclass(frozen=True)
 class ImageLimits:
-    max_megapixels: float = 40.0
-    max_side: int = 12_000  # pixels
+    max_megapixels: float = DEFAULTS.max_megapixels
+    max_side: int = DEFAULTS.max_side  # pixels
     max_bytes: int | None = None  # of the file
     memory: DecodingMemory = field(default_factory=lambda: DecodingMemory(DECODING_BYTES), compare=False)
 

@@ -30,7 +30,7 @@ from service.errors import (
     ServiceError,
     Unavailable,
 )
-from service.settings import Settings
+from service.settings import DEFAULTS, Settings
 
 log = logging.getLogger("service.triton")
 
@@ -71,8 +71,8 @@ class TritonEngine(Engine):
         manifest: Manifest,
         *,
         model: str | None = None,
-        concurrency: int = 16,
-        probe_s: float = 5.0,
+        concurrency: int = DEFAULTS.triton_concurrency,
+        probe_s: float = DEFAULTS.triton_probe_s,
     ) -> None:
         self.concurrency = concurrency
         self.place = f" at {address} (DEPTHHMR_TRITON_URL, --triton-url)"

@@ -23,6 +23,7 @@ from service.rest.middleware.shutdown import ShutdownMiddleware
 from service.rest.page import page_router
 from service.rest.problems import HANDLERS
 from service.rest.reconstruct import RECONSTRUCT_PATHS, reconstruct_router
+from service.settings import DEFAULTS
 from service.telemetry.observer import Observer
 
 CORS: Any = {
@@ -39,9 +40,9 @@ def create_app(
     core: MeshRecovery,
     *,
     max_body_bytes: int,
-    body_timeout_s: float = 30.0,
-    max_batch_images: int = 32,
-    max_batch_bytes: int = 128 * 2**20,
+    body_timeout_s: float = DEFAULTS.request_timeout_s,
+    max_batch_images: int = DEFAULTS.max_batch_images,
+    max_batch_bytes: int = DEFAULTS.max_batch_bytes,
     authenticator: Authenticator | None = None,
     limiter: RateLimiter | None = None,
     cors_origins: Sequence[str] = (),

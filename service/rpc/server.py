@@ -23,7 +23,7 @@ from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import add_ReconstructionServiceServicer_to_server
 from service.rpc.servicer import ReconstructionServicer, RpcLimits
 from service.rpc.statuses import refuse
-from service.settings import MESSAGE_OVERHEAD
+from service.settings import DEFAULTS, MESSAGE_OVERHEAD
 from service.telemetry.observer import Observer
 from service.telemetry.record import current
 
@@ -44,9 +44,9 @@ PARSE_ASIDE_BYTES = 2**20  # parsing copies the image: 0.1 ms for a megabyte, bu
 class RpcOptions:
     """How the server treats connections."""
 
-    reflection: bool = True
-    keepalive_s: float = 60.0
-    max_connection_age_s: float = 0.0  # 0: never
+    reflection: bool = DEFAULTS.grpc_reflection
+    keepalive_s: float = DEFAULTS.grpc_keepalive_s
+    max_connection_age_s: float = DEFAULTS.grpc_max_connection_age_s  # 0: never
 
 
 class RpcServer:

@@ -32,6 +32,7 @@ from service.rpc.messages import error_to, following_from, info_to, little_endia
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceServicer
 from service.rpc.statuses import refuse
+from service.settings import DEFAULTS
 from service.telemetry.frames import FrameSpans
 from service.telemetry.record import current, set_request_id
 
@@ -55,10 +56,10 @@ class RpcLimits:
 
     max_image_bytes: int
     max_people: int
-    max_streams: int = 1000
-    max_in_flight: int = 8
-    stream_idle_s: float = 30.0
-    stream_timeout_s: float = 3600.0
+    max_streams: int = DEFAULTS.max_streams
+    max_in_flight: int = DEFAULTS.max_in_flight
+    stream_idle_s: float = DEFAULTS.stream_idle_s
+    stream_timeout_s: float = DEFAULTS.stream_timeout_s
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """.env.example lists every setting and every variable of the compose file, with the default that holds without it."""
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,12 @@ LISTED = {name.removeprefix(PREFIX).lower() for name in LINES if name.startswith
 # What docker-compose.yml sets itself, other than the service's own default.
 OF_COMPOSE = {"engine": "auto", "triton_url": "triton:8001"}
 FOUND_AT_START = {"model_dir"}  # its default depends on where the service is installed
+
+
+def test_the_file_is_what_settings_and_compose_file_say() -> None:
+    written = runpy.run_path(str(REPOSITORY / "docker" / "env_example.py"))["env_example"]()
+
+    assert written == EXAMPLE, "run scripts/env-example"
 
 
 def test_every_line_is_a_comment_so_that_a_copy_changes_nothing() -> None:

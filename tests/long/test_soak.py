@@ -1,7 +1,7 @@
 """Half an hour of clients who cancel, time out, send rubbish and vanish, half of it over a Triton that is killed every
 twenty seconds: nothing may grow, and nobody may get another's answer.
 
-Run by `make soak`; DEPTHHMR_SOAK_MINUTES changes how long. Prints what happened, the memory over time, and the longest
+Run by `make soak`; SOAK_MINUTES changes how long. Prints what happened, the memory over time, and the longest
 time for which our own code kept the event loop. `tests/lifecycle` has the crashes of the whole process.
 """
 
@@ -29,7 +29,7 @@ from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
 
 pytestmark = [pytest.mark.anyio, pytest.mark.long]
 
-MINUTES = float(os.environ.get("DEPTHHMR_SOAK_MINUTES", "30"))  # here, because tests see no settings from outside
+MINUTES = float(os.environ.get("SOAK_MINUTES", "30"))  # here, because tests see no settings from outside
 WORKERS = 8
 SAMPLES = 60
 KILL_EVERY_S = 20.0

@@ -97,9 +97,8 @@ def test_a_misspelled_variable_is_refused_because_it_would_leave_the_service_wit
     assert str(refusal.value) == f"{name} is no setting; {meant}"
 
 
-def test_variables_of_another_case_and_of_the_soak_are_no_mistake(monkeypatch):
+def test_variables_of_another_case_are_no_mistake(monkeypatch):
     monkeypatch.setenv("depthhmr_port", "1234")
-    monkeypatch.setenv("DEPTHHMR_SOAK_MINUTES", "2")
 
     assert load_settings().port == 1234
 
