@@ -60,12 +60,19 @@ def test_every_setting_that_the_readme_names_exists() -> None:
 
 
 @pytest.mark.parametrize("row", SCORES)
-def test_figures_of_the_network_are_those_of_the_model_folder(row: str) -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/model-card.md"])
+def test_figures_of_the_network_are_those_of_the_model_folder(page: str, row: str) -> None:
     manifest = json.loads((REPOSITORY / "model_repository" / "depthhmr" / "manifest.json").read_text(encoding="utf-8"))
-    (block,) = re.findall(
-        r"<!-- numbers of the network: begin.*?-->(.*)<!-- numbers of the network: end -->", README, re.S
-    )
-    (figure,) = re.findall(rf"^(?:\|)? {re.escape(row)} \| ([\d.]+)", block, re.MULTILINE)
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    figure, *_ = re.findall(rf"^\|.*(?<=[|>]) {re.escape(row)} \| ([\d.]+)", text, re.MULTILINE)
     score, digits = SCORES[row]
 
     assert figure == f"{manifest['scores'][score]:.{digits}f}"
+
+
+def test_the_numbers_of_the_network_stand_between_their_markers() -> None:
+    (block,) = re.findall(
+        r"<!-- numbers of the network: begin.*?<!-- numbers of the network: end -->", README, re.DOTALL
+    )
+
+    assert [row for row in SCORES if f" {row} |" not in block] == []
