@@ -1,4 +1,4 @@
-"""The pinhole camera: intrinsics in pixels, projection and its inverse.
+"""The pinhole camera: intrinsics in pixels, and projection.
 
 Camera frame: right-handed, x right, y down, z forward, metres. Pixels are continuous coordinates: pixel (i, j) covers
 [j, j+1) x [i, i+1) and its centre lies at +0.5.
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 DEFAULT_FOV_DEGREES = 60.0
+NEAR_M = 0.05  # metres: nearer points have no meaningful pixel
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,15 @@ class Intrinsics:
         centre = np.asarray((self.cx, self.cy), points.dtype)
         return points[..., :2] / points[..., 2:] * focal + centre
 
-    def unproject(self, uv: np.ndarray, z: np.ndarray | float) -> np.ndarray:
-        """Pixels [..., 2] at depth z [...] in metres -> camera points [..., 3]."""
-        uv = np.asarray(uv)
-        z = np.broadcast_to(np.asarray(z, uv.dtype), uv.shape[:-1])
-        focal = np.asarray((self.fx, self.fy), uv.dtype)
-        centre = np.asarray((self.cx, self.cy), uv.dtype)
-        return np.concatenate([(uv - centre) / focal * z[..., None], z[..., None]], axis=-1)
+    def project_clamped(self, points: np.ndarray) -> np.ndarray:
+        """Camera points [..., 3] anywhere -> pixels [..., 2], with depths clamped to at least NEAR_M.
+
+        A point beside or behind the camera, as a joint of a very near person can be, lands far outside the image on its
+        own side.
+        """
+        points = np.asarray(points)
+        depth = np.maximum(points[..., 2:], NEAR_M)
+        return self.project(np.concatenate([points[..., :2], depth], axis=-1))
 
     def array(self) -> np.ndarray:
         """float32 [4]: fx, fy, cx, cy, as the network takes them."""

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bodykit.camera import Intrinsics
+from bodykit.camera import NEAR_M, Intrinsics
 from bodykit.kernels import kernel
-
-NEAR = 0.05  # metres; a triangle with a corner closer than this is left out rather than cut
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ def rasterise(
     """Draw a mesh: vertices [N, 3] in the camera frame (metres), faces [M, 3], into an image of height x width pixels.
 
     The nearest surface wins; on equal depth the earlier face. `cull` leaves out faces seen from behind (of a closed
-    mesh they are hidden anyway). Triangles that reach closer than `NEAR` to the camera plane are left out.
+    mesh they are hidden anyway). Triangles with a corner closer than `NEAR_M` to the camera plane are left out, not clipped.
     """
     if vertices.ndim != 2 or vertices.shape[1] != 3 or faces.ndim != 2 or faces.shape[1] != 3:
         raise ValueError(
@@ -57,11 +55,11 @@ def rasterise(
 
 @kernel("float64[:, ::1](float32[:, ::1], float64, float64, float64, float64)", nogil=True, error_model="numpy")
 def project(vertices, fx, fy, cx, cy):
-    """Camera points [N, 3] -> float64 [N, 3]: pixel x, pixel y and 1/z; all zero for points closer than `NEAR`."""
+    """Camera points [N, 3] -> float64 [N, 3]: pixel x, pixel y and 1/z; all zero for points closer than `NEAR_M`."""
     points = np.zeros((vertices.shape[0], 3), np.float64)
     for i in range(vertices.shape[0]):
         z = vertices[i, 2]
-        if z > NEAR:
+        if z > NEAR_M:
             points[i, 0] = fx * vertices[i, 0] / z + cx
             points[i, 1] = fy * vertices[i, 1] / z + cy
             points[i, 2] = 1.0 / z

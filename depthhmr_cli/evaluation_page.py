@@ -12,7 +12,7 @@ from bodykit.body import Body
 from bodykit.camera import Intrinsics
 from depthhmr.evaluation.evaluation import SPLITS
 from depthhmr.evaluation.person_scores import PersonScores, measure_people, picture_errors
-from depthhmr.evaluation.predictions import NEAREST_M, Prediction
+from depthhmr.evaluation.predictions import Prediction
 from depthhmr_cli.page import PREDICTED, TRUE, Page, between, number, split_table, swatch, table
 from depthhmr_cli.panels import Marks, framed, from_above, matching_colours, painted, posed, side_by_side, skeletons
 
@@ -114,12 +114,7 @@ def draw_sheet(
         framed(photo, scale * sample.boxes[np.asarray(marked, int)]),
         painted(photo, true, body, camera, colours),
         painted(photo, predicted, body, camera, predicted_colours),
-        skeletons(photo, projected(everybody, camera), sides),
+        skeletons(photo, camera.project_clamped(everybody), sides),
         from_above([Marks(everybody, sides)], 1.2 * max([NEAREST_FAR_M, *seen]), PANEL, SLOPE),
     ]
     return side_by_side(panels)
-
-
-def projected(joints: np.ndarray, camera: Intrinsics) -> np.ndarray:
-    """Pixels [P, 24, 2] of joints [P, 24, 3]; those beside or behind the camera as if they lay a little in front."""
-    return camera.project(np.concatenate([joints[..., :2], np.maximum(joints[..., 2:], NEAREST_M)], axis=-1))

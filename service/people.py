@@ -13,9 +13,6 @@ from bodykit.skinning import pose_joints, pose_vertices
 from service.errors import EngineBadOutput
 from service.results import DepthMap, Person
 
-# A joint of somebody very near may lie beside or behind the camera, where a projection means nothing. It is projected
-# as if it lay this far in front, in metres, which puts it far outside the picture on the right side.
-NEAREST_M = 0.05
 SPATIAL = ("rotations", "betas", "translation", "boxes")
 
 
@@ -60,8 +57,7 @@ def posed_fields(
 ) -> list[dict[str, Any]]:
     """The fields of `Person` that are parameters [P, ...] or follow from them: joints, their pixels, stature."""
     joints = pose_joints(body, betas, rotations, translation)
-    in_front = np.concatenate([joints[..., :2], np.maximum(joints[..., 2:], NEAREST_M)], axis=-1)
-    joints_2d = camera.project(in_front)
+    joints_2d = camera.project_clamped(joints)
     axis_angle = matrix_to_axis_angle(rotations)
     heights = statures(body, betas)
     return [

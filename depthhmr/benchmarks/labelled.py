@@ -16,7 +16,6 @@ from depthhmr.benchmarks.relative_human import LayerPrediction, LayerTruth
 from depthhmr.data.picture import About, Person, Picture, Pose
 from depthhmr.data.relative_human import AGES, GENDERS
 from depthhmr.evaluation.photos import UNLABELLED, PhotoPrediction
-from depthhmr.evaluation.predictions import NEAREST_M
 
 # CrowdPose's joints that our body has; the fourteenth is the top of the head.
 LAYER_JOINTS = [
@@ -101,11 +100,11 @@ def true_people(picture: Picture, body: Body, size: tuple[int, int]) -> tuple[Pe
     vertices = np.zeros((len(kept), len(body.template), 3), np.float32)
     vertices[posed] = _surfaces(body, poses)
     pixels = np.array([person.joints_2d for person in kept]).reshape(-1, JOINTS, 2)
-    pixels[posed] = picture.intrinsics.project(_in_front(joints[posed]))
+    pixels[posed] = picture.intrinsics.project_clamped(joints[posed])
     about = np.array([_about(person.about) for person in kept], ABOUT)
     about["distance"] = np.where(posed, joints[:, 0, 2], np.nan)
     for row, points in enumerate(vertices):
-        outline = picture.intrinsics.project(_in_front(points)) if posed[row] else pixels[row]
+        outline = picture.intrinsics.project_clamped(points) if posed[row] else pixels[row]
         about["height"][row] = np.ptp(outline[:, 1]) / max(size)
     return People(pixels, joints, vertices, posed, about), kept
 
@@ -199,10 +198,6 @@ def _about(about: About) -> tuple[object, ...]:
 
 def _number(names: tuple[str, ...], name: str | None) -> int:
     return names.index(name) if name in names else UNKNOWN
-
-
-def _in_front(points: np.ndarray) -> np.ndarray:
-    return np.concatenate([points[..., :2], np.maximum(points[..., 2:], NEAREST_M)], axis=-1)
 
 
 def _surfaces(body: Body, poses: list[Pose]) -> np.ndarray:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from bodykit.camera import Intrinsics
+from bodykit.camera import NEAR_M, Intrinsics
 from bodykit.letterbox import PAD_GREY
 
 Arrays = dict[str, np.ndarray]
@@ -88,7 +88,7 @@ def joint_pixels(arrays: Arrays) -> tuple[np.ndarray, np.ndarray]:
     """Pixels [B, P, 24, 2] of all joints of which anything is known, and which those are, bool [B, P, 24]."""
     joints = arrays["joints_3d"]
     f, c = arrays["intrinsics"][:, None, None, :2], arrays["intrinsics"][:, None, None, 2:]
-    pixels = joints[..., :2] / np.maximum(joints[..., 2:], 0.05) * f + c
+    pixels = joints[..., :2] / np.maximum(joints[..., 2:], NEAR_M) * f + c
     people = np.arange(joints.shape[1]) < arrays["count"][:, None]
     solid = arrays.get("known_3d", np.ones(people.shape, bool)) & people
     known = np.broadcast_to(solid[..., None], joints.shape[:3])

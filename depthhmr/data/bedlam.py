@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bodykit.body import Body
-from bodykit.camera import Intrinsics
+from bodykit.camera import NEAR_M, Intrinsics
 from bodykit.errors import UserError
 from bodykit.rotations import axis_angle_to_matrix
 from depthhmr.data.body_transfer import BodyTransfer, SmplPerson, smpl_joints
@@ -84,7 +84,7 @@ def _person(rows: dict[str, Any], row: int, camera: Intrinsics, transfer: BodyTr
         betas = rows["shape"][row, :10].astype(float)
         place = rows["trans_cam"][row].astype(float) + rows["cam_ext"][row, :3, 3]
         joints = smpl_joints(smpl, betas, rotations, place)
-        if joints[:, 2].min() > 0.05:
+        if joints[:, 2].min() > NEAR_M:
             miss = np.linalg.norm(camera.project(joints) - points, axis=1).mean()
             if miss <= AGREES * np.ptp(points, axis=0).max():
                 return transfer.person(SmplPerson(rotations, betas, joints), camera)

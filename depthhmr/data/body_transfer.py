@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bodykit.body import BETAS, JOINTS, Body
-from bodykit.camera import Intrinsics
+from bodykit.camera import NEAR_M, Intrinsics
 from bodykit.skinning import pose_joints
 from depthhmr.data.joints import SAME_JOINTS
 from depthhmr.data.picture import NOTHING, About, Person, Pose
@@ -47,7 +47,7 @@ class BodyTransfer:
         pose = self.pose(smpl)
         if pose is not None:
             return posed(pose, camera, visible=visible, about=about)
-        in_front = smpl.joints[:, 2] > 0.05
+        in_front = smpl.joints[:, 2] > NEAR_M
         pixels = np.full((JOINTS, 2), np.nan)
         pixels[in_front] = camera.project(smpl.joints[in_front])
         return Person(pixels, SAME_JOINTS & in_front, visible=visible, about=about)
@@ -111,7 +111,7 @@ class BodyTransfer:
 
 def posed(pose: Pose, camera: Intrinsics, *, visible: float = 1.0, about: About = NOTHING) -> Person:
     """A person of whom everything is known: the joints in front of the camera have their pixels."""
-    in_front = pose.joints_3d[:, 2] > 0.05
+    in_front = pose.joints_3d[:, 2] > NEAR_M
     pixels = np.full((JOINTS, 2), np.nan)
     pixels[in_front] = camera.project(pose.joints_3d[in_front])
     return Person(pixels, in_front, pose, visible=visible, about=about)

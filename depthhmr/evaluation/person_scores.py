@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bodykit.body import Body
+from bodykit.camera import NEAR_M
 from bodykit.skinning import pose_vertices
 from depthhmr.evaluation import metrics
-from depthhmr.evaluation.predictions import NEAREST_M, Prediction, Truth
+from depthhmr.evaluation.predictions import Prediction, Truth
 
 MIN_HEIGHT = 0.2  # a person counts from a fifth of the picture's side on
 MIN_VISIBLE = 0.3  # ... and from this share of her silhouette on
@@ -96,7 +97,7 @@ def picture_errors(scored: PersonScores, only: np.ndarray | None = None) -> np.n
 def who_counts(truth: Truth, min_height: float = MIN_HEIGHT) -> np.ndarray:
     """bool[P]: tall enough in the picture, visible enough, and with the pelvis in front of the camera."""
     height = (truth.boxes[:, 3] - truth.boxes[:, 1]) / truth.side
-    return (height >= min_height) & (truth.visible >= MIN_VISIBLE) & (truth.translation[:, 2] > NEAREST_M)
+    return (height >= min_height) & (truth.visible >= MIN_VISIBLE) & (truth.translation[:, 2] > NEAR_M)
 
 
 def match(

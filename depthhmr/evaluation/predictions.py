@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 Predict = Callable[[np.ndarray, np.ndarray], Mapping[str, np.ndarray]]
 """(images uint8[B, S, S, 3], intrinsics float32[B, 4]) -> the output tensors of the contract, batch first."""
 
-NEAREST_M = 0.05  # joints beside or behind the camera are projected as if they lay this far in front
-
 
 @dataclass(frozen=True, eq=False)
 class Truth:
@@ -89,8 +87,7 @@ def collect(
 def project_joints(body: Body, outputs: Mapping[str, np.ndarray], camera: Intrinsics) -> tuple[np.ndarray, np.ndarray]:
     """Joints [K, 24, 3] in metres and their pixels [K, 24, 2] of the output tensors of one picture."""
     joints = pose_joints(body, outputs["betas"], outputs["rotations"], outputs["translation"])
-    in_front = np.concatenate([joints[..., :2], np.maximum(joints[..., 2:], NEAREST_M)], axis=-1)
-    return joints, camera.project(in_front)
+    return joints, camera.project_clamped(joints)
 
 
 def _prediction(sample: "Sample", outputs: Mapping[str, np.ndarray], body: Body) -> Prediction:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 import lap
 import numpy as np
 
+from bodykit.camera import NEAR_M
 from depthhmr.evaluation import metrics
 
 MIN_VISIBLE, MIN_HEIGHT = (
@@ -93,7 +94,7 @@ def pair(said: SaidFrame, true: TrueFrame) -> np.ndarray:
     boxes = metrics.joint_boxes(true.joints_2d)
     height = np.maximum(boxes[:, 3] - boxes[:, 1], 1.0)
     pixels = np.linalg.norm(said.joints_2d[:, None] - true.joints_2d[None], axis=-1).mean(axis=-1)
-    depth = np.maximum(true.joints_3d[:, 0, 2], 0.05)
+    depth = np.maximum(true.joints_3d[:, 0, 2], NEAR_M)
     apart = np.abs(np.log(said.joints_3d[:, None, 0, 2] / depth))
     cost = pixels / height + apart
     cost[metrics.box_iou(metrics.joint_boxes(said.joints_2d), boxes) < metrics.MATCH_IOU] = 10 * FAR * max(cost.shape)

@@ -19,11 +19,6 @@ def rays(uv: Tensor, intrinsics: Tensor) -> Tensor:
     return (uv - intrinsics[..., 2:]) / intrinsics[..., :2]
 
 
-def unproject(uv: Tensor, z: Tensor, intrinsics: Tensor) -> Tensor:
-    """Camera points at depth z metres, the closed form of z K^-1 [u, v, 1]. -> [..., 3]."""
-    return torch.cat([rays(uv, intrinsics) * z[..., None], z[..., None]], -1)
-
-
 def project(points: Tensor, intrinsics: Tensor, near: float = 0.1) -> Tensor:
     """Pixels of camera points [..., 3]; depths below `near` metres are clamped. -> [..., 2]."""
     return points[..., :2] / points[..., 2:].clamp(min=near) * intrinsics[..., :2] + intrinsics[..., 2:]

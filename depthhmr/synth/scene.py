@@ -159,7 +159,7 @@ class Generator:
             betas=crowd.betas,
             translation=translation,
             joints_3d=joints,
-            joints_2d=_project_joints(joints, camera),
+            joints_2d=camera.project_clamped(joints).astype(np.float32),
             boxes=boxes,
             visible=(covered / SAMPLES**2 / np.maximum(areas, 1e-6)).clip(0, 1).astype(np.float32),
             height_px=boxes[:, 3] - boxes[:, 1],
@@ -297,10 +297,3 @@ def _apart(rng: np.random.Generator, crowd: Crowd) -> Crowd:
             pelvis[i, 2] = np.clip(pelvis[i, 2] + rng.normal(0, 0.9), NEAREST, FARTHEST)
             pelvis[i, 0] += rng.choice((-0.4, 0.4)) * push
     return crowd
-
-
-def _project_joints(joints: np.ndarray, camera: Intrinsics) -> np.ndarray:
-    """Pixels [P, 24, 2]; joints at or behind the camera plane are projected from 5 cm before it."""
-    safe = joints.copy()
-    safe[..., 2] = np.maximum(safe[..., 2], 0.05)
-    return camera.project(safe).astype(np.float32)

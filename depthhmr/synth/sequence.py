@@ -30,7 +30,6 @@ from depthhmr.synth.sequence_gait import Manner, Standing, sample_manner, sample
 from depthhmr.synth.sequence_paths import GRID_HZ, Way, plan, smooth
 from depthhmr.synth.standing import lowest
 
-NEAREST_M = 0.05  # joints beside or behind the camera are projected as if they lay this far in front
 STREAM = 0x5EC  # a sequence and a picture of the same seed have nothing in common
 SHAPES = (4 / 3, 16 / 9, 1.0, 3 / 4)  # width / height of the pictures
 MAX_PEOPLE = 8
@@ -143,7 +142,6 @@ class SequenceGenerator(Generator):
         picture[inside] = degrade(same, rgb[inside], np.roll(self.grain, moved, axis=(0, 1)), size)
         camera = Intrinsics(*(float(value) for value in view.lens))
         boxes, areas = self._silhouettes(vertices, looks, camera)
-        in_front = np.concatenate([joints[..., :2], np.maximum(joints[..., 2:], NEAREST_M)], axis=-1)
         return Sample(
             rgb=picture,
             depth=depth,
@@ -153,7 +151,7 @@ class SequenceGenerator(Generator):
             betas=betas,
             translation=translation,
             joints_3d=joints,
-            joints_2d=camera.project(in_front).astype(np.float32),
+            joints_2d=camera.project_clamped(joints).astype(np.float32),
             boxes=boxes,
             visible=(covered / SAMPLES**2 / np.maximum(areas, 1e-6)).clip(0, 1).astype(np.float32),
             height_px=boxes[:, 3] - boxes[:, 1],

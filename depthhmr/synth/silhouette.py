@@ -3,7 +3,8 @@
 import numpy as np
 from numba import njit
 
-from bodykit.raster import NEAR, draw, project
+from bodykit.camera import NEAR_M
+from bodykit.raster import draw, project
 
 SILHOUETTE = 48  # pixels across the raster that measures a silhouette
 
@@ -65,7 +66,7 @@ def cast(vertices, faces, toward, down, ground, lens, stencil):
         step = (x * down[0] + y * down[1] + z * down[2] - ground) / fall
         flat[i, 0] = x - step * toward[0]
         flat[i, 1] = y - step * toward[1]
-        flat[i, 2] = max(z - step * toward[2], NEAR * 0.5)
+        flat[i, 2] = max(z - step * toward[2], NEAR_M * 0.5)
     points = project(flat, lens[0] * 0.5, lens[1] * 0.5, lens[2] * 0.5, lens[3] * 0.5)
     face = np.full(stencil.shape, -1, np.int32)
     draw(points, faces, 0, False, face, np.zeros(stencil.shape, np.float32))

@@ -8,12 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from bodykit.camera import Intrinsics
+from bodykit.camera import NEAR_M, Intrinsics
 from bodykit.palette import person_colours
 
 OPACITY = 0.75  # lets clothes and creases show through, so that one sees whether the body fits
 BAND_PIXELS = 4_000_000  # painted at once; a photo of a telephone is one or three bands
-NEAR_M = 0.05  # vertices nearer than this cannot be projected; their image has no bounds
 
 
 def draw_overlay(

@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
-from bodykit.camera import Intrinsics
+from bodykit.camera import NEAR_M, Intrinsics
 
 
 def test_default_field_of_view_spans_the_longer_side():
     camera = Intrinsics.from_fov(640, 480)
 
-    left_edge = camera.unproject(np.array([0.0, 240.0]), 1.0)
+    u, v = camera.project(np.array([-np.tan(np.radians(30)), 0.0, 1.0]))
 
-    assert np.degrees(np.arctan2(-left_edge[0], left_edge[2])) == pytest.approx(30.0)
+    assert (u, v) == pytest.approx((0.0, 240.0))
     assert (camera.cx, camera.cy) == (320.0, 240.0)
 
 
@@ -17,13 +17,14 @@ def test_portrait_and_landscape_share_one_focal_length():
     assert Intrinsics.from_fov(480, 640).fx == Intrinsics.from_fov(640, 480).fx
 
 
-def test_unproject_undoes_project():
+@pytest.mark.parametrize("z", [0.04, 0.0, -3.0])
+def test_a_point_nearer_than_the_near_limit_is_projected_from_there(z):
     camera = Intrinsics(500.0, 510.0, 300.0, 200.0)
-    points = np.random.default_rng(0).uniform((-1, -1, 1), (1, 1, 9), (5, 4, 3))
 
-    back = camera.unproject(camera.project(points), points[..., 2])
+    pixels = camera.project_clamped(np.array([[0.2, -0.1, z], [0.2, -0.1, 2.0]], np.float32))
 
-    np.testing.assert_allclose(back, points, atol=1e-9)
+    assert pixels.dtype == np.float32
+    assert pixels == pytest.approx(np.array([[300 + 500 * 0.2 / NEAR_M, 200 - 510 * 0.1 / NEAR_M], [350, 174.5]]))
 
 
 def test_a_point_to_the_right_and_below_lands_right_of_and_below_the_centre():

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from bodykit.camera import Intrinsics
-from bodykit.raster import NEAR, rasterise, vertex_normals
+from bodykit.camera import NEAR_M, Intrinsics
+from bodykit.raster import rasterise, vertex_normals
 
 CAMERA = Intrinsics(100.0, 100.0, 50.0, 50.0)
 TRIANGLE = np.array([[0, 1, 2]], np.int32)
@@ -46,7 +46,7 @@ def test_shares_interpolate_positions_on_a_slanted_triangle() -> None:
 
 def test_a_triangle_that_crosses_the_near_plane_is_left_out() -> None:
     vertices = flat_triangle(2.0)
-    vertices[2, 2] = NEAR / 2
+    vertices[2, 2] = NEAR_M / 2
 
     assert (rasterise(vertices, TRIANGLE, CAMERA, 100, 100).face == -1).all()
 

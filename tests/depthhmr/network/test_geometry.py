@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from bodykit.camera import Intrinsics
-from depthhmr.network.geometry import cross, frame_from, heading, project, rays, unproject
+from depthhmr.network.geometry import cross, frame_from, heading, project, rays
 
 CAMERA = torch.tensor([120.0, 110.0, 64.0, 60.0])
 
@@ -15,9 +15,9 @@ def test_projection_agrees_with_bodykit() -> None:
     assert np.allclose(project(points, CAMERA).numpy(), expected, atol=1e-3)
 
 
-def test_unproject_undoes_project() -> None:
+def test_the_ray_of_a_projected_point_passes_through_it() -> None:
     points = torch.rand(50, 3) + torch.tensor([-0.5, -0.5, 1.0])
-    assert torch.allclose(unproject(project(points, CAMERA), points[:, 2], CAMERA), points, atol=1e-5)
+    assert torch.allclose(rays(project(points, CAMERA), CAMERA) * points[:, 2:], points[:, :2], atol=1e-5)
 
 
 def test_the_principal_point_looks_straight_ahead() -> None:
