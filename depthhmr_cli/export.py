@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from bodykit.body import load_body
     from depthhmr.export.checkpoint import read_trained
-    from depthhmr.export.export import take_network
+    from depthhmr.export.export import export_network
     from depthhmr.export.folder import Facts, read_scores
     from service.settings import load_settings
 
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         data=args.data or trained.data,
         scores={name: value for path in args.scores for name, value in read_scores(path).items()},
     )
-    graph, report = take_network(network, trained.config, facts, args.model_dir, body=body)
+    graph, report = export_network(network, trained.config, facts, args.model_dir, body=body)
     print(f"wrote {graph} ({graph.stat().st_size / 1e6:.1f} MB), all {len(report.checks)} checks passed")
     return 0
 

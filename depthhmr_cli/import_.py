@@ -62,14 +62,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from depthhmr.export.folder import NotTaken
+    from depthhmr.export.folder import NetworkRejected
 
     if args.threshold is not None and not 0 < args.threshold <= 1:
         raise UserError(f"--threshold must lie in (0, 1], got {args.threshold}")
     take = take_graph if args.source.suffix == ".onnx" else take_run
     try:
         graph, report = take(args)
-    except NotTaken as error:
+    except NetworkRejected as error:
         tell(error.report, args.report)
         raise UserError(
             f"{len(error.report.failed)} of {len(error.report.checks)} checks failed: nothing was written to {args.model_dir}"
@@ -83,7 +83,7 @@ def take_run(args: argparse.Namespace) -> "tuple[Path, Report]":
     """A checkpoint of ours: exported, examined and compared with PyTorch."""
     from bodykit.body import load_body
     from depthhmr.export.checkpoint import read_trained
-    from depthhmr.export.export import take_network
+    from depthhmr.export.export import export_network
     from service.settings import load_settings
 
     body = load_body(args.body or load_settings({}).body)
@@ -91,7 +91,7 @@ def take_run(args: argparse.Namespace) -> "tuple[Path, Report]":
     threshold = trained.threshold if args.threshold is None else args.threshold
     stated = facts(args, trained.config.name, threshold, trained.data, "Apache-2.0")
     pictures = own_pictures(args, trained.config.size)
-    return take_network(trained.network, trained.config, stated, args.model_dir, pictures, body)
+    return export_network(trained.network, trained.config, stated, args.model_dir, pictures, body)
 
 
 def take_graph(args: argparse.Namespace) -> "tuple[Path, Report]":

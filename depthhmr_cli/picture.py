@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+from bodykit.picture_files import picture_files
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,12 +17,8 @@ class Picture:
 
 
 def pictures_of(files: Iterable[Path]) -> list[Path]:
-    """Those that are pictures by their names, in an order in which 10 comes after 9.
-
-    Names that begin with a dot are left out: macOS puts ._x.jpg, which is no picture, beside each x.jpg.
-    """
-    pictures = [file for file in files if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
-    return sorted(pictures, key=lambda file: natural(str(file)))
+    """`picture_files` in natural order, in which 10 comes after 9."""
+    return sorted(picture_files(files), key=lambda file: natural(str(file)))
 
 
 def natural(name: str) -> list[tuple[int, str]]:

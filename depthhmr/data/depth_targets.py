@@ -18,10 +18,10 @@ from bodykit.body import Body
 from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
 from bodykit.letterbox import Letterbox
+from bodykit.picture_files import UNREADABLE
 from depthhmr.data.dah import Refined, isolate, refine
 from depthhmr.data.dah_sheet import Shown
 from depthhmr.data.pack import ORIGINS, Origin, fit_map
-from depthhmr.data.picture import UNREADABLE
 from depthhmr.data.shards import refuse_shards_of_other_bodies
 
 SUFFIXES = (".npy", ".png")

@@ -1,18 +1,19 @@
-"""A folder of pictures with nobody in them: what the network shall not call a person."""
+"""A folder of pictures without people, from which the network learns what is no person."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from bodykit.errors import UserError
+from bodykit.picture_files import PICTURE_SUFFIXES, picture_files
 from depthhmr.data.picture import Picture
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+SUFFIXES = (*PICTURE_SUFFIXES, ".bmp")
 
 
 def read(folder: Path) -> Iterator[Picture]:
-    """All pictures under a folder, by name. Raises UserError when there is none."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    """All pictures under a folder, by name. Raises UserError without any."""
+    files = picture_files(folder.rglob("*"), SUFFIXES)
     if not files:
-        raise UserError(f"there is no picture under {folder}; expected files that end in {', '.join(SUFFIXES)}")
+        raise UserError(f"expected pictures ({', '.join(SUFFIXES)}) under {folder}, found none")
     for path in files:
         yield Picture(path, everyone=True)

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from bodykit.body import JOINTS
 from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
+from bodykit.picture_files import UNREADABLE, read_picture
 
 NO_LAYER = -1
 ORIENTATION = 0x0112  # EXIF: 5 to 8 are quarter turns
-UNREADABLE = (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError)  # Pillow's
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ class Picture:
 
     def pixels(self) -> np.ndarray:
         """uint8 [H, W, 3], turned upright. Raises UserError when the file is no readable picture."""
-        return np.ascontiguousarray(np.rot90(read_pixels(self.path), -self.quarter_turns))
+        return np.ascontiguousarray(np.rot90(read_picture(self.path), -self.quarter_turns))
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -86,14 +86,5 @@ def size_of(path: Path) -> tuple[int, int]:
         with Image.open(path) as image:
             turned = image.getexif().get(ORIENTATION, 1) >= 5
             return image.size[::-1] if turned else image.size
-    except UNREADABLE as error:
-        raise UserError(f"cannot read the picture {path}: {error}") from error
-
-
-def read_pixels(path: Path) -> np.ndarray:
-    """uint8 [H, W, 3] of a picture file, turned upright. Raises UserError when it cannot be read."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except UNREADABLE as error:
         raise UserError(f"cannot read the picture {path}: {error}") from error

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bodykit.errors import UserError
+from bodykit.picture_files import PICTURE_SUFFIXES, picture_files
 from depthhmr.evaluation.photos import UNLABELLED, Photo, PhotoPrediction
 from depthhmr.synth.camera import sample_lenses
 from depthhmr.synth.crowd import COUNT_CHANCE
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 FIRST_SEED = 40_000_000  # beyond every split of depthhmr.synth.splits
 RENDERED = 200  # pictures of the built-in set
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +80,9 @@ def read_people_free(folder: Path) -> list[Photo]:
     """All pictures below a folder, by name. Raises UserError when there is none."""
     if not folder.is_dir():
         raise UserError(f"expected a folder of pictures without people, there is none at {folder}")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    paths = picture_files(folder.rglob("*"))
     if not paths:
-        raise UserError(f"expected pictures ({', '.join(SUFFIXES)}) in {folder}, found none")
+        raise UserError(f"expected pictures ({', '.join(PICTURE_SUFFIXES)}) in {folder}, found none")
     return [Photo(path, UNLABELLED) for path in paths]
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from bodykit.body import JOINT_NAMES, Body
 from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
 from bodykit.letterbox import Letterbox, letterbox
+from bodykit.picture_files import read_picture
 from depthhmr.evaluation.predictions import Predict, project_joints
 
 FEWEST_JOINTS = 6  # a person with fewer labelled joints that we know has no meaningful box
@@ -55,11 +55,7 @@ class Photo:
 
     def pixels(self) -> np.ndarray:
         """uint8[H, W, 3], turned upright. Raises UserError for a file that is no picture."""
-        try:
-            with Image.open(self.path) as image:
-                return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
-            raise UserError(f"cannot read the picture {self.path}: {error}") from error
+        return read_picture(self.path)
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ from bodykit.body import Body, load_body
 from bodykit.errors import UserError
 from bodykit.manifest import OUTPUT_NAMES
 from depthhmr.export.examine import PICTURES, check_graph
-from depthhmr.export.folder import Facts, NotTaken, write_folder
+from depthhmr.export.folder import Facts, NetworkRejected, write_folder
 from depthhmr.export.form import BODY_KEY
 from depthhmr.export.report import Check, Report, verdict
 from depthhmr.network.config import ModelConfig
@@ -179,28 +179,13 @@ def _example(size: int, batch: int, seed: int) -> tuple[Tensor, Tensor]:
     return image.to(torch.uint8).contiguous(), torch.cat([focal, focal, centre], 1)
 
 
-def write_model_folder(
-    network: DepthHMR,
-    config: ModelConfig,
-    folder: Path,
-    *,
-    version: str,
-    threshold: float,
-    data: str,
-    scores: dict[str, float],
-) -> Path:
-    """The graph, its manifest and Triton's files in `folder`; nothing is put there before every check. -> the graph."""
-    facts = Facts(version=version, preset=config.name, threshold=threshold, data=data, scores=scores)
-    return take_network(network, config, facts, folder)[0]
-
-
-def take_network(
+def export_network(
     network: DepthHMR, config: ModelConfig, facts: Facts, folder: Path, pictures: Pictures | None = None,
     body: Body | None = None,
 ) -> tuple[Path, Report]:  # fmt: skip
     """Exports, examines on pictures (rendered ones when None) and writes -> the graph and the report.
 
-    `body` is the network's, the free one when None. Raises NotTaken, which carries the report, when a check failed.
+    `body` is the network's, the free one when None. Raises NetworkRejected, which carries the report, when a check failed.
     """
     body = load_body() if body is None else body
     if body.sha256 != network.body.sha256:
@@ -211,5 +196,5 @@ def take_network(
         model = export_onnx(network, config, path)
         report = examine(model, config, path, facts.threshold, pictures, body)
         if not report.passed:
-            raise NotTaken(report, folder)
+            raise NetworkRejected(report, folder)
         return write_folder(path.read_bytes(), report, facts, body, folder), report

@@ -31,7 +31,7 @@ class Facts:
     scores: Mapping[str, float] = field(default_factory=dict)
 
 
-class NotTaken(UserError):
+class NetworkRejected(UserError):
     """The graph failed checks; nothing was written."""
 
     def __init__(self, report: Report, folder: Path) -> None:
@@ -44,9 +44,9 @@ class NotTaken(UserError):
 
 
 def write_folder(content: bytes, report: Report, facts: Facts, body: Body, folder: Path) -> Path:
-    """Writes the folder, or replaces what it holds of one -> the graph. Raises NotTaken unless every check passed."""
+    """Writes the folder, or replaces what it holds of one -> the graph. Raises NetworkRejected unless every check passed."""
     if not report.passed:
-        raise NotTaken(report, folder)
+        raise NetworkRejected(report, folder)
     manifest = manifest_of(content, report, facts, body)
     graph = folder / ONNX_PATH
     graph.parent.mkdir(parents=True, exist_ok=True)

@@ -14,11 +14,11 @@ import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
 from bodykit.errors import UserError
+from bodykit.picture_files import UNREADABLE, picture_files
 from depthhmr.synth.degrade import LUMINANCE
 from depthhmr.synth.look import CLOTH
 from depthhmr.synth.texture import SIZE
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 SHORTEST = 200  # pixels: what is smaller would be enlarged more than a lens out of focus blurs
 LONGEST = 1024  # pixels kept of a photograph
 KEPT = 150  # photographs in memory, 2 MB each; of a larger folder the rest is read again when it is drawn
@@ -52,11 +52,7 @@ class Backdrops:
         if not folder.is_dir():
             raise UserError(f"expected a folder with photographs without people at {folder}, found none")
         self.folder, self.share = folder, share
-        names = [
-            path.relative_to(folder).as_posix()
-            for path in folder.rglob("*")
-            if path.is_file() and path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-        ]
+        names = [path.relative_to(folder).as_posix() for path in picture_files(folder.rglob("*"))]
         if not names:
             raise UserError(f"expected photographs without people (.jpg, .png or .webp) in {folder}, found none")
         self.names = sorted(names)
@@ -111,7 +107,7 @@ def read(path: Path) -> np.ndarray:
             shortest = min(file.size)
             file.draft("RGB", (LONGEST, LONGEST))
             image = ImageOps.exif_transpose(file).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise UserError(f"expected a photograph at {path}, it cannot be read: {error}") from error
     if shortest < SHORTEST:
         raise UserError(f"expected photographs of at least {SHORTEST} pixels a side, {path} has {shortest}")

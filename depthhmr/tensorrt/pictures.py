@@ -1,24 +1,23 @@
-"""Real inputs for comparing engines: pictures of the generator's test split, or a folder of one's own."""
+"""Inputs for comparing engines: pictures of the generator's test split, or of a user's folder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
 from bodykit.letterbox import letterbox
+from bodykit.picture_files import PICTURE_SUFFIXES, picture_files, read_picture
 
 COUNT = 64  # 162 people: enough for a percentile of 95
-MOST = 512  # of a folder; more would only take longer
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+MAX_PICTURES = 512  # of a folder; more only take longer
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """N pictures in the network's own form."""
+    """N pictures as the network takes them."""
 
     image: np.ndarray  # uint8 [N, S, S, 3]
     intrinsics: np.ndarray  # float32 [N, 4]
@@ -28,7 +27,7 @@ class Pictures:
         return len(self.image)
 
     def batch(self, size: int, start: int) -> Mapping[str, np.ndarray]:
-        """`size` pictures from number `start` on; after the last one the first ones come again."""
+        """`size` pictures from number `start` on, starting over after the last one."""
         chosen = np.arange(start, start + size) % len(self)
         return {"image": self.image[chosen], "intrinsics": self.intrinsics[chosen]}
 
@@ -49,22 +48,18 @@ def synthetic(size: int, count: int = COUNT) -> Pictures:
 
 
 def from_folder(folder: Path, size: int) -> Pictures:
-    """Every picture of a folder, as the service would prepare it without knowing the camera. UserError without any."""
+    """Every picture of a folder, as the service prepares it for an unknown camera. UserError without any."""
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(
             f"expected a folder of pictures at {folder}, found {'a file' if folder.exists() else 'nothing'}"
         )
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)[:MOST]
+    files = picture_files(folder.iterdir())[:MAX_PICTURES]
     if not files:
-        raise UserError(f"expected pictures ({', '.join(SUFFIXES)}) in {folder}, found none")
+        raise UserError(f"expected pictures ({', '.join(PICTURE_SUFFIXES)}) in {folder}, found none")
     images, cameras = [], []
     for path in files:
-        try:
-            with Image.open(path) as image:
-                pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
-            raise UserError(f"cannot read the picture {path}: {error}") from error
+        pixels = read_picture(path)
         square, box = letterbox(pixels, size)
         images.append(square)
         cameras.append(box.intrinsics(Intrinsics.from_fov(pixels.shape[1], pixels.shape[0])).array())

@@ -9,7 +9,8 @@ import torch
 
 from bodykit.errors import UserError
 from depthhmr.data.shards import ShardPool, render_shard
-from depthhmr.export.export import ExportModel, parity, rounded, write_model_folder
+from depthhmr.export.export import ExportModel, export_network, parity, rounded
+from depthhmr.export.folder import Facts
 from depthhmr.network.config import ModelConfig, TrainConfig, preset
 from depthhmr.network.encoder import USUAL_DEPTH
 from depthhmr.network.model import DepthHMR, build_model
@@ -83,7 +84,8 @@ def test_a_remainder_exports(name: str, tmp_path: Path) -> None:
     torch.manual_seed(1)
     config = cut(name)
     network = build_model(config).eval()
-    graph = write_model_folder(network, config, tmp_path, version="1", threshold=0.4, data="none", scores={})
+    facts = Facts(preset=config.name, threshold=0.4, data="none")
+    graph, _ = export_network(network, config, facts, tmp_path)
     assert parity(ExportModel(rounded(network)).eval(), graph, config.size, batch=2) < 2e-3
 
 

@@ -22,5 +22,5 @@ def test_every_picture_of_a_folder_shows_everyone_there_is(tmp_path, picture):
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path):
-    with pytest.raises(UserError, match="there is no picture under"):
+    with pytest.raises(UserError, match="expected pictures \\(.*\\) under .*, found none"):
         list(nobody.read(tmp_path))

@@ -13,7 +13,7 @@ from bodykit.errors import UserError
 from bodykit.manifest import Manifest
 from depthhmr.export import export
 from depthhmr.export.checkpoint import read_trained
-from depthhmr.export.folder import Facts, NotTaken
+from depthhmr.export.folder import Facts, NetworkRejected
 from depthhmr.network.config import preset
 from depthhmr.network.model import DepthHMR, build_model
 
@@ -45,7 +45,7 @@ def test_a_run_becomes_a_model_folder(network, tmp_path):
     trained = read_trained(write_run(tmp_path / "run", network))
 
     facts = Facts(preset=SMALL.name, threshold=trained.threshold, data=trained.data)
-    graph, report = export.take_network(trained.network, trained.config, facts, tmp_path / "model")
+    graph, report = export.export_network(trained.network, trained.config, facts, tmp_path / "model")
 
     assert report.passed and report.checks[-1].name == "parity" and graph.is_file()
     manifest = Manifest.read(tmp_path / "model")
@@ -120,8 +120,8 @@ def test_weights_that_are_not_finite_are_found(network, tmp_path):
     with torch.no_grad():
         next(spoilt.decoder.parameters()).fill_(np.nan)
 
-    with pytest.raises(NotTaken) as refusal:
-        export.take_network(spoilt, SMALL, FACTS, tmp_path / "model")
+    with pytest.raises(NetworkRejected) as refusal:
+        export.export_network(spoilt, SMALL, FACTS, tmp_path / "model")
 
     statuses = {check.name: check.status for check in refusal.value.report.checks}
     assert (statuses["finite"], statuses["parity"]) == ("failed", "not tried")
@@ -139,8 +139,10 @@ def test_a_graph_that_differs_from_pytorch_is_found(network, tmp_path, monkeypat
 
     monkeypatch.setattr(export, "export_onnx", of_another)
 
-    with pytest.raises(NotTaken, match="parity: expected PyTorch and ONNX Runtime within 0.002 at batch 1 and 3, got"):
-        export.take_network(network, SMALL, FACTS, tmp_path / "model")
+    with pytest.raises(
+        NetworkRejected, match="parity: expected PyTorch and ONNX Runtime within 0.002 at batch 1 and 3, got"
+    ):
+        export.export_network(network, SMALL, FACTS, tmp_path / "model")
 
     assert not (tmp_path / "model").exists()
 
@@ -149,7 +151,7 @@ def test_a_network_of_another_body_is_refused(network, tmp_path):
     other = dataclasses.replace(load_body(), sha256="0" * 64)
 
     with pytest.raises(UserError, match=f"expected the network's body {load_body().sha256}, got 0000"):
-        export.take_network(network, SMALL, FACTS, tmp_path / "model", body=other)
+        export.export_network(network, SMALL, FACTS, tmp_path / "model", body=other)
     with pytest.raises(
         UserError, match="expected .* to be of the body free 1 .sha256 0000.*, it is of the body free 1 "
     ):

@@ -12,7 +12,7 @@ from bodykit.body import load_body
 from bodykit.errors import UserError
 from bodykit.manifest import ONNX_PATH, Manifest, ManifestError, sha256_of
 from depthhmr.export.examine import check_graph
-from depthhmr.export.folder import Facts, NotTaken, read_scores, write_folder
+from depthhmr.export.folder import Facts, NetworkRejected, read_scores, write_folder
 from depthhmr.export.form import BODY_KEY
 from depthhmr.tensorrt.pictures import Pictures
 
@@ -286,7 +286,7 @@ def test_a_fault_fails_its_check_and_nothing_is_written(name, tmp_path):
     failed = {item.name: item for item in report.failed}
     assert check in failed and got in failed[check].got, report.lines()
     assert failed[check].expected and len(failed) <= 2, report.lines()
-    with pytest.raises(NotTaken, match=f"checks failed, nothing was written to .*{check}: expected") as refusal:
+    with pytest.raises(NetworkRejected, match=f"checks failed, nothing was written to .*{check}: expected") as refusal:
         write_folder(network.content(), report, FACTS, BODY, tmp_path / "model")
     assert refusal.value.report is report and not (tmp_path / "model").exists()
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from depthhmr.export.export import ExportModel, parity, rounded, write_model_folder
+from depthhmr.export.export import ExportModel, export_network, parity, rounded
+from depthhmr.export.folder import Facts
 from depthhmr.network.config import PRESETS, TrainConfig, preset
 from depthhmr.network.decoder import Decoded
 from depthhmr.network.geometry import project
@@ -147,6 +148,7 @@ def test_boxes_hold_all_joints() -> None:
 def test_the_exported_graph_agrees_with_pytorch_at_two_batch_sizes(tmp_path: Path) -> None:
     torch.manual_seed(1)
     model = build_model(TINY).eval()
-    graph = write_model_folder(model, TINY, tmp_path, version="1", threshold=0.4, data="none", scores={})
+    facts = Facts(preset=TINY.name, threshold=0.4, data="none")
+    graph, _ = export_network(model, TINY, facts, tmp_path)
     assert max(parity(ExportModel(rounded(model)).eval(), graph, TINY.size, batch) for batch in (1, 3)) < 2e-3
     assert (tmp_path / "manifest.json").exists()
