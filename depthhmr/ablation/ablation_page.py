@@ -61,6 +61,7 @@ CLASSES = {
     "visible": ("under 60 %", "60 to 90 %", "over 90 %"),
     "height": ("under 0.4", "0.4 to 0.7", "over 0.7"),
 }
+WITHIN_NOISE = "within noise"
 HARD = (("distance", "5 to 8 m"), ("visible", "under 60 %"), ("height", "under 0.4"))  # where the paper sees the gain
 
 
@@ -91,7 +92,7 @@ class Difference:
         if len(self.gains) < ENOUGH_SEEDS:
             return "too few seeds"
         if abs(self.mean) <= self.half_width:
-            return "within noise"
+            return WITHIN_NOISE
         return "yes" if self.mean > 0 else "no, the opposite"
 
 
@@ -117,7 +118,7 @@ def tables(results: Sequence[Result]) -> str:
             + class_table(results, split)
             for split, title in (("distance", "distance"), ("visible", "visible share"), ("height", "height"))
         ),
-        "## Claims\n\n" + claim_table(results),
+        f"## Claims\n\nA cell without a verdict is {WITHIN_NOISE}: its interval holds zero.\n\n" + claim_table(results),
         "## Claims, where people are far, hidden or small\n\n" + hard_table(results),
     ]
     return "\n\n".join(parts) + "\n"
@@ -170,7 +171,8 @@ def _gains(results: Sequence[Result], measures: Sequence[Measure]) -> str:
                 cells.append("–")
                 continue
             width = "" if np.isinf(found.half_width) else f" ± {found.half_width:.{measure.digits}f}"
-            cells.append(f"{found.mean:+.{measure.digits}f}{width}: {found.verdict}")
+            verdict = "" if found.verdict == WITHIN_NOISE else f": {found.verdict}"
+            cells.append(f"{found.mean:+.{measure.digits}f}{width}{verdict}")
         rows.append([f"{claim.text} ({letters[claim.better]} against {letters[claim.worse]})", *cells])
     return table(["claim", *(measure.title for measure in measures)], rows)
 

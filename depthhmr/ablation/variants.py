@@ -31,13 +31,13 @@ VARIANTS = (
     Variant(
         name="rgb", letter="a", title="RGB only", network={"depth_stream": False, **FLAT}, depth_target="none"
     ),
-    Variant(name="stream", letter="b", title="a + depth stream, untaught", network=FLAT, depth_target="none"),
+    Variant(name="stream", letter="b", title="a + depth stream, unsupervised", network=FLAT, depth_target="none"),
     Variant(name="scene", letter="c'", title="b + depth of the whole scene", network=FLAT, depth_target="scene"),
     Variant(name="dah", letter="c", title="b + depth around humans (DAH)", network=FLAT),
     Variant(name="guided", letter="d", title="c + 3D query initialisation", network={"depth_attention": False}),
     Variant(name="full", letter="e", title="d + depth-aware attention (full)"),
     Variant(name="uniform", letter="f", title="e with uniform bins", network={"bin_spacing": "uniform"}),
-    Variant(name="full-scene", letter="e'", title="e, taught the whole scene, no DAH", depth_target="scene"),
+    Variant(name="full-scene", letter="e'", title="e with whole-scene depth, no DAH", depth_target="scene"),
 )  # fmt: skip
 
 
