@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bodykit.errors import UserError
-from bodykit.picture_files import PICTURE_SUFFIXES
-from depthhmr_cli.picture import Picture, pictures_of
+from depthhmr_cli.picture import Picture, SENT_SUFFIXES, pictures_of
 
 PICTURES_PER_SECOND = 30.0  # of a folder, where nothing says it
 CAMERA = re.compile(r"\d+|/dev/video\d+")
@@ -55,7 +54,7 @@ def open_footage(source: str, *, fps: float | None = None) -> Footage:
     if path.is_dir():
         return Folder(source, _some_pictures(path.iterdir(), f"in the folder {source}"), fps=fps or PICTURES_PER_SECOND)
     if path.is_file():
-        if path.suffix.lower() in PICTURE_SUFFIXES:
+        if path.suffix.lower() in SENT_SUFFIXES:
             return Folder(source, [path], fps=fps or PICTURES_PER_SECOND)
         _refuse_still(path)
         return _video(source, fps=fps, live=False)
@@ -70,7 +69,7 @@ def open_footage(source: str, *, fps: float | None = None) -> Footage:
 def _some_pictures(files: Iterable[Path], where: str) -> list[Path]:
     pictures = pictures_of(files)
     if not pictures:
-        raise UserError(f"there is no picture ({', '.join(PICTURE_SUFFIXES)}) {where}")
+        raise UserError(f"there is no picture ({', '.join(SENT_SUFFIXES)}) {where}")
     return pictures
 
 

@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bodykit.picture_files import picture_files
+from bodykit.picture_files import PICTURE_SUFFIXES, picture_files
+
+SENT_SUFFIXES = (*PICTURE_SUFFIXES, ".heic", ".heif", ".avif")  # a service reads the last three with its extra `heif`
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,8 +19,8 @@ class Picture:
 
 
 def pictures_of(files: Iterable[Path]) -> list[Path]:
-    """`picture_files` in natural order, in which 10 comes after 9."""
-    return sorted(picture_files(files), key=lambda file: natural(str(file)))
+    """The pictures that a service may read, in natural order, in which 10 comes after 9."""
+    return sorted(picture_files(files, SENT_SUFFIXES), key=lambda file: natural(str(file)))
 
 
 def natural(name: str) -> list[tuple[int, str]]:

@@ -19,10 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bodykit.errors import UserError
-from bodykit.picture_files import PICTURE_SUFFIXES
 from depthhmr_cli.access import add_access_arguments, read_key, refuse_access
 from depthhmr_cli.main import USER_ERROR, complain
-from depthhmr_cli.picture import pictures_of
+from depthhmr_cli.picture import SENT_SUFFIXES, pictures_of
 from depthhmr_cli.serve import add_model_arguments
 from depthhmr_cli.sources import Fields, PhotoError, Source, local_source, remote_source
 
@@ -91,7 +90,7 @@ def photos_of(given: list[Path]) -> list[Path]:
         elif found := pictures_of(path.iterdir()):
             photos += found
         else:
-            raise UserError(f"there is no picture ({', '.join(PICTURE_SUFFIXES)}) in the folder {path}")
+            raise UserError(f"there is no picture ({', '.join(SENT_SUFFIXES)}) in the folder {path}")
     return photos
 
 

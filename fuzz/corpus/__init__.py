@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from fuzz.corpus.bombs import bombs
 from fuzz.corpus.case import Case
 from fuzz.corpus.damaged import cut_short, flipped_bits, no_pictures
+from fuzz.corpus.heif import heif_pictures
 from fuzz.corpus.kinds import animations, colour_modes, jpeg_kinds
 from fuzz.corpus.metadata import chunks, exif_orientations, other_exif
 from fuzz.corpus.other_files import other_formats, polyglots
@@ -28,6 +29,7 @@ def cases() -> Iterator[Case]:
     yield from chunks()
     yield from polyglots()
     yield from other_formats()
+    yield from heif_pictures()
     yield from shapes_and_contents()
 
 

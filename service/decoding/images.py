@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, MpoImagePlugin, WebPImagePlugin
 
 from bodykit.letterbox import Letterbox
+from service.decoding import heif
 from service.decoding.exif import read_exif
 from service.decoding.headers import png_size, read_jpeg, webp_size
 from service.decoding.memory import DecodingMemory
@@ -26,7 +27,10 @@ from service.settings import DEFAULTS
 # All decoders are loaded now: at the first picture there may be no file left to open.
 Image.preinit()
 assert MpoImagePlugin and WebPImagePlugin
-FORMATS = ("JPEG", "PNG", "WEBP")  # a phone's MPO file is a JPEG with more pictures behind the first
+PLAIN_FORMATS = ("JPEG", "PNG", "WEBP")  # a phone's MPO file is a JPEG with more pictures behind the first
+FORMATS = (*PLAIN_FORMATS, *heif.FORMATS)  # as Pillow calls them
+ACCEPTED = (*PLAIN_FORMATS, *(("HEIC", "AVIF") if heif.AVAILABLE else ()))  # as `sniff` calls them
+EXPECTED = "a JPEG, PNG or WebP image" + (" (or HEIC, AVIF)" if heif.AVAILABLE else "")
 # Second line of defence behind `ImageLimits`: Pillow's warning from 89 megapixels on becomes an error.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 # Pillow prints a line for each tag of EXIF that it finds strange, and a file can have 65,535 of them.
@@ -81,7 +85,16 @@ SIGNATURES = (
     (b"PK\x03\x04", "ZIP"),
     (b"\x1f\x8b", "gzip"),
     (b"<svg", "SVG"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
 )
+HINTS = {
+    "GIF": "send one frame of it as JPEG, PNG or WebP",
+    "video": "`depthhmr stream` follows the people of a video",
+    "HEIC": heif.HINT,
+    "AVIF": heif.HINT,
+    "JPEG XL": "save it as JPEG, PNG or WebP",
+}
 
 
 @dataclass(frozen=True)
@@ -106,7 +119,7 @@ class Photo:
 def decode(content: bytes, *, size: int, limits: ImageLimits, pixel_aspect: float = 1.0) -> Photo:
     """Decode for a network of input side `size`. `pixel_aspect` is the width of a pixel over its height.
 
-    Raises UnsupportedMedia (not JPEG, PNG or WebP), InvalidImage (damaged, animated), ImageTooLarge or BodyTooLarge.
+    Raises UnsupportedMedia (not one of ACCEPTED), InvalidImage (damaged, animated), ImageTooLarge or BodyTooLarge.
     """
     found, announced, decoding_bytes = _judged(content, limits, (size, pixel_aspect))
     with limits.memory.taken(decoding_bytes), _opened(content, found, announced) as picture:
@@ -176,7 +189,7 @@ def sniff(content: bytes) -> str | None:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
     if head[4:8] == b"ftyp":
-        return "AVIF" if head[8:12] in (b"avif", b"avis") else "HEIC or video"
+        return heif.BRANDS.get(head[8:12], "video")
     for signature, name in SIGNATURES:
         if head.startswith(signature):
             return name
@@ -189,14 +202,14 @@ def _judged(content: bytes, limits: ImageLimits, target: Target | None = None) -
     Raises what can be told without decoding.
     """
     if not content:
-        raise InvalidImage("expected a JPEG, PNG or WebP image, got an empty body")
+        raise InvalidImage(f"expected {EXPECTED}, got an empty body")
     if limits.max_bytes is not None and len(content) > limits.max_bytes:
         raise BodyTooLarge(f"an image may have at most {limits.max_bytes} bytes, this one has {len(content)}")
     found = sniff(content)
-    if found not in FORMATS:
+    if found is None or found not in ACCEPTED:
         what = f"a {found} file" if found else "something else"
-        hint = "; send one frame of it as JPEG, PNG or WebP" if found == "GIF" else ""
-        raise UnsupportedMedia(f"expected a JPEG, PNG or WebP image, got {what} ({len(content)} bytes){hint}")
+        hint = f"; {HINTS[found]}" if found in HINTS else ""
+        raise UnsupportedMedia(f"expected {EXPECTED}, got {what} ({len(content)} bytes){hint}")
     return found, *_cost(found, content, limits, target)
 
 
@@ -206,7 +219,8 @@ def _opened(content: bytes, found: str, announced: tuple[int, int]) -> Iterator[
     with _pillow_errors(found, content), Image.open(io.BytesIO(content), formats=FORMATS) as picture:
         if picture.size != announced:
             raise _damaged(found, content)
-        if getattr(picture, "is_animated", False) and picture.format != "MPO":
+        # Files of phones hold more pictures behind the first: other exposures, other crops.
+        if getattr(picture, "is_animated", False) and picture.format not in ("MPO", "HEIF"):
             frames = getattr(picture, "n_frames", "several")
             raise InvalidImage(f"expected a still picture, got an animated {found} of {frames} frames")
         if found != "JPEG":
@@ -227,9 +241,13 @@ def _cost(found: str, content: bytes, limits: ImageLimits, target: Target | None
     elif found == "PNG":
         width, height = png_size(content)
         per_pixel = PNG_BYTES
-    else:
+    elif found == "WEBP":
         width, height = webp_size(content)
         per_pixel = WEBP_BYTES
+    else:
+        with _pillow_errors(found, content):
+            width, height = heif.heif_size(content)
+        per_pixel = heif.HEIC_BYTES if found == "HEIC" else heif.AVIF_BYTES
     if not (width and height):
         raise _damaged(found, content)
     _check_size((width, height), limits)

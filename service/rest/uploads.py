@@ -15,7 +15,15 @@ from service.errors import FieldError, InvalidParameter, MalformedRequest, SlowC
 PART = "image"
 FORM = "multipart/form-data"
 MAX_BATCH_FILES = 2000  # the parser's; how many images may really come is a setting, and its refusal is clearer
-RAW_TYPES = ("image/jpeg", "image/png", "image/webp", "application/octet-stream")
+RAW_TYPES = (
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "image/heic",
+    "image/heif",
+    "image/avif",
+    "application/octet-stream",
+)
 MAX_FILES, MAX_FIELDS = 8, 32
 Items = list[tuple[str, UploadFile | str]]
 

@@ -89,7 +89,7 @@ def test_several_photos_go_into_a_folder(photo, tmp_path, people_jpeg):
         (["{photo}", "--server", "grpc://127.0.0.1:9"], "--server takes http:// or https://, got grpc://127.0.0.1:9"),
         (["missing.jpg", "--model-dir", "nowhere"], "missing.jpg: cannot be read"),  # before a model is looked for
         (["{photo}", "--fov-degrees", "0", "--model-dir", "nowhere"], "fov_degrees: must lie in [1, 175]"),
-        (["{empty}"], "there is no picture (.jpg, .jpeg, .png, .webp) in the folder"),
+        (["{empty}"], "there is no picture (.jpg, .jpeg, .png, .webp, .heic, .heif, .avif) in the folder"),
         (["{photo}", "--api-key-file", "key"], "--ca-file and --api-key-file are for a service at --server"),
         (["{photo}", "--server", "http://127.0.0.1:9", "--api-key-file", "none"], "cannot read the API key in none"),
         (["{photo}", "--server", "http://127.0.0.1:9", "--api-key-file", "{two_keys}"], "expected one API key in"),

@@ -114,10 +114,10 @@ def test_the_field_of_view_comes_from_the_tag_that_phones_write(tmp_path, tag, d
 
 @pytest.mark.parametrize(("brand", "kind"), [(b"heic", "HEIC"), (b"mif1", "HEIC"), (b"avif", "AVIF")])
 def test_a_still_picture_in_a_video_container_is_refused(tmp_path, brand, kind):
-    path = tmp_path / "photo.heic"
+    path = tmp_path / "photo.mp4"
     path.write_bytes(struct.pack(">I", 24) + b"ftyp" + brand + bytes(12))
 
-    with pytest.raises(UserError, match=rf"photo.heic is a {kind} picture, not a video; expected"):
+    with pytest.raises(UserError, match=rf"photo.mp4 is a {kind} picture, not a video; expected"):
         open_footage(str(path))
 
 

@@ -9,12 +9,14 @@ import time
 import pytest
 
 from fuzz.corpus import CASES
+from service.decoding.heif import AVAILABLE, AVIF_BYTES, HEIC_BYTES
 from service.decoding.images import DECODING_BYTES, PNG_BYTES, WEBP_BYTES
 from service.decoding.memory import DecodingMemory
 from service.errors import Overloaded
 
 MEGABYTE = 1_000_000
 PIXELS = 40_000_000
+with_heif = pytest.mark.skipif(not AVAILABLE, reason="needs the extra heif: scripts/install heif")
 SLACK = 60 * MEGABYTE  # the file itself, and what the libraries keep for themselves
 
 # Decodes one file in N threads at once and prints by how much the peak of the process grew.
@@ -69,6 +71,8 @@ def growth(name: str, how: str = "small", threads: int = 1, warm_up: str = "") -
         ("16-bit grey of 40 megapixels", PNG_BYTES),
         ("40 megapixels with transparency", PNG_BYTES),
         ("a lossless WebP of 40 megapixels in 38 bytes", WEBP_BYTES),
+        pytest.param("the HEIC of 36 megapixels", HEIC_BYTES, marks=with_heif),
+        pytest.param("the AVIF of 36 megapixels", AVIF_BYTES, marks=with_heif),
         ("25 scans over 40 megapixels", 2 * 1.5 + 1),
         ("a progressive CMYK JPEG of 40 megapixels", 2 * 4 + 1),
     ],
