@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bodykit.errors import UserError
-from depthhmr_cli.picture import Picture, SENT_SUFFIXES, pictures_of
+from depthhmr_cli.picture import SENT_SUFFIXES, Picture, pictures_of
 
 PICTURES_PER_SECOND = 30.0  # of a folder, where nothing says it
 CAMERA = re.compile(r"\d+|/dev/video\d+")

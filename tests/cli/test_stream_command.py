@@ -244,7 +244,10 @@ def test_a_service_is_started_here_when_none_is_named(model_dir, people_jpeg, tm
         (["letter.mp4"], "cannot read the video letter.mp4: Invalid data found"),
         (["sound.wav"], "there are no pictures in sound.wav"),
         (["empty"], "there is no picture (.jpg, .jpeg, .png, .webp, .heic, .heif, .avif) in the folder empty"),
-        (["empty/*.jpg"], "no picture (.jpg, .jpeg, .png, .webp, .heic, .heif, .avif) that fits the pattern empty/*.jpg"),
+        (
+            ["empty/*.jpg"],
+            "no picture (.jpg, .jpeg, .png, .webp, .heic, .heif, .avif) that fits the pattern empty/*.jpg",
+        ),
         (["973"], "cannot open the camera /dev/video973: No such file or directory"),
         (["one.jpg", "-o", "out.mp4"], "the output must end in .jsonl or .glb, got out.mp4"),
         (["one.jpg", "-o", "one.jpg/out.jsonl"], "cannot make the folder one.jpg"),
