@@ -1,6 +1,6 @@
 # Every target is one script; the scripts install what they need into .venv and say what they do.
 
-.PHONY: help demo serve test check soak fuzz docker-check lock env-example audit sbom format train-env clean
+.PHONY: help demo serve test check bench soak fuzz docker-check lock env-example audit sbom format train-env clean
 
 help:         ## this list
 	@sed -n 's/^\([a-z-]*\): *##/  make \1\t/p' Makefile | expand -t 20
@@ -16,6 +16,9 @@ test:         ## set up everything, then run every test that this machine can ru
 
 check:        ## format, lint, types and the import rules
 	@scripts/check
+
+bench:        ## the service, its peers and a plain loop side by side: tables in out/benchmarks (half an hour)
+	@scripts/bench
 
 soak:         ## half an hour of clients who cancel, time out, send rubbish and vanish, and of killed engines
 	@scripts/soak

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from math import ceil
 from pathlib import Path
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING
 
 from bodykit.errors import UserError
 from depthhmr_cli.bench_clients import SENDERS, TIMEOUT_S, Sender, Span
+from depthhmr_cli.plain_loop import PlainLoop
 from depthhmr_cli.running import DEMO_IMAGE, plain_environment, running_service
 from depthhmr_cli.serve import add_model_arguments
 
@@ -91,7 +93,8 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         contestants = [Contestant("decoding alone", repeated(decoding(settings, photo)), time.process_time)]
         if settings.engine != "fake":  # the loop runs the network, so it would be no comparison
-            contestants.append(Contestant("plain loop", repeated(plain_loop(settings, photo)), time.process_time))
+            loop = partial(PlainLoop(settings), photo)
+            contestants.append(Contestant("plain loop", repeated(loop), time.process_time))
         services = {"": stack.enter_context(service_of(settings))}
         if args.triton:
             server = stack.enter_context(triton_of(settings))
@@ -282,41 +285,3 @@ def decoding(settings: "Settings", photo: bytes) -> Callable[[], object]:
 
     size, limits = Manifest.read(settings.model_dir).input_size, ImageLimits()
     return lambda: decode(photo, size=size, limits=limits)
-
-
-def plain_loop(settings: "Settings", photo: bytes) -> Callable[[], bytes]:
-    """The work of one request without a service around it, as a function."""
-    from bodykit.body import load_body
-    from bodykit.manifest import Manifest
-    from service.decoding.images import ImageLimits, decode
-    from service.engines.embedded import EmbeddedEngine
-    from service.formats.formats import Job, write_json
-    from service.options import Options
-    from service.people import select_people
-    from service.results import Recovery
-
-    manifest, body, limits, options = (
-        Manifest.read(settings.model_dir),
-        load_body(settings.body),
-        ImageLimits(),
-        Options(),
-    )
-    engine = EmbeddedEngine.open(settings, manifest, settings.model_dir)
-
-    def work() -> bytes:
-        picture = decode(photo, size=manifest.input_size, limits=limits)
-        camera = options.camera(picture.width, picture.height, picture.focal)
-        intrinsics = picture.box.intrinsics(camera.intrinsics).array()
-        outputs = engine.run({"image": picture.square[None], "intrinsics": intrinsics[None]})
-        people = select_people(
-            {name: values[0] for name, values in outputs.items()},
-            body=body,
-            camera=camera.intrinsics,
-            box=picture.box,
-            threshold=manifest.threshold,
-            max_people=settings.max_people,
-        )
-        recovery = Recovery(photo, picture.width, picture.height, camera, people)
-        return write_json(Job(recovery, manifest, body, limits, "loop"))
-
-    return work
