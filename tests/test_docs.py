@@ -89,3 +89,20 @@ def test_the_api_page_lists_every_option_and_format() -> None:
     names = [*PARSERS, *(item.media_type for item in FORMATS)]
 
     assert [name for name in names if f"`{name}`" not in API] == []
+
+
+@pytest.mark.parametrize("page", [*DOCUMENTS, REPOSITORY / "README.md"], ids=lambda path: path.stem)
+def test_every_link_to_a_heading_leads_to_one(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]*)#([^)]+)\)", page.read_text(encoding="utf-8"))
+    local = [((page.parent / target) if target else page, anchor) for target, anchor in links if "://" not in target]
+
+    assert [(file.name, anchor) for file, anchor in local if anchor not in headings(file)] == []
+
+
+def headings(page: Path) -> set[str]:
+    """Anchors that GitHub gives to the headings of a page."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return {
+        re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-")
+        for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    }
