@@ -1,32 +1,32 @@
-"""Everything that can go wrong with a request, and what a client is told about it.
+"""All errors that a client can receive.
 
     ServiceError
-    ├── RequestError                 the caller can mend it
+    ├── RequestError                 the caller's fault
     │   ├── MalformedRequest         the message itself is broken
-    │   ├── InvalidParameter         an option has an impossible value, or does not exist
+    │   ├── InvalidParameter         an option is out of range or does not exist
     │   ├── InvalidImage             an image of a known format that cannot be decoded
     │   ├── UnsupportedMedia         not a JPEG, PNG or WebP image
     │   ├── ImageTooLarge            too many pixels
     │   ├── BodyTooLarge             too many bytes
     │   ├── NotAcceptable            no such output format
     │   ├── SlowClient               the body did not arrive in time
-    │   ├── Unauthenticated          no key, or one that nobody gave out
+    │   ├── Unauthenticated          no key or token, or an invalid one
     │   ├── NotFound
     │   └── MethodNotAllowed
-    ├── Unavailable                  the caller may try again
+    ├── Unavailable                  the caller may retry
     │   ├── Starting
     │   ├── Overloaded
     │   ├── TooManyStreams
-    │   ├── RateLimited              this caller asked more often than it may
-    │   ├── Draining                 the service is going down
+    │   ├── RateLimited              this caller exceeded its rate limit
+    │   ├── Draining                 the service is shutting down
     │   ├── EngineUnavailable
-    │   └── EngineMismatch           the engine runs another network than the one this service was set up for
+    │   └── EngineMismatch           the engine runs another network than the one configured
     ├── DeadlineExceeded
-    ├── EngineFailed                 the engine took the image and could not finish it
-    │   └── EngineBadOutput          it answered nonsense; the answer was thrown away
-    └── InternalError                a fault of ours; details are in the log, never in the reply
+    ├── EngineFailed                 the engine accepted the image and failed on it
+    │   └── EngineBadOutput          its output was invalid and was discarded
+    └── InternalError                a bug; details are in the log, never in the reply
 
-Each class carries its own status for both protocols, so an edge needs no case analysis.
+Each class carries its own HTTP and gRPC status.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ class FieldError:
 
 
 class ServiceError(Exception):
-    """Base of all errors that reach a client. The message is a sentence for the caller."""
+    """Base class of all errors that reach a client. `detail` is a message for the caller."""
 
     code: ClassVar[str] = "internal"
     title: ClassVar[str] = "Internal error"
@@ -113,7 +113,7 @@ class MethodNotAllowed(RequestError):
 
 
 class Unavailable(ServiceError):
-    """Not now; `retry_after_s` says when to ask again."""
+    """Temporarily unavailable; `retry_after_s` says when to retry."""
 
     code, title, http, grpc = "unavailable", "Service unavailable", 503, "UNAVAILABLE"
 
@@ -164,3 +164,6 @@ class EngineBadOutput(EngineFailed):
 
 class InternalError(ServiceError):
     code, title, http, grpc = "internal", "Internal error", 500, "INTERNAL"
+
+    def __init__(self, detail: str = "internal error; the service's log has the details") -> None:
+        super().__init__(detail)

@@ -1,4 +1,4 @@
-"""The frames of one stream: taken as fast as they can be handled, answered in their order, each exactly once.
+"""Processes the frames of one stream: several at once, answered in order, each exactly once.
 
 Knows nothing of gRPC or of people: `work` is any coroutine that turns a frame into a result.
 """
@@ -14,8 +14,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from service.errors import InvalidParameter, ServiceError
 from service.limits.held_bytes import Account
 
-# Answers that may wait for a client that does not read, when frames are dropped and not held back. Each takes some hundred
-# bytes, because a dropped frame's picture is let go at once.
+# Replies that may wait for a client that does not read, when frames are dropped rather than held back. Each takes a few
+# hundred bytes, because a dropped frame's picture is released at once.
 MAX_PENDING_REPLIES = 256
 
 
@@ -25,7 +25,7 @@ class Numbered(Protocol):
 
     @property
     def size(self) -> int:
-        """Bytes that were taken from the stream's account when it came."""
+        """Bytes that the stream's account holds for this frame."""
         ...
 
 
@@ -34,25 +34,25 @@ Result = TypeVar("Result")
 
 
 class End(Enum):
-    """Why no more frames are taken."""
+    """Why no more frames are accepted."""
 
     COMPLETED = "the client has closed its side"
     IDLE = "the client sent nothing for too long"
-    TOO_LONG = "the stream has lasted as long as a stream may"
-    DRAINING = "the service is going down"
+    TOO_LONG = "the stream has reached its maximum duration"
+    DRAINING = "the service is shutting down"
 
 
 @dataclass(frozen=True)
 class StreamLimits:
     max_in_flight: int
     drop_oldest: bool  # else the sender is held back
-    idle_s: float  # without a frame while one could be taken
+    idle_s: float  # longest wait for a frame that could be accepted
     total_s: float
 
 
 @dataclass(frozen=True)
 class Outcome(Generic[Result]):
-    """What became of one frame: a result, an error, or neither when it was dropped."""
+    """The outcome of one frame: a result, an error, or neither if it was dropped."""
 
     frame_id: int
     result: Result | None = None
@@ -61,7 +61,7 @@ class Outcome(Generic[Result]):
 
 @dataclass
 class Tally:
-    """Frames by what became of them."""
+    """Frames by outcome."""
 
     results: int = 0
     errors: int = 0
@@ -73,12 +73,12 @@ class Tally:
 
 
 class FrameStream(Generic[FrameT, Result]):
-    """Takes frames from `frames` and yields their outcomes in order.
+    """Reads frames from `frames` and yields their outcomes in order.
 
-    A frame holds its place from when it is taken until its outcome has been consumed, so a consumer that stops stops the
-    producer, too, and memory is bounded whatever either does. No frame is read while `account` has no room, and each gives
-    its bytes back to it when its work ends or it is dropped. Frame ids must increase; InvalidParameter otherwise.
-    `settle` is a second step, for which the results come one by one and in order.
+    A frame holds its place until its outcome has been consumed, so a consumer that stops also stops the producer, and memory
+    stays bounded. No frame is read while `account` has no room; a frame releases its bytes when its work ends or it is
+    dropped. Raises InvalidParameter unless frame ids increase. `settle` is a second step, called for one result at a time, in
+    order.
     """
 
     def __init__(
@@ -94,17 +94,17 @@ class FrameStream(Generic[FrameT, Result]):
         self.tally, self.end = Tally(), End.COMPLETED
         self._frames, self._work, self._limits, self._draining = frames, work, limits, draining
         self._account, self._settle = account, settle
-        self._room = asyncio.Semaphore(MAX_PENDING_REPLIES if limits.drop_oldest else limits.max_in_flight)
+        self._slots = asyncio.Semaphore(MAX_PENDING_REPLIES if limits.drop_oldest else limits.max_in_flight)
         self._order: asyncio.Queue[_Place[FrameT, Result] | Exception | None] = asyncio.Queue()
         self._in_flight = 0
         self._waiting: _Place[FrameT, Result] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._unread: asyncio.Task[FrameT | None] | None = None  # a read that was under way when the stream ended
+        self._unread: asyncio.Task[FrameT | None] | None = None  # the read that was pending when the stream ended
 
     async def outcomes(self) -> AsyncGenerator[Outcome[Result], None]:
-        """Each frame's outcome. Raises what reading a frame raises; what is in work is then given up.
+        """Each frame's outcome. Raises the errors of reading a frame, and then cancels the running work.
 
-        After the last one, call `linger`.
+        After the last outcome, call `linger`.
         """
         reading = asyncio.create_task(self._read())
         try:
@@ -114,7 +114,7 @@ class FrameStream(Generic[FrameT, Result]):
                 outcome = await self._settled(await place.outcome)
                 self._count(outcome)
                 yield outcome
-                self._leave(place)
+                self._release(place)
         except BaseException:  # no `linger` follows
             if self._unread is not None:
                 await _cancelled(self._unread)
@@ -123,9 +123,9 @@ class FrameStream(Generic[FrameT, Result]):
             await _cancelled(reading, *self._tasks)
 
     async def linger(self, seconds: float) -> None:
-        """Let a sender that is still sending notice that the stream has ended: what it sends is thrown away for so long.
+        """Discard what the client still sends for `seconds`, so it can notice that the stream has ended.
 
-        One that is cut off in the middle of a message may lose the last answers, too.
+        A client that is cut off in the middle of a message may lose the last replies, too.
         """
         if self.end is End.COMPLETED:
             return
@@ -141,12 +141,12 @@ class FrameStream(Generic[FrameT, Result]):
             await _cancelled(unread)
 
     async def _read(self) -> None:
-        """Take frames until there are no more, then mark the end of the order."""
+        """Accept frames until there are no more, then mark the end of the order."""
         last = -1
         begin = asyncio.get_running_loop().time()
         draining = asyncio.ensure_future(self._draining.wait())
         try:
-            while await self._has_room(begin, draining):
+            while await self._has_slot(begin, draining):
                 frame = await self._next(begin, draining)
                 if frame is None:
                     break
@@ -155,32 +155,33 @@ class FrameStream(Generic[FrameT, Result]):
                         "frame_id", f"must increase from frame to frame, got {frame.frame_id} after {last}"
                     )
                 last = frame.frame_id
-                self._take(frame)
-        except Exception as error:  # the reader's fault is the stream's
+                self._accept(frame)
+        except Exception as error:  # raised by `outcomes`
             self._order.put_nowait(error)
         else:
             self._order.put_nowait(None)
         finally:
             draining.cancel()
 
-    async def _has_room(self, begin: float, draining: "asyncio.Future[Any]") -> bool:
-        """Wait until a frame may be taken; False, and `end` set, when the stream must end before. The wait is no silence of
-        the client's.
+    async def _has_slot(self, begin: float, draining: "asyncio.Future[Any]") -> bool:
+        """Wait until a frame may be read. Returns False, with `end` set, if the stream must end first.
+
+        This wait does not count as the client being idle.
         """
-        waiting = asyncio.create_task(self._some_room())
+        waiting = asyncio.create_task(self._acquire_slot())
         try:
             return await self._in_time(waiting, math.inf, begin, draining)
         finally:
             await _cancelled(waiting)
 
-    async def _some_room(self) -> None:
-        await self._room.acquire()
+    async def _acquire_slot(self) -> None:
+        await self._slots.acquire()
         await self._account.wait_for_space()
 
     async def _next(self, begin: float, draining: "asyncio.Future[Any]") -> FrameT | None:
-        """The next frame; None, and `end` set, when there is none."""
+        """The next frame; None, with `end` set, if there is none."""
         reading = asyncio.create_task(self._one())
-        reading.add_done_callback(_heard)
+        reading.add_done_callback(_retrieve_exception)
         try:
             if await self._in_time(reading, self._limits.idle_s, begin, draining):
                 return reading.result()
@@ -193,7 +194,7 @@ class FrameStream(Generic[FrameT, Result]):
     async def _in_time(
         self, task: "asyncio.Task[Any]", idle_s: float, begin: float, draining: "asyncio.Future[Any]"
     ) -> bool:
-        """Whether `task` is done before the stream must end; `end` says why where it is not."""
+        """Whether `task` finishes before the stream must end; if not, `end` says why."""
         total_left = begin + self._limits.total_s - asyncio.get_running_loop().time()
         done, _ = await asyncio.wait(
             (task, draining), timeout=max(0.0, min(idle_s, total_left)), return_when=asyncio.FIRST_COMPLETED
@@ -220,7 +221,7 @@ class FrameStream(Generic[FrameT, Result]):
         except ServiceError as error:
             return Outcome(outcome.frame_id, error=error)
 
-    def _take(self, frame: FrameT) -> None:
+    def _accept(self, frame: FrameT) -> None:
         place: _Place[FrameT, Result] = _Place(frame, self._account)
         self._order.put_nowait(place)
         if self._in_flight < self._limits.max_in_flight:
@@ -237,9 +238,9 @@ class FrameStream(Generic[FrameT, Result]):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _leave(self, place: "_Place[FrameT, Result]") -> None:
-        """The place's outcome has been consumed."""
-        self._room.release()
+    def _release(self, place: "_Place[FrameT, Result]") -> None:
+        """Called when the place's outcome has been consumed."""
+        self._slots.release()
         if place.started:
             self._in_flight -= 1
             if self._waiting is not None:
@@ -271,7 +272,7 @@ class _Place(Generic[FrameT, Result]):
 
     async def run(self, work: Callable[[FrameT], Awaitable[Result]]) -> None:
         assert self._frame is not None
-        frame, self._frame = self._frame, None  # the picture goes as soon as `work` lets it go
+        frame, self._frame = self._frame, None  # the picture is freed as soon as `work` releases it
         try:
             try:
                 result = await work(frame)
@@ -286,14 +287,14 @@ class _Place(Generic[FrameT, Result]):
             self.outcome.set_result(Outcome(self._frame_id, result=result))
 
 
-def _heard(task: "asyncio.Task[Any]") -> None:
-    """Of a read that nobody waits for any more: its error is no news to anybody."""
+def _retrieve_exception(task: "asyncio.Task[Any]") -> None:
+    """Avoids asyncio's log message about the error of an abandoned read."""
     if not task.cancelled():
         task.exception()
 
 
 async def _cancelled(*futures: "asyncio.Future[Any]") -> None:
-    """Cancel what is not done, and wait until it is; what it ends with is nobody's business any more."""
+    """Cancel the futures and wait until they are done, ignoring their results."""
     for future in futures:
         future.cancel()
     await asyncio.gather(*futures, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""What a caller may ask for, with its bounds. Knows nothing of how a protocol spells it."""
+"""The options of a request and their bounds. Knows nothing of protocols."""
 
 import math
 from dataclasses import dataclass
@@ -7,14 +7,15 @@ from bodykit.camera import DEFAULT_FOV_DEGREES, Intrinsics
 from service.errors import InvalidParameter
 from service.results import Camera, FocalLength
 
-# Pixels, far beyond any camera. A ray is at most 1e7 / 1e-3 = 1e10 steep, and the network squares it in float32, up to 3e38.
+# Pixels, far beyond any camera. The slope of a ray is at most 1e7 / 1e-3 = 1e10, and the network squares it in float32, which
+# reaches 3e38.
 FOCAL_PX = (1e-3, 1e7)
 CENTRE_PX = (-1e7, 1e7)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Options of one reconstruction; None takes the default. Raises InvalidParameter for impossible values.
+    """Options of one reconstruction; None takes the default. Raises InvalidParameter for values out of range.
 
     Intrinsics are pixels of the upright (EXIF-rotated) image. `fov_degrees` spans its longer side.
     """
@@ -23,8 +24,8 @@ class Options:
     max_people: int | None = None
     fov_degrees: float | None = None
     intrinsics: Intrinsics | None = None
-    timeout_s: float | None = None  # how long the caller will wait; never longer than the service's own limit
-    bulk: bool = False  # nobody sits waiting for this one
+    timeout_s: float | None = None  # how long the caller waits; the service's own limit is the maximum
+    bulk: bool = False  # gives way to interactive work
     vertices: bool = False
     depth: bool = False
 
@@ -48,11 +49,11 @@ class Options:
 
     @property
     def pixel_aspect(self) -> float:
-        """Width of a pixel over its height: 1 unless given intrinsics say otherwise."""
+        """Width of a pixel over its height: 1 without given intrinsics."""
         return 1.0 if self.intrinsics is None else self.intrinsics.fy / self.intrinsics.fx
 
     def camera(self, width: int, height: int, focal: FocalLength | None) -> Camera:
-        """The camera to assume for an upright image: what was given, else EXIF, else the default field of view."""
+        """The camera of an upright image: given by the caller, else from EXIF, else the default field of view."""
         if self.intrinsics is not None:
             return Camera(self.intrinsics, "given")
         if self.fov_degrees is not None:

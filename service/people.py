@@ -1,4 +1,4 @@
-"""Raw tensors of one image -> people. Pure numpy; knows nothing of engines, files or protocols."""
+"""Converts the raw tensors of one image to people. Pure numpy; knows nothing of engines, files or protocols."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,10 +25,10 @@ def select_people(
     threshold: float,
     max_people: int,
 ) -> tuple[Person, ...]:
-    """People with score >= threshold, near to far; when there are more than `max_people`, the surest stay.
+    """People with score >= threshold, near to far. If there are more than `max_people`, the highest scores are kept.
 
     `tensors` hold one image, without batch axis; `camera` is in pixels of the upright image.
-    Raises EngineBadOutput when what is kept is not finite or lies behind the camera.
+    Raises EngineBadOutput when a selected person is not finite or lies behind the camera.
     """
     scores = tensors["scores"]  # [K]
     if not np.isfinite(scores).all():
@@ -43,7 +43,7 @@ def select_people(
         if not np.isfinite(values).all():
             raise EngineBadOutput(f"the engine's {name} are not finite")
     if translation[0, 2] <= 0:
-        raise EngineBadOutput("the engine placed somebody behind the camera")
+        raise EngineBadOutput("the engine placed a person behind the camera")
     posed = posed_fields(body, camera, rotations=rotations, betas=betas, translation=translation)
     boxes = box.to_image(boxes.reshape(-1, 2, 2)).reshape(-1, 4)
     return tuple(
@@ -55,7 +55,7 @@ def select_people(
 def posed_fields(
     body: Body, camera: Intrinsics, *, rotations: np.ndarray, betas: np.ndarray, translation: np.ndarray
 ) -> list[dict[str, Any]]:
-    """The fields of `Person` that are parameters [P, ...] or follow from them: joints, their pixels, stature."""
+    """The fields of `Person` given by parameters [P, ...]: the parameters, joints, their pixels, and stature."""
     joints = pose_joints(body, betas, rotations, translation)
     joints_2d = camera.project_clamped(joints)
     axis_angle = matrix_to_axis_angle(rotations)
@@ -75,13 +75,13 @@ def posed_fields(
 
 
 def statures(body: Body, betas: np.ndarray) -> np.ndarray:
-    """Height in metres [P] of the shaped bodies [P, 10] standing in their rest pose (y is up there)."""
+    """Height in metres [P] of bodies with the shapes [P, 10] in the rest pose, where y is up."""
     heights = betas @ body.shapedirs[:, 1].T + body.template[:, 1]  # [P, V]
     return heights.max(axis=1) - heights.min(axis=1)
 
 
 def depth_map(depth: np.ndarray, box: Letterbox) -> DepthMap:
-    """The engine's depth [h, w] over the letterboxed square, with the region of the image plane that it covers."""
+    """The engine's depth [h, w] of the letterboxed square, with the region of the image plane that it covers."""
     if not np.isfinite(depth).all():
         raise EngineBadOutput("the engine's depth is not finite")
     x0, y0, x1, y1 = box.to_image(np.array([[0.0, 0.0], [box.size, box.size]])).ravel().tolist()

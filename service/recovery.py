@@ -1,7 +1,6 @@
-"""The application core: one encoded image -> people in metres.
+"""The application core: recovers people in metres from an encoded image.
 
-Knows nothing of HTTP, of gRPC, or of which engine runs the network. Work for the processor happens in threads, never on
-the event loop.
+Knows nothing of HTTP, of gRPC, or of which engine runs the network. CPU-bound work runs in threads, never on the event loop.
 """
 
 import asyncio
@@ -34,21 +33,21 @@ from service.telemetry.tracing import NullTracer, Tracer
 Result = TypeVar("Result")
 log = logging.getLogger("service")
 
-WARM_UP_TIMEOUT_S = 60.0  # a GPU's first inference may load and tune for long
-BATCH_PLACES = 8  # images of one batch that are in work or waiting at once, where the engine wants so many
+WARM_UP_TIMEOUT_S = 60.0  # a GPU's first inference may load and tune kernels
+BATCH_PLACES = 8  # most images of one batch that are admitted at once
 
 
 def unfinished(recovery: Recovery) -> Recovery:
-    """The `finish` of a caller who has more to do with a result before it becomes bytes."""
+    """The `finish` of a caller that processes the result further before encoding it."""
     return recovery
 
 
 class MeshRecovery:
     """Recovers people from images with one engine, one manifest and one body.
 
-    A request that cannot be done in its time, or that would be one image more than `max_concurrency` in work or waiting,
-    raises Overloaded at once. One that takes longer than `timeout_s` raises DeadlineExceeded, and what it still had queued
-    is dropped. `held` is for the edges: what they read, they take from there, `max_held_bytes` in all.
+    A request that cannot meet its deadline, or that would exceed `max_concurrency` images running or waiting, raises Overloaded
+    at once. One that takes longer than `timeout_s` raises DeadlineExceeded, and its queued work is dropped. `held` is the byte
+    budget of the protocol edges, `max_held_bytes` in all.
     """
 
     def __init__(
@@ -71,9 +70,9 @@ class MeshRecovery:
         self.metrics = metrics or Metrics()
         self.metrics.watch(engine)
         self.tracer: Tracer = tracer or NullTracer()
-        self.warm, self.shutting_down = False, False  # who is leaving answers, and asks to be sent nothing more
+        self.warm, self.shutting_down = False, False  # while shutting down, requests are answered but readiness is gone
         self._max_people, self._timeout_s = max_people, timeout_s
-        # Enough to keep the engine busy while other images are decoded or written.
+        # Enough to keep the engine busy while other images are decoded or encoded.
         places = min(engine.concurrency + workers, max_concurrency)
         self.queue = AdmissionQueue(places, max_concurrency, self.metrics, parallel=engine.concurrency)
         self.held = ByteBudget(
@@ -83,7 +82,7 @@ class MeshRecovery:
         self._workers = ThreadPoolExecutor(workers, thread_name_prefix="image")
 
     async def recover(self, content: bytes, options: Options, finish: Callable[[Recovery], Result]) -> Result:
-        """Decode, infer, select, then `finish` (turn the result into bytes, say) in the same thread.
+        """Decode, infer, select, then call `finish` (to encode the result) in the same thread.
 
         Raises the errors of `service.errors`.
         """
@@ -98,25 +97,25 @@ class MeshRecovery:
     async def recover_each(
         self, contents: Sequence[bytes], options: Options, finish: Callable[[Recovery], Result]
     ) -> list[Result | ServiceError]:
-        """`recover` for several images, each with its own end: a result, or the error that it would have raised.
+        """`recover` for several images. Returns for each its result, or the error that it would have raised.
 
-        The first must be able to begin in its time; each one's time runs from its turn on. Raises Starting or Overloaded
-        for all of them.
+        The first image must meet its deadline; each image's time starts with its turn. Raises Starting or Overloaded for all
+        of them together.
         """
         ticket = AdmissionTicket(current().caller, object(), options.bulk)
         places = self._places_for(len(contents))
-        room = asyncio.Semaphore(places)
+        slots = asyncio.Semaphore(places)
 
         async def one(content: bytes) -> Result | ServiceError:
-            async with room:
+            async with slots:
                 try:
                     with self.tracer.span("image"):
                         return await self._in_turn(content, options, finish, ticket)
                 except ServiceError as error:
                     return error
-                except Exception as error:  # a fault of ours with one image is no reason to lose the others
+                except Exception as error:  # a bug that one image triggers must not lose the others
                     log.error("an image of a batch failed", exc_info=error)
-                    return InternalError("something went wrong here; the log has it")
+                    return InternalError()
 
         self._check_warm()
         with self.queue.admission(ticket, self._timeout(options.timeout_s), places):
@@ -125,35 +124,35 @@ class MeshRecovery:
     async def recover_frame(
         self, content: bytes, options: Options, finish: Callable[[Recovery], Result], stream: Hashable = None
     ) -> Result:
-        """`recover` for a frame of `stream`: it waits for its turn, however long, instead of being refused."""
+        """`recover` for a frame of `stream`, which waits for its turn without a time limit instead of being refused."""
         return await self._in_turn(content, options, finish, AdmissionTicket(current().caller, stream))
 
     def check_capacity(self, images: int = 1, *, timeout_s: float | None = None, bulk: bool = False) -> None:
-        """Raise Starting or Overloaded when so many images would be refused now."""
+        """Raises Starting or Overloaded if a request of `images` images would be refused now."""
         with self.metrics.refusals():
             self._check_warm()
             ticket = AdmissionTicket(current().caller, object() if bulk else None, bulk)
             self.queue.check(ticket, self._timeout(timeout_s), self._places_for(images))
 
     async def in_thread(self, work: Callable[[], Result]) -> Result:
-        """Processor work of an edge, where images are decoded, too."""
-        return await self._aside(copy_context().run, work)
+        """Runs CPU-bound work of a protocol edge in the threads that decode images."""
+        return await self._in_worker(copy_context().run, work)
 
     @contextmanager
     def encoding(self) -> Iterator[None]:
-        """Around turning one result into bytes, where that does not happen in `finish`."""
+        """Wraps the encoding of a result, unless that happens in `finish`."""
         with self.tracer.span("encode"), self.metrics.encoding():
             yield
 
     async def warm_up(self) -> None:
-        """Let the network answer once; until it has, every request is refused. Raises what the engine raises."""
+        """Run the network once; until then every request is refused. Raises the engine's errors."""
         call = Call.within(WARM_UP_TIMEOUT_S, output_names(self.manifest))
         await self.engine.infer(blank_inputs(self.manifest), call)
         self.warm = True
 
     @property
     def ready(self) -> bool:
-        """Whether a real inference has succeeded, the engine could answer now, and the service means to stay."""
+        """Whether an inference has succeeded, the engine is ready, and no shutdown has begun."""
         return self.warm and not self.shutting_down and self.engine.ready
 
     async def aclose(self) -> None:
@@ -164,20 +163,20 @@ class MeshRecovery:
 
     def _check_warm(self) -> None:
         if not self.warm:
-            raise Starting("the service has not finished starting; ask again in a moment")
+            raise Starting("the service has not finished starting; try again in a moment")
 
     def _timeout(self, wanted_s: float | None) -> float:
         return min(wanted_s or self._timeout_s, self._timeout_s)
 
     def _call(self, options: Options, timeout_s: float) -> Call:
-        """The depth map is the largest output and the least asked for."""
+        """The depth map, the largest and least used output, is requested only if it is wanted."""
         wanted = tuple(name for name in output_names(self.manifest) if name != "depth" or options.depth)
         return Call.within(timeout_s, wanted, bulk=options.bulk)
 
     async def _in_turn(
         self, content: bytes, options: Options, finish: Callable[[Recovery], Result], ticket: AdmissionTicket
     ) -> Result:
-        """Wait for a place, however long; from then on the image's time runs."""
+        """Waits for a place without a time limit; the image's time starts then."""
         async with self._turn(ticket) as waited_ms:
             with self.metrics.image():
                 self._check_warm()
@@ -188,7 +187,7 @@ class MeshRecovery:
 
     @asynccontextmanager
     async def _turn(self, ticket: AdmissionTicket, until: float | None = None) -> AsyncIterator[float]:
-        """A place to work in; the milliseconds that it was waited for."""
+        """Holds a place in the queue for the block. Yields the milliseconds waited for it."""
         clock = _Clock()
         async with AsyncExitStack() as stack:
             with self.tracer.span("queue"):
@@ -200,7 +199,7 @@ class MeshRecovery:
     ) -> Result:
         clock = _Clock()
         with self.tracer.span("decode"):
-            photo, camera, inputs = await self._aside(self._prepare, content, options)
+            photo, camera, inputs = await self._in_worker(self._prepare, content, options)
         decode_ms = clock.lap()
         async with self._place_at_engine():
             queue_ms = waited_ms + clock.lap()
@@ -221,17 +220,18 @@ class MeshRecovery:
             with self.encoding():
                 return finish(found), len(found.people)
 
-        # With the context, for the spans and for what is logged there.
-        result, people = await self._aside(copy_context().run, select_and_finish)
+        # In this task's context, for spans and log lines.
+        result, people = await self._in_worker(copy_context().run, select_and_finish)
         record = current()
         record.images, record.people = record.images + 1, record.people + people
         return result
 
-    async def _aside(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        """`work(*arguments)` in a thread. Of an error nothing is kept but what it says, and where.
+    async def _in_worker(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Runs `work(*arguments)` in a thread. An error keeps its message and traceback, but no local variables.
 
-        The traceback forms a reference cycle with its frames, and these hold pictures, or 64 MB of a PNG's text,
-        until a collection finds it; one that comes too early (`service.process.collector`) leaves it for good.
+        An error that has passed an event loop forms a reference cycle with the frames of its traceback. These hold pictures, or
+        64 MB of a PNG's text, until a garbage collection finds the cycle; a freeze of the collector before that
+        (`service.process.collector`) would leak it.
         """
 
         def without_locals() -> Result:
@@ -270,7 +270,7 @@ class MeshRecovery:
         )
 
     def _places_for(self, images: int) -> int:
-        """Of a batch: one image more than the engine wants, so that the next one is decoded when it is free."""
+        """The places of a batch: one more than the engine's concurrency, so the next image is decoded in time."""
         return max(1, min(images, BATCH_PLACES, self.engine.concurrency + 1, self.queue.places))
 
     @asynccontextmanager
@@ -284,7 +284,7 @@ class MeshRecovery:
 
 
 class _Clock:
-    """Milliseconds between calls."""
+    """Measures milliseconds between calls of `lap`."""
 
     def __init__(self) -> None:
         self._last = time.perf_counter()
@@ -297,30 +297,30 @@ class _Clock:
 
 @asynccontextmanager
 async def _in_time(seconds: float) -> AsyncIterator[None]:
-    """Raises DeadlineExceeded when the block takes longer."""
+    """Raises DeadlineExceeded if the block takes longer."""
     try:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError as error:
-        raise DeadlineExceeded(f"the image was not done within {seconds:g} s") from error
+        raise DeadlineExceeded(f"the image was not finished within {seconds:g} s") from error
 
 
 def _clear_frames(error: BaseException | None) -> None:
-    """Let go of what the finished frames of an error, and of those that led to it, hold."""
+    """Clear the local variables in the finished frames of an error and of its causes."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
 
 
 async def _all_or_none(work: Sequence[Coroutine[Any, Any, Result]]) -> list[Result]:
-    """All results, in order. When the caller is cancelled, so is all the work."""
+    """All results, in order. Cancelling the caller cancels all the work."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(item) for item in work]
     return [task.result() for task in tasks]
 
 
 def check_body(manifest: Manifest, body: Body) -> None:
-    """Raise UserError unless the network speaks of this very body: its betas mean nothing on another one."""
+    """Raises UserError unless the network was trained for this body: its betas are meaningless for another one."""
     if manifest.body.sha256 != body.sha256:
         raise UserError(
             f"the network {manifest.name} {manifest.version} was trained for the body {manifest.body.name} "

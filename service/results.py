@@ -1,4 +1,4 @@
-"""What the application core returns: people in metres, in the frame of the camera that saw them."""
+"""The results of the application core: people in metres, in camera coordinates."""
 
 from dataclasses import dataclass
 
@@ -15,11 +15,11 @@ FRAME = {
 
 @dataclass(frozen=True)
 class FocalLength:
-    """What a picture's own notes say of its focal length."""
+    """The focal length from a picture's metadata."""
 
-    px: float | None  # None where the notes cannot be trusted
+    px: float | None  # None if the metadata cannot be trusted
     source: str  # as in Camera
-    note: str = ""  # what is odd about the notes
+    note: str = ""  # why the metadata may be wrong
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Camera:
     """Intrinsics in pixels of the upright image, and where they came from.
 
     `source` is `given`; `exif`, from the 35 mm equivalent focal length; `exif-focal-plane`, from the focal length and the
-    resolution of the sensor; or `default`. `note` says why EXIF may be wrong, in a sentence; empty where nothing is odd.
+    resolution of the sensor; or `default`. `note` says in a sentence why EXIF may be wrong; it is empty otherwise.
     """
 
     intrinsics: Intrinsics
@@ -75,13 +75,13 @@ class Timings:
 
 @dataclass(frozen=True, eq=False)
 class Recovery:
-    """Everything known about one image. Sizes are those after EXIF orientation."""
+    """The result for one image. Sizes are those after EXIF orientation."""
 
-    content: bytes  # the image file itself, for drawing on it
+    content: bytes  # the image file, for overlays
     width: int
     height: int
     camera: Camera
     people: tuple[Person, ...]  # near to far
     depth: DepthMap | None = None
-    vertices: np.ndarray | None = None  # [P, V, 3] when asked for
+    vertices: np.ndarray | None = None  # [P, V, 3] if requested
     timings: Timings = Timings(0, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""Composition root: settings -> engine -> core -> REST and gRPC, in one process; and the way down again."""
+"""The composition root: builds engine, core, REST and gRPC servers from the settings, runs them, and shuts them down."""
 
 import asyncio
 import logging
@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import uvicorn
 
@@ -38,16 +39,16 @@ from service.telemetry.tracing import open_tracer
 
 log = logging.getLogger("service")
 WARM_UP_RETRY_S = 1.0
-# Connections beyond the images that may wait: health probes and refusals must still get through.
+# More connections than images that may wait, so health probes and refusals still get through.
 LISTEN_BACKLOG = 512
-HARD_STOP_S = 5.0  # beyond the time that running requests get: for closing what they leave behind
+HARD_STOP_S = 5.0  # after the grace period of running requests, for cleaning up
 ENGINE_LOST = 70  # exit status; EX_SOFTWARE of sysexits.h
-THREADS = 24  # gRPC's, the log's, the network's and the event loop's own
-MIN_WORKERS = 2  # one image is decoded while another is written, even on one processor
+THREADS = 24  # of gRPC, the log, the network and the event loop
+MIN_WORKERS = 2  # one image can be decoded while another is encoded, even on one processor
 
 
 def open_core(settings: Settings) -> MeshRecovery:
-    """Load model and body and pair them. Raises UserError when something is missing, damaged or does not fit."""
+    """Loads model and body. Raises UserError when one is missing or damaged, or they do not belong together."""
     manifest = Manifest.read(settings.model_dir)
     body = load_body(settings.body)
     engine = open_engine(settings, manifest, settings.model_dir)
@@ -66,28 +67,29 @@ def open_core(settings: Settings) -> MeshRecovery:
 
 
 def serve(settings: Settings, shutdown: Shutdown) -> int:
-    """Run the service until `shutdown`. Returns the exit status; raises UserError when it cannot start."""
+    """Runs the service until a shutdown is requested. Returns the exit status. Raises UserError if it cannot start."""
     begin = time.perf_counter()
     keep_standard_streams()
     release_large_blocks()
     check_threads(THREADS + (settings.workers or usable_cpus()))
     start_logging(settings.log_level, settings.log_format, access=settings.access_log)
-    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_departure)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_disconnect)
     tls = open_tls(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
     authenticator = open_authenticator(settings)
     limiter = open_limiter(settings.rate_limit)  # one for both protocols
     with listen(settings.host, settings.port) as listener:
-        with ThreadPoolExecutor(1) as loader:  # a signal is heard at once, whatever library's code is loading
+        with ThreadPoolExecutor(1) as loader:  # signals are handled at once: loading does not block this thread
             core = loader.submit(open_core, settings).result()
         server = _Server(_uvicorn_config(core, settings, authenticator, limiter, tls))
         rpc = _rpc_server(core, settings, authenticator, limiter, tls)
         with short_collections(), asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-            runner.run(_run(server, rpc, core, authenticator, listener, settings, shutdown, begin))
+            service = _Service(server, rpc, core, authenticator, settings, shutdown, begin)
+            runner.run(service.run(listener))
     return shutdown.status
 
 
 def check_threads(count: int) -> None:
-    """Raise UserError where so many threads cannot be had; a service without would be there and never answer."""
+    """Raises UserError unless `count` more threads can be started. Without them the service would run but never answer."""
     enough = threading.Event()
     started = []
     try:
@@ -96,7 +98,7 @@ def check_threads(count: int) -> None:
             started[-1].start()
     except RuntimeError as error:
         raise UserError(
-            f"the service needs {count} more threads, and {len(started) - 1} can be had: the limit on processes is too low "
+            f"the service needs {count} more threads and could start only {len(started) - 1}: the process limit is too low "
             "(ulimit -u, or pids_limit of a container)"
         ) from error
     finally:
@@ -104,23 +106,23 @@ def check_threads(count: int) -> None:
 
 
 def listen(host: str, port: int, *, flag: str = "--port") -> socket.socket:
-    """A listening TCP socket, before anything slow is loaded. Raises UserError when the port cannot be had."""
+    """A listening TCP socket, opened before anything slow is loaded. Raises UserError when the port is not available."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family, backlog=LISTEN_BACKLOG)
     except OSError as error:
-        # asyncio and socket add to strerror; resolver errors have numbers of their own, below 0.
+        # asyncio and socket extend strerror; resolver errors have their own, negative numbers.
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise UserError(f"cannot listen on {host} port {port}: {reason}; choose another with {flag}") from error
 
 
-def _is_no_departure(record: logging.LogRecord) -> bool:
-    """grpc writes a traceback for each client that leaves while an answer is on its way to it. That is no error."""
+def _is_no_disconnect(record: logging.LogRecord) -> bool:
+    """Filters out the traceback that grpc logs when a client disconnects during a response, which is not an error."""
     return not record.getMessage().startswith("ExecuteBatchError raised in core")
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that leaves the signals to `Shutdown`."""
+    """Uvicorn without signal handlers: `Shutdown` has them."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -147,7 +149,7 @@ def _rpc_server(
         keepalive_s=settings.grpc_keepalive_s,
         max_connection_age_s=settings.grpc_max_connection_age_s,
     )
-    address = f"{_shown(settings.host)}:{settings.grpc_port}"
+    address = f"{_bracketed(settings.host)}:{settings.grpc_port}"
     return RpcServer(core, address, limits, options=options, authenticator=authenticator, limiter=limiter, tls=tls)
 
 
@@ -168,11 +170,11 @@ def _uvicorn_config(
         limiter=limiter,
         cors_origins=[origin.strip() for origin in (settings.cors_origins or "").split(",") if origin.strip()],
     )
-    app.openapi()  # kept by the application; whoever asks first would keep the event loop for 40 ms
+    app.openapi()  # cached by the application; building it at the first request would block the event loop for 40 ms
     return uvicorn.Config(
         app,
         log_config=None,
-        log_level="error",  # it has a line for each piece of noise that comes, and those would fill a disk
+        log_level="error",  # it logs a line for every malformed request, which would fill a disk
         access_log=False,
         lifespan="off",
         server_header=False,
@@ -185,81 +187,84 @@ def _uvicorn_config(
     )
 
 
-async def _run(
-    server: _Server,
-    rpc: RpcServer,
-    core: MeshRecovery,
-    authenticator: FileAuthenticator | None,
-    listener: socket.socket,
-    settings: Settings,
-    shutdown: Shutdown,
-    begin: float,
-) -> None:
-    shutdown.attach()
-    beside = [watch_loop(core.metrics), release_small_blocks(), _stop_without_engine(core, shutdown)]
-    if authenticator is not None:
-        beside.append(authenticator.watch())
-    tasks = [asyncio.create_task(work) for work in beside]
-    try:
-        await rpc.start()
-        going = asyncio.create_task(_go_down(shutdown, core, server, rpc, settings))
-        tasks.append(going)
-        scheme = "https" if server.config.is_ssl else "http"
-        where = f"{scheme}://{_address(listener)}, gRPC {_shown(settings.host)}:{rpc.port}"
-        tasks.append(asyncio.create_task(_warm_up(core, where, begin)))
-        await server.serve(sockets=[listener])
-        await going
-    finally:
-        for task in tasks:
-            task.cancel()
-        await core.aclose()
-    say("depthhmr stopped")
+@dataclass
+class _Service:
+    """The two servers of a process and the background tasks beside them."""
 
+    server: _Server
+    rpc: RpcServer
+    core: MeshRecovery
+    authenticator: FileAuthenticator | None
+    settings: Settings
+    shutdown: Shutdown
+    begin: float  # of the process, by time.perf_counter
 
-async def _go_down(shutdown: Shutdown, core: MeshRecovery, server: _Server, rpc: RpcServer, settings: Settings) -> None:
-    """Say "not ready"; serve on until whoever routes to us has heard; take nothing new, finish what is here.
-
-    Both protocols go the same way at the same moments.
-    """
-    await shutdown.requested()
-    delay_s = settings.drain_delay_s if core.ready else 0.0  # who was not ready is sent nothing
-    grace_s = settings.shutdown_timeout_s
-    line = f"depthhmr ends: something was still in work {grace_s} s after the last request was taken"
-    exit_after(delay_s + grace_s + HARD_STOP_S, shutdown.status, line)
-    core.shutting_down = True
-    await rpc.announce()
-    await asyncio.sleep(delay_s)
-    server.should_exit = True
-    await rpc.stop(grace_s)
-
-
-async def _stop_without_engine(core: MeshRecovery, shutdown: Shutdown) -> None:
-    """A process whose engine only a new process can mend makes room for one: whoever supervises it starts it again."""
-    reason = await core.engine.lost()
-    log.critical("the engine %s is lost, and so the service ends: %s", core.engine.name, reason)
-    shutdown.request(ENGINE_LOST)
-
-
-async def _warm_up(core: MeshRecovery, where: str, begin: float) -> None:
-    """Ask the network until it answers (another process may still be starting), then say so in one line."""
-    while not core.warm:
+    async def run(self, listener: socket.socket) -> None:
+        """Serve until a shutdown is requested and has finished."""
+        self.shutdown.attach()
+        work = [watch_loop(self.core.metrics), release_small_blocks(), self._stop_without_engine()]
+        if self.authenticator is not None:
+            work.append(self.authenticator.watch())
+        tasks = [asyncio.create_task(item) for item in work]
         try:
-            await core.warm_up()
-        except Exception as error:  # whatever it is, the service stays up, says "not ready" and tries again
-            log.warning("the engine %s does not answer yet: %s%s", core.engine.name, error, core.engine.place)
-            await asyncio.sleep(WARM_UP_RETRY_S)
-    await asyncio.to_thread(
-        say,
-        f"depthhmr {__version__} is ready at {where} after {time.perf_counter() - begin:.1f} s "
-        f"(engine {core.engine.name}, model {core.manifest.name} {core.manifest.version})",
-    )
+            await self.rpc.start()
+            stopping = asyncio.create_task(self._stop_when_requested())
+            tasks += [stopping, asyncio.create_task(self._warm_up(listener))]
+            await self.server.serve(sockets=[listener])
+            await stopping
+        finally:
+            for task in tasks:
+                task.cancel()
+            await self.core.aclose()
+        say("depthhmr stopped")
+
+    async def _stop_when_requested(self) -> None:
+        """Report "not ready", keep serving until load balancers have noticed, then finish the running requests.
+
+        Both protocols go through the same steps at the same time.
+        """
+        await self.shutdown.requested()
+        delay_s = (
+            self.settings.drain_delay_s if self.core.ready else 0.0
+        )  # an instance that is not ready gets no traffic
+        grace_s = self.settings.shutdown_timeout_s
+        line = f"depthhmr ends: requests were still running {grace_s} s after the last one was accepted"
+        exit_after(delay_s + grace_s + HARD_STOP_S, self.shutdown.status, line)
+        self.core.shutting_down = True
+        await self.rpc.announce()
+        await asyncio.sleep(delay_s)
+        self.server.should_exit = True
+        await self.rpc.stop(grace_s)
+
+    async def _stop_without_engine(self) -> None:
+        """Shut down when only a new process can recover the engine; the supervisor is expected to restart the service."""
+        reason = await self.core.engine.lost()
+        log.critical("the engine %s is lost, and so the service ends: %s", self.core.engine.name, reason)
+        self.shutdown.request(ENGINE_LOST)
+
+    async def _warm_up(self, listener: socket.socket) -> None:
+        """Run the network until it answers (a separate server may still be starting), then print that it is ready."""
+        core = self.core
+        while not core.warm:
+            try:
+                await core.warm_up()
+            except Exception as error:  # after any error the service stays up, reports "not ready" and retries
+                log.warning("the engine %s does not answer yet: %s%s", core.engine.name, error, core.engine.place)
+                await asyncio.sleep(WARM_UP_RETRY_S)
+        scheme = "https" if self.server.config.is_ssl else "http"
+        where = f"{scheme}://{_address(listener)}, gRPC {_bracketed(self.settings.host)}:{self.rpc.port}"
+        await asyncio.to_thread(
+            say,
+            f"depthhmr {__version__} is ready at {where} after {time.perf_counter() - self.begin:.1f} s "
+            f"(engine {core.engine.name}, model {core.manifest.name} {core.manifest.version})",
+        )
 
 
 def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    return f"{_shown(host)}:{port}"
+    return f"{_bracketed(host)}:{port}"
 
 
-def _shown(host: str) -> str:
-    """An address as it stands in front of a port."""
+def _bracketed(host: str) -> str:
+    """An address as written before a port: IPv6 in brackets."""
     return f"[{host}]" if ":" in host else host

@@ -1,4 +1,4 @@
-"""Orientation and camera by the EXIF of a picture. It is a stranger's binary: broken or absurd values count as none."""
+"""Orientation and focal length from EXIF. The data is untrusted: malformed or implausible values are ignored."""
 
 import math
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from PIL import ExifTags, Image
 from service.results import FocalLength
 
 ORIENTATIONS = range(1, 9)
-DIAGONAL_35MM = 43.2666  # mm, of the 36 x 24 mm frame that "35 mm equivalent" speaks of
-# 5 mm is a fisheye's rim, 2000 mm a telescope; 0 is how cameras write "unknown".
+DIAGONAL_35MM = 43.2666  # mm, of the 36 x 24 mm frame that "35 mm equivalent" refers to
+# From an extreme fisheye to a telescope; cameras write 0 for "unknown".
 FOCAL_35MM = (5.0, 2000.0)
 MM_PER_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}  # FocalPlaneResolutionUnit: inch, centimetre, millimetre, micrometre
-# Aspect ratios within 1 % are the same picture, resized: editors round to whole pixels.
+# Aspect ratios within 1 % count as equal: editors round to whole pixels when they resize.
 SAME_ASPECT = 0.01
 
 Size = tuple[int, int]
@@ -21,29 +21,29 @@ Size = tuple[int, int]
 @dataclass(frozen=True)
 class Exif:
     orientation: int = 1  # 1 to 8
-    focal: FocalLength | None = None  # of the picture as it is stored; its pixels are square
+    focal: FocalLength | None = None  # of the stored picture, whose pixels are square
 
 
 def read_exif(picture: Image.Image) -> Exif:
-    """Orientation and focal length from EXIF alone: Pillow's own `getexif` falls back on XMP, which viewers do not heed."""
+    """Orientation and focal length from EXIF only: Pillow's `getexif` falls back to XMP, which viewers ignore."""
     try:
         exif = Image.Exif()
         exif.load(_exif_bytes(picture))
         details = exif.get_ifd(ExifTags.IFD.Exif)
         orientation = exif.get(ExifTags.Base.Orientation, 1)
-    except Exception:  # a photo is worth more than its notes
+    except Exception:  # broken metadata must not make the photo unusable
         return Exif()
     return Exif(orientation if orientation in ORIENTATIONS else 1, _focal(details, picture.size))
 
 
 def focal_px_of_35mm(focal_35mm: float, size: Size) -> float:
-    """Focal length in pixels; equivalence is by diagonal (CIPA DCG-001), so that any aspect ratio is served."""
+    """Focal length in pixels. Equivalence is by diagonal (CIPA DCG-001), so it holds for any aspect ratio."""
     return focal_35mm * math.hypot(*size) / DIAGONAL_35MM
 
 
 def _exif_bytes(picture: Image.Image) -> bytes:
     content = picture.info.get("exif")
-    if content is None and "Raw profile type exif" in picture.info:  # ImageMagick's place for it in a PNG, hexadecimal
+    if content is None and "Raw profile type exif" in picture.info:  # where ImageMagick stores it in a PNG, hexadecimal
         content = bytes.fromhex("".join(picture.info["Raw profile type exif"].split("\n")[3:]))
     return content or b""
 
@@ -65,15 +65,15 @@ def _focal(details: dict[int, object], size: Size) -> FocalLength | None:
 
 
 def _original_size(taken: tuple[float | None, float | None], size: Size) -> tuple[Size | None, str]:
-    """The size of the picture that the camera wrote, and what is odd about the present one.
+    """The size of the picture that the camera wrote, and a note if the present one differs from it.
 
-    None where the present picture cannot be a part of the original, so that no focal length follows.
+    None if the present picture cannot be a crop or a resized version, so no focal length follows.
     """
     if not (taken[0] and taken[1]):
         return size, ""
     original = round(taken[0]), round(taken[1])
     if not _same_aspect(original, size) and _same_aspect(original[::-1], size):
-        original = original[::-1]  # turned by an editor that left the tags as they were
+        original = original[::-1]  # rotated by an editor that did not update the tags
     if original == size:
         return size, ""
     change = f"EXIF is of a picture of {original[0]} x {original[1]} pixels, this one has {size[0]} x {size[1]}"
@@ -89,10 +89,10 @@ def _same_aspect(original: Size, size: Size) -> bool:
 
 
 def _focal_plane_px(details: dict[int, object]) -> float | None:
-    """Focal length in pixels of the original, from millimetres and pixels per length on the sensor."""
+    """Focal length in pixels of the original, from millimetres and the sensor's pixels per unit of length."""
     focal_mm = _number(details, ExifTags.Base.FocalLength)
     per_unit = _number(details, ExifTags.Base.FocalPlaneXResolution)
-    unit = _number(details, ExifTags.Base.FocalPlaneResolutionUnit) or 2  # EXIF 2.32: inches where it is not said
+    unit = _number(details, ExifTags.Base.FocalPlaneResolutionUnit) or 2  # EXIF 2.32: the default is inches
     if not (focal_mm and per_unit) or unit not in MM_PER_UNIT:
         return None
     return focal_mm * per_unit / MM_PER_UNIT[int(unit)]
@@ -101,7 +101,7 @@ def _focal_plane_px(details: dict[int, object]) -> float | None:
 def _number(details: dict[int, object], tag: int) -> float | None:
     """A positive finite number, else None."""
     try:
-        value = float(details[tag])  # type: ignore[arg-type]  # a rational, an int, or rubbish
+        value = float(details[tag])  # type: ignore[arg-type]  # a rational, an int, or anything else
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
     return value if math.isfinite(value) and value > 0 else None

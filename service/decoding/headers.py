@@ -1,8 +1,8 @@
-"""What the segments of a file say about the work of decoding it, read before any decoder sees it.
+"""Picture size and decoding cost, read from the file's segments before any decoder runs.
 
-Pillow walks over markers and chunks in Python, one by one and holding the interpreter: 16 MB of empty segments took it 8
-seconds and 550 MB, 16 MB of fill bytes 11 seconds. Here a file of too many parts is refused; ordinary ones have dozens.
-Raises InvalidImage.
+Pillow walks over markers and chunks one by one in Python, holding the GIL: 16 MB of empty segments took 8 seconds and 550 MB,
+16 MB of fill bytes took 11 seconds. So files with too many parts are refused here; ordinary ones have dozens. Raises
+InvalidImage.
 """
 
 import re
@@ -11,17 +11,17 @@ from dataclasses import dataclass
 
 from service.errors import InvalidImage
 
-MAX_PARTS = 1000  # segments of a JPEG, chunks of a PNG besides its pixels; a large ICC profile or XMP has 255
-MAX_PIXEL_CHUNKS = 100_000  # IDAT of a PNG; some writers make them of a few hundred bytes
+MAX_PARTS = 1000  # segments of a JPEG, or chunks of a PNG without its pixels; a large ICC profile or XMP has 255
+MAX_PIXEL_CHUNKS = 100_000  # IDAT chunks of a PNG; some writers make them a few hundred bytes long
 MAX_FILL_BYTES = 65_536  # between the markers of a JPEG, where none are needed
 
-# A progressive JPEG of few bytes can ask for thousands of passes over all its pixels; real ones have about ten.
+# A small progressive JPEG can demand thousands of passes over all its pixels; real ones have about ten.
 MAX_JPEG_SCANS = 100
-# Scans times pixels, 0.7 seconds: 25 passes over 40 megapixels, and all that are allowed over 10.
+# Scans times pixels, 0.7 seconds: 25 scans of 40 megapixels, or MAX_JPEG_SCANS of 10.
 MAX_JPEG_WORK = 1_000_000_000
 
 MARKER = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
-MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)  # restarts belong to the scan
+MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)  # restart markers belong to the scan
 TEMPORARY, RESTARTS, START, END, SCAN = 0x01, range(0xD0, 0xD8), 0xD8, 0xD9, 0xDA
 FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
 PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
@@ -31,11 +31,11 @@ PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 class JpegHeader:
     width: int
     height: int
-    samples: float  # that the decoder keeps per pixel until the last scan has come; 0 where it need not
+    samples: float  # per pixel, that the decoder keeps until the last scan; 0 if it keeps none
     scans: int
 
     def check_work(self) -> None:
-        """Refuse more passes over all pixels than are worth it."""
+        """Raises InvalidImage when decoding needs too many passes over the pixels."""
         pixels = self.width * self.height
         if self.scans > MAX_JPEG_SCANS:
             raise InvalidImage(f"a JPEG may have at most {MAX_JPEG_SCANS} scans, this one has more")
@@ -55,9 +55,9 @@ class _Frame:
 
 
 def read_jpeg(content: bytes) -> JpegHeader:
-    """Walk over the markers of the first picture of the file, as libjpeg does.
+    """Reads the markers of the first picture in the file, as libjpeg does.
 
-    What lies behind its end is of no interest: a phone puts a film of some MB there, in which anything may stand.
+    Bytes after its end are ignored: phones append films of several MB there, with any content.
     """
     position = 2
     parts = fill = scans = 0
@@ -97,7 +97,7 @@ def read_jpeg(content: bytes) -> JpegHeader:
 
 
 def png_size(content: bytes) -> tuple[int, int]:
-    """Width and height that the header claims, once all chunks are counted; (0, 0) when there is no header."""
+    """Width and height according to the header, after counting all chunks; (0, 0) without a header."""
     position, parts, pixels = 8, 0, 0
     while position + 8 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, position)
@@ -117,9 +117,9 @@ def png_size(content: bytes) -> tuple[int, int]:
 
 
 def webp_size(content: bytes) -> tuple[int, int]:
-    """Width and height that the header claims, (0, 0) when there is none.
+    """Width and height according to the header; (0, 0) without one.
 
-    Pillow asks for the memory of all pixels before it can be told that they are too many.
+    Read here because Pillow allocates memory for all pixels before their number can be checked.
     """
     kind = content[12:16]
     if len(content) < 30:
@@ -136,9 +136,9 @@ def webp_size(content: bytes) -> tuple[int, int]:
 
 
 def _frame(marker: int, segment: bytes) -> _Frame:
-    """From length, precision, height, width, and three bytes for each component."""
+    """Parses length, precision, height, width, and three bytes per component."""
     if len(segment) < 11:
-        raise InvalidImage("the JPEG image is damaged: its frame header is cut short")
+        raise InvalidImage("the JPEG image is damaged: its frame header is truncated")
     height, width = struct.unpack_from(">HH", segment, 3)
     sampling = [(byte >> 4, byte & 15) for byte in segment[9::3]]
     widest = max(horizontal for horizontal, _ in sampling) * max(vertical for _, vertical in sampling)

@@ -1,8 +1,7 @@
-"""Bytes of a picture -> what the network takes. The only place that decodes, and the only one that knows EXIF.
+"""Decodes uploaded pictures. The only module that decodes.
 
-The header is judged before a single pixel is decoded: format by content, one frame, size limits, and what decoding will
-cost. Decoding waits for its share of the memory that all pictures have together, so that many large ones at once cannot
-take more. Everything Pillow can raise is translated here.
+Format, size limits and decoding cost are checked from the header, before any pixel is decoded. Decoding waits for a share of a
+common memory budget, so many large pictures at once stay within it. All errors of Pillow are translated here.
 """
 
 import io
@@ -24,7 +23,7 @@ from service.errors import BodyTooLarge, ImageTooLarge, InvalidImage, Overloaded
 from service.results import FocalLength
 from service.settings import DEFAULTS
 
-# All decoders are loaded now: at the first picture there may be no file left to open.
+# Load all decoders now: later there may be no free file descriptor.
 Image.preinit()
 assert MpoImagePlugin and WebPImagePlugin
 PLAIN_FORMATS = ("JPEG", "PNG", "WEBP")  # a phone's MPO file is a JPEG with more pictures behind the first
@@ -33,27 +32,27 @@ ACCEPTED = (*PLAIN_FORMATS, *(("HEIC", "AVIF") if heif.AVAILABLE else ()))  # as
 EXPECTED = "a JPEG, PNG or WebP image" + (" (or HEIC, AVIF)" if heif.AVAILABLE else "")
 # Second line of defence behind `ImageLimits`: Pillow's warning from 89 megapixels on becomes an error.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
-# Pillow prints a line for each tag of EXIF that it finds strange, and a file can have 65,535 of them.
+# Pillow warns about every odd EXIF tag, and a file can have 65,535 of them.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-# At its debug level Pillow logs every EXIF value, and so where a picture was taken.
+# At debug level Pillow logs every EXIF value, including where a picture was taken.
 logging.getLogger("PIL").setLevel(logging.WARNING)
 
-# Decode a JPEG at a smaller scale only while this many times the network's pixels remain: the antialiasing of the last
-# step then still averages over real pixels.
+# A JPEG is decoded at a reduced scale that keeps at least this many times the network's pixels per side, so the final
+# resampling still averages over real pixels.
 OVERSAMPLING = 2
 
-# What decoding takes per pixel at its peak, in bytes; tests/hostile measures that it is no more.
-COEFFICIENT_BYTES = 2  # of each sample of a JPEG, where they are kept until the last scan
-PIXEL_BYTES = 4  # Pillow has four bytes for RGB, too
-PNG_BYTES = 2 * PIXEL_BYTES  # as it is stored, and flat
-WEBP_BYTES = 20  # two canvases, a copy, and Pillow's pixels: the decoder for animations serves still pictures, too
+# Peak bytes per pixel while decoding; tests/hostile measures that they suffice.
+COEFFICIENT_BYTES = 2  # per sample of a JPEG that keeps its coefficients until the last scan
+PIXEL_BYTES = 4  # Pillow uses four bytes for RGB, too
+PNG_BYTES = 2 * PIXEL_BYTES  # the stored picture and the RGB copy
+WEBP_BYTES = 20  # two canvases, a copy, and Pillow's pixels: still pictures go through the animation decoder, too
 ARRAY_BYTES = 3
-# Painting on a whole picture and writing it: the array, what Pillow writes from, and the file, which noise makes as large.
+# Painting on a whole picture and encoding it: the array, Pillow's copy, and the file, which is as large for noise.
 PAINTING_BYTES = ARRAY_BYTES + PIXEL_BYTES + 2 * ARRAY_BYTES
 BAND_BYTES = 150_000_000  # `service.formats.overlay` draws 4 megapixels at once
-# One WebP of 40 megapixels, two such PNGs, or twenty such photos as they come from a camera.
+# One WebP of 40 megapixels, two such PNGs, or twenty such camera photos.
 DECODING_BYTES = 800_000_000
-STRIP_PIXELS = 1 << 20  # handled at once where a whole copy would be large
+STRIP_PIXELS = 1 << 20  # converted at once, where a whole copy would be large
 
 WHITE = (255, 255, 255)
 TURNS = {
@@ -66,11 +65,11 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
-GREY_BITS = (8, 10, 12, 14, 16)  # that sensors deliver; 16-bit files hold any of them without saying which
+GREY_BITS = (8, 10, 12, 14, 16)  # bit depths of sensors; a 16-bit file does not say which one it holds
 
-Target = tuple[int, float]  # side of the network's square, and the width of the picture's pixels over their height
+Target = tuple[int, float]  # side of the network's square, and the pixels' width over their height
 
-# First bytes -> the name that a person knows the format by.
+# First bytes -> the common name of the format.
 SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -107,7 +106,7 @@ class ImageLimits:
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """One decoded picture, upright. `width` and `height` are those of the upright original."""
+    """A decoded, upright picture. `width` and `height` are those of the upright original."""
 
     width: int
     height: int
@@ -117,11 +116,11 @@ class Photo:
 
 
 def decode(content: bytes, *, size: int, limits: ImageLimits, pixel_aspect: float = 1.0) -> Photo:
-    """Decode for a network of input side `size`. `pixel_aspect` is the width of a pixel over its height.
+    """Decodes for a network of input side `size`. `pixel_aspect` is the width of a pixel over its height.
 
     Raises UnsupportedMedia (not one of ACCEPTED), InvalidImage (damaged, animated), ImageTooLarge or BodyTooLarge.
     """
-    found, announced, decoding_bytes = _judged(content, limits, (size, pixel_aspect))
+    found, announced, decoding_bytes = _inspect(content, limits, (size, pixel_aspect))
     with limits.memory.taken(decoding_bytes), _opened(content, found, announced) as picture:
         exif = read_exif(picture)
         orientation = exif.orientation
@@ -130,15 +129,15 @@ def decode(content: bytes, *, size: int, limits: ImageLimits, pixel_aspect: floa
         box = Letterbox(width, height, size, pixel_aspect)
         fitted = box.content[::-1] if orientation in SIDEWAYS else box.content
         picture.draft("RGB", _draft_size(fitted))
-        # The scaled decoder rounds up to whole pixels; the part that is picture is given to the resampler exactly.
-        shrink = _scale_of(picture, stored)
+        # The scaled decoder rounds up to whole pixels, so the resampler gets the exact picture area.
+        shrink = _shrink_of(picture, stored)
         content_area = (0.0, 0.0, stored[0] / shrink, stored[1] / shrink)
         small = _rgb(picture).resize(fitted, Image.Resampling.BILINEAR, box=content_area)
         return Photo(width, height, box.pad(np.asarray(_upright(small, orientation))), box, exif.focal)
 
 
 def upright_pixels(content: bytes, *, limits: ImageLimits) -> np.ndarray:
-    """The whole picture, upright, uint8 [H, W, 3]. Raises as `decode` does."""
+    """The whole upright picture, uint8 [H, W, 3]. Raises like `decode`."""
     with upright_canvas(content, limits=limits) as canvas:
         return canvas.pixels
 
@@ -148,16 +147,16 @@ class Canvas:
     """A whole upright picture to paint on."""
 
     pixels: np.ndarray  # uint8 [H, W, 3]
-    icc_profile: bytes | None  # that the colours are meant in, None for sRGB
+    icc_profile: bytes | None  # None for sRGB
 
 
 @contextmanager
 def upright_canvas(content: bytes, *, limits: ImageLimits) -> Iterator[Canvas]:
-    """The whole picture, to be painted on and written within the block, for which the memory for that is held, too.
+    """The whole upright picture, to be painted on and encoded within the block. Holds the memory needed for both.
 
-    Raises as `decode` does.
+    Raises like `decode`.
     """
-    found, (width, height), decoding_bytes = _judged(content, limits)
+    found, (width, height), decoding_bytes = _inspect(content, limits)
     with limits.memory.taken(max(decoding_bytes, PAINTING_BYTES * width * height + BAND_BYTES)):
         yield _canvas(content, found, (width, height))
 
@@ -178,13 +177,13 @@ def _upright_pixels(picture: Image.Image) -> np.ndarray:
 
 
 def _icc_profile(picture: Image.Image) -> bytes | None:
-    """The picture's colour profile, if it is one for RGB: other colours have been converted without theirs."""
+    """The picture's colour profile if it is for RGB: other colour spaces are converted without their profile."""
     profile = picture.info.get("icc_profile")
     return profile if isinstance(profile, bytes) and profile[16:20] == b"RGB " else None
 
 
 def sniff(content: bytes) -> str | None:
-    """The format that the first bytes announce, None when they announce none known here."""
+    """The format according to the first bytes; None if it is unknown."""
     head = content[:512]
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
@@ -196,15 +195,15 @@ def sniff(content: bytes) -> str | None:
     return "HTML or XML" if head.lstrip().startswith(b"<") else None
 
 
-def _judged(content: bytes, limits: ImageLimits, target: Target | None = None) -> tuple[str, tuple[int, int], int]:
-    """Format, width and height by the header, and the bytes that decoding will take for the target, if it is not whole.
+def _inspect(content: bytes, limits: ImageLimits, target: Target | None = None) -> tuple[str, tuple[int, int], int]:
+    """Format, (width, height) and the bytes that decoding takes, all from the header. Without a target, for the whole picture.
 
-    Raises what can be told without decoding.
+    Raises every error that can be found without decoding.
     """
     if not content:
         raise InvalidImage(f"expected {EXPECTED}, got an empty body")
     if limits.max_bytes is not None and len(content) > limits.max_bytes:
-        raise BodyTooLarge(f"an image may have at most {limits.max_bytes} bytes, this one has {len(content)}")
+        raise BodyTooLarge(f"expected an image of at most {limits.max_bytes} bytes, got {len(content)}")
     found = sniff(content)
     if found is None or found not in ACCEPTED:
         what = f"a {found} file" if found else "something else"
@@ -215,7 +214,7 @@ def _judged(content: bytes, limits: ImageLimits, target: Target | None = None) -
 
 @contextmanager
 def _opened(content: bytes, found: str, announced: tuple[int, int]) -> Iterator[Image.Image]:
-    """A judged picture, its pixels not yet decoded."""
+    """A picture that passed the header checks, its pixels not yet decoded."""
     with _pillow_errors(found, content), Image.open(io.BytesIO(content), formats=FORMATS) as picture:
         if picture.size != announced:
             raise _damaged(found, content)
@@ -224,12 +223,12 @@ def _opened(content: bytes, found: str, announced: tuple[int, int]) -> Iterator[
             frames = getattr(picture, "n_frames", "several")
             raise InvalidImage(f"expected a still picture, got an animated {found} of {frames} frames")
         if found != "JPEG":
-            picture.load()  # reading the EXIF of a PNG decodes it; a damaged one must fail here, not be taken for bare
+            picture.load()  # reading a PNG's EXIF decodes it: a damaged one must fail here, not seem to lack EXIF
         yield picture
 
 
 def _cost(found: str, content: bytes, limits: ImageLimits, target: Target | None) -> tuple[tuple[int, int], int]:
-    """Width and height by the header, and the bytes that decoding will take. Raises what the header alone tells."""
+    """(width, height) and the bytes that decoding takes, from the header. Raises errors visible in the header."""
     if found == "JPEG":
         jpeg = read_jpeg(content)
         width, height = jpeg.width, jpeg.height
@@ -237,7 +236,7 @@ def _cost(found: str, content: bytes, limits: ImageLimits, target: Target | None
         if target is None:
             per_pixel += PIXEL_BYTES + ARRAY_BYTES
         elif width and height:
-            per_pixel += 2 * PIXEL_BYTES / _least_scale((width, height), *target) ** 2
+            per_pixel += 2 * PIXEL_BYTES / _min_shrink((width, height), *target) ** 2
     elif found == "PNG":
         width, height = png_size(content)
         per_pixel = PNG_BYTES
@@ -256,8 +255,8 @@ def _cost(found: str, content: bytes, limits: ImageLimits, target: Target | None
     return (width, height), int(per_pixel * width * height)
 
 
-def _least_scale(stored: tuple[int, int], size: int, pixel_aspect: float) -> int:
-    """By how much the scaled decoder shrinks at least: EXIF, which may swap the sides, has not been read yet."""
+def _min_shrink(stored: tuple[int, int], size: int, pixel_aspect: float) -> int:
+    """The least factor by which the scaled decoder shrinks. EXIF, which may swap the sides, has not been read yet."""
     shrinks = []
     for aspect in {pixel_aspect, 1 / pixel_aspect}:
         aim = _draft_size(Letterbox(*stored, size, aspect).content)
@@ -275,15 +274,15 @@ def _pillow_errors(found: str, content: bytes) -> Iterator[None]:
         yield
     except (InvalidImage, UnsupportedMedia, ImageTooLarge):
         raise
-    except MemoryError as error:  # of this moment, and not of the picture
-        raise Overloaded("there is not enough memory for this picture now; ask again in a moment") from error
+    except MemoryError as error:  # temporary, and not the picture's fault
+        raise Overloaded("there is not enough memory for this picture now; try again in a moment") from error
     except OSError as error:
-        if error.errno is None:  # the decoders' own
+        if error.errno is None:  # raised by a decoder
             raise _damaged(found, content) from error
-        raise  # of this machine
+        raise  # raised by the operating system
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageTooLarge("the picture has more pixels than any decoder here accepts") from error
-    except Exception as error:  # decoders of hostile bytes raise whatever they stumble over
+        raise ImageTooLarge("the picture has more pixels than the decoder accepts") from error
+    except Exception as error:  # on malformed bytes, decoders raise errors of any type
         raise _damaged(found, content) from error
 
 
@@ -298,8 +297,8 @@ def _check_size(size: tuple[int, int], limits: ImageLimits) -> None:
         )
 
 
-def _scale_of(picture: Image.Image, stored: tuple[int, int]) -> int:
-    """By how much the scaled decoder shrinks: 1, 2, 4 or 8."""
+def _shrink_of(picture: Image.Image, stored: tuple[int, int]) -> int:
+    """The factor by which the scaled decoder shrinks: 1, 2, 4 or 8."""
     return max(1, round(max(stored) / max(picture.size)))
 
 
@@ -308,7 +307,7 @@ def _draft_size(fitted: tuple[int, int]) -> tuple[int, int]:
 
 
 def _rgb(picture: Image.Image) -> Image.Image:
-    """`_rgb_of` for a whole picture, without more copies of it than the one that comes out."""
+    """`_rgb_of` for a whole picture, with no copy besides the result."""
     picture.load()
     if picture.mode == "RGB" and "transparency" not in picture.info:
         return picture
@@ -320,7 +319,7 @@ def _rgb(picture: Image.Image) -> Image.Image:
 
 
 def _surplus_bits(picture: Image.Image) -> int:
-    """How many low bits of a 16-bit grey picture go beyond 8: by its brightest pixel, so that 12 bits are not shown as black."""
+    """Low bits to drop from a 16-bit grey picture. Derived from its brightest pixel, so 12-bit data does not turn black."""
     if not picture.mode.startswith("I"):
         return 0
     brightest = max(0, int(np.asarray(picture.getextrema())[1]))
@@ -328,7 +327,7 @@ def _surplus_bits(picture: Image.Image) -> int:
 
 
 def _rgb_of(picture: Image.Image, surplus_bits: int) -> Image.Image:
-    """Any mode that the allowed formats have -> RGB. Transparency goes onto white, 16-bit grey loses its `surplus_bits`."""
+    """Converts any mode of the allowed formats to RGB: transparency over white, 16-bit grey without `surplus_bits`."""
     if picture.mode == "RGB" and "transparency" not in picture.info:
         return picture
     if picture.mode.startswith("I"):
@@ -343,7 +342,7 @@ def _rgb_of(picture: Image.Image, surplus_bits: int) -> Image.Image:
 
 
 def _strips(picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """The picture from top to bottom in strips of some rows, each with the row that it begins at."""
+    """The picture in strips from top to bottom, each with its first row."""
     rows = max(1, STRIP_PIXELS // picture.width)
     for top in range(0, picture.height, rows):
         yield top, picture.crop((0, top, picture.width, min(top + rows, picture.height)))

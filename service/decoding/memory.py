@@ -1,4 +1,4 @@
-"""How much memory all decoding together may take. Knows nothing of pictures."""
+"""A memory budget shared by all decoding threads. Knows nothing of pictures."""
 
 import threading
 import time
@@ -10,9 +10,9 @@ from service.errors import Overloaded
 
 
 class DecodingMemory:
-    """A sum of bytes that threads share: who wants more than is left waits, first come first served.
+    """Bytes shared by threads, first come first served. A thread waits until its bytes are free.
 
-    One who wants more than the whole sum gets all of it, alone.
+    A request for more than the total gets the whole total.
     """
 
     def __init__(self, total_bytes: int, *, wait_s: float = 30.0) -> None:
@@ -23,9 +23,9 @@ class DecodingMemory:
 
     @contextmanager
     def taken(self, wanted_bytes: int) -> Iterator[None]:
-        """Hold so many bytes for the block. Raises Overloaded after `wait_s` seconds without them.
+        """Holds `wanted_bytes` for the block. Raises Overloaded if they are not free within `wait_s` seconds.
 
-        Not to be nested: a thread that waits for what it holds itself waits in vain.
+        Must not be nested: a thread would wait for bytes that it holds itself.
         """
         wanted = min(wanted_bytes, self._total)
         self._take(wanted)
@@ -42,10 +42,10 @@ class DecodingMemory:
         with self._changed:
             self._turns.append(turn)
             try:
-                # Without turns, small pictures would slip past a large one for ever.
+                # Without turns, small pictures could overtake a large one endlessly.
                 while self._turns[0] is not turn or self._free < wanted:
                     if not self._changed.wait(until - time.monotonic()):
-                        raise Overloaded("other large pictures take all the memory for decoding; ask again in a moment")
+                        raise Overloaded("other large pictures take all the memory for decoding; try again in a moment")
                 self._free -= wanted
             finally:
                 self._turns.remove(turn)

@@ -1,1 +1,1 @@
-"""The same person from frame to frame: tracking and smoothing."""
+"""Following people from frame to frame: tracking and smoothing."""

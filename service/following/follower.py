@@ -1,4 +1,4 @@
-"""People over the frames of one stream: ids that stay theirs, and calm poses. Knows no protocol."""
+"""Follows people through the frames of one stream: stable ids and smooth poses. Knows no protocol."""
 
 from dataclasses import dataclass, replace
 
@@ -10,16 +10,16 @@ from service.following.tracking import Tracker, TrackingOptions
 from service.people import posed_vertices
 from service.results import Recovery
 
-MAX_GAP_S = 10.0  # beyond that nobody can tell who has come back
+MAX_GAP_S = 10.0  # after a longer gap a person cannot be recognised reliably
 STRENGTHS = (0.1, 10.0)
 
 
 @dataclass(frozen=True)
 class Following:
-    """What a client wants of a stream. Raises InvalidParameter for what makes no sense.
+    """A client's options for following. Raises InvalidParameter for values out of range.
 
-    `max_gap_s`: how long a person may be unseen and still be known; None takes the tracker's default. `strength`: 1 is the
-    default smoothing, 2 halves every cutoff frequency (calmer and later), None means none.
+    `max_gap_s`: how long a person may be unseen and keep their id; None takes the tracker's default. `strength`: 1 is the
+    default smoothing, 2 halves every cutoff frequency (smoother, with more lag), None disables smoothing.
     """
 
     max_gap_s: float | None = None
@@ -38,7 +38,7 @@ class Following:
 
 
 class Follower:
-    """The memory of one stream. Frames must come in their order."""
+    """The state of one stream. Frames must arrive in order."""
 
     def __init__(self, body: Body, following: Following) -> None:
         tracking = TrackingOptions()
@@ -51,9 +51,9 @@ class Follower:
             self._smoother = Smoother(body, replace(options, forget_s=max(options.forget_s, tracking.coast_s)))
 
     def follow(self, recovery: Recovery, time_s: float, *, vertices: bool) -> tuple[Recovery, dict[int, int]]:
-        """The frame with smoothed people, and their track ids by their ids in it; who is not yet sure has none.
+        """The frame with smoothed people, and the track ids by person id. People who are not yet confirmed have none.
 
-        `time_s` is when the frame was taken; raises InvalidParameter unless it is later than that of the frame before.
+        `time_s` is when the frame was taken. Raises InvalidParameter unless it is later than that of the previous frame.
         """
         ids = self._tracker.update(recovery.people, time_s)
         people = recovery.people
@@ -65,7 +65,7 @@ class Follower:
 
 
 def calmer(options: SmoothingOptions, strength: float) -> SmoothingOptions:
-    """The same filters with every cutoff divided by `strength`, at rest and in motion."""
+    """The same filters with every cutoff frequency divided by `strength`, at rest and in motion."""
 
     def scaled(filter_: OneEuro) -> OneEuro:
         return replace(filter_, min_cutoff_hz=filter_.min_cutoff_hz / strength, beta=filter_.beta / strength)

@@ -1,8 +1,8 @@
-"""The One-Euro filter: a low-pass filter that smooths what is slow and follows what is fast.
+"""The One-Euro filter: a low-pass filter whose cutoff rises with speed, so slow motion is smoothed and fast motion followed.
 
 After Casiez, Roussel and Vogel, "1 € Filter: A Simple Speed-based Low-pass Filter for Noisy Input in Interactive
-Systems", CHI 2012 (doi:10.1145/2207676.2208639), algorithm 1. Works on many things at once (leading axis N) and on
-irregular steps of time; for rotations every difference becomes the rotation between the two.
+Systems", CHI 2012 (doi:10.1145/2207676.2208639), algorithm 1. Filters N items at once (leading axis), with irregular time
+steps; for rotations, every difference is the relative rotation.
 """
 
 import math
@@ -15,11 +15,11 @@ from bodykit.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 
 @dataclass(frozen=True)
 class OneEuro:
-    """Parameters for one kind of quantity, whose unit is called u here (metres or radians)."""
+    """Parameters for one kind of quantity with the unit u (metres or radians)."""
 
-    min_cutoff_hz: float  # cut-off frequency at rest: lower means less jitter and more lag
-    beta: float  # Hz per (u/s), how much the cut-off rises with the speed: higher means less lag in motion
-    speed_cutoff_hz: float = 1.0  # cut-off frequency of the speed itself; the paper's value
+    min_cutoff_hz: float  # cutoff frequency at rest: lower means less jitter and more lag
+    beta: float  # Hz per (u/s), how much the cutoff rises with speed: higher means less lag in motion
+    speed_cutoff_hz: float = 1.0  # cutoff frequency of the speed itself; the paper's value
 
     def __post_init__(self) -> None:
         for name in ("min_cutoff_hz", "speed_cutoff_hz"):
@@ -30,7 +30,7 @@ class OneEuro:
 
 
 def weight(cutoff_hz: np.ndarray | float, step_s: np.ndarray) -> np.ndarray:
-    """The share of the new value in an exponential mean with that cut-off frequency, after `step_s` seconds."""
+    """The weight of the new value in an exponential mean with this cutoff frequency, after `step_s` seconds."""
     return 1 / (1 + 1 / (2 * math.pi * np.asarray(cutoff_hz) * step_s))
 
 
@@ -38,10 +38,10 @@ def filter_vectors(
     value: np.ndarray, last: np.ndarray, last_speed: np.ndarray, step_s: np.ndarray, options: OneEuro,
     unit: np.ndarray | float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """(filtered value, filtered speed), both [N, D], of new values [N, D] after steps [N] in seconds.
+    """Filters new values [N, D] after steps [N] in seconds. Returns (filtered value, filtered speed), both [N, D].
 
-    All D components share one cut-off, which follows the length of their velocity, so a filtered point moves straight
-    towards the new one. `unit` [N] turns the unit of the values into the u of the options.
+    All D components share one cutoff, from the norm of their velocity, so a filtered point moves straight towards the new
+    one. `unit` [N] converts the unit of the values to the unit u of the options.
     """
     step = step_s[:, None]
     speed = last_speed + weight(options.speed_cutoff_hz, step) * ((value - last) / step - last_speed)
@@ -53,9 +53,9 @@ def filter_vectors(
 def filter_rotations(
     value: np.ndarray, last: np.ndarray, last_speed: np.ndarray, step_s: np.ndarray, options: OneEuro
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The same for rotation matrices [N, J, 3, 3], each by itself; speeds are [N, J, 3], radians per second.
+    """The same for rotation matrices [N, J, 3, 3], each filtered separately; speeds are [N, J, 3] in radians per second.
 
-    The filtered rotation lies on the shortest way from the last one to the new one, so it is a rotation again.
+    The filtered rotation lies on the shortest path from the last one to the new one, so it is again a rotation.
     """
     step = step_s[:, None, None]
     turn = matrix_to_axis_angle(np.swapaxes(last, -1, -2) @ value)  # [N, J, 3]
@@ -63,5 +63,5 @@ def filter_rotations(
     fast = np.linalg.norm(speed, axis=-1)
     share = weight(options.min_cutoff_hz + options.beta * fast, step_s[:, None])[..., None]
     filtered = last @ axis_angle_to_matrix(share * turn)
-    # One step of Newton's iteration to the nearest rotation: products of thousands of frames would drift away from it.
+    # One Newton step towards the nearest rotation: the products of thousands of frames would drift.
     return 1.5 * filtered - 0.5 * filtered @ np.swapaxes(filtered, -1, -2) @ filtered, speed

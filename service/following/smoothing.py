@@ -1,8 +1,8 @@
-"""Takes the jitter out of tracked people, and keeps the rest of each person true to it. Knows no protocol.
+"""Removes jitter from tracked people. Knows no protocol.
 
-A network that sees one picture at a time answers a little differently in each. Here the place and the rotations go
-through a One-Euro filter, which costs no frame of delay, and the shape becomes the mean of all frames so far. Joints,
-their pixels, axis-angles and the stature are computed anew from the smoothed parameters, so they agree with each other.
+A network that sees one picture at a time gives slightly different results for each. Position and rotations pass through a
+One-Euro filter, which adds no frame of delay; the shape is the mean of all frames so far. Joints, their pixels, axis-angles
+and stature are recomputed from the smoothed parameters, so they stay consistent.
 
     smoother = Smoother(body)
     people = smoother.update(recovery.people, ids, time_s, camera=recovery.camera.intrinsics)
@@ -26,18 +26,18 @@ TURNED_ROUND = math.cos(math.radians(100))
 
 @dataclass(frozen=True)
 class SmoothingOptions:
-    """The defaults were chosen on the validation sequences of docs/tracking.md; `OneEuro` explains the numbers.
+    """The defaults were tuned on the validation sequences of docs/tracking.md; `OneEuro` explains the parameters.
 
-    Sideways means across the ray from the camera, where a network errs by pixels; depth is along it.
+    Sideways is across the ray from the camera, where errors are a few pixels; depth is along it.
     """
 
     sideways: OneEuro = field(default=OneEuro(min_cutoff_hz=2.0, beta=2.0))  # metres
     depth: OneEuro = field(default=OneEuro(min_cutoff_hz=0.5, beta=0.15))  # metres
     orientation: OneEuro = field(default=OneEuro(min_cutoff_hz=1.0, beta=0.3))  # radians, joint 0
     joints: OneEuro = field(default=OneEuro(min_cutoff_hz=1.5, beta=0.7))  # radians, joints 1 to 23
-    doubt_s: float = 0.12  # a body that has turned round from one frame to the next is not believed for so long
-    restart_s: float = 0.5  # who was unseen for longer begins afresh, but keeps their shape
-    forget_s: float = 2.0  # and for longer than this, is forgotten; at least the tracker's `coast_s`
+    doubt_s: float = 0.12  # how long a body that flipped from one frame to the next is ignored
+    restart_s: float = 0.5  # a person unseen for longer restarts, but keeps their shape
+    forget_s: float = 2.0  # a person unseen for longer is forgotten; at least the tracker's `coast_s`
 
     def __post_init__(self) -> None:
         if not 0 < self.restart_s <= self.forget_s < math.inf:
@@ -50,7 +50,7 @@ class SmoothingOptions:
 
 @dataclass
 class _State:
-    """What is remembered of one track. A place is (x / z, y / z, ln z), as in the tracker."""
+    """The filter state of one track. A place is (x / z, y / z, ln z), as in the tracker."""
 
     seen_s: float
     place: np.ndarray  # [3]
@@ -59,7 +59,7 @@ class _State:
     rotation_speed: np.ndarray  # [24, 3]
     betas: np.ndarray  # [10] mean
     frames: int
-    doubted_s: float | None = None  # since when the body is seen turned round
+    doubted_s: float | None = None  # when the body was first seen flipped
 
     @classmethod
     def begin(cls, person: Person, time_s: float) -> "_State":
@@ -68,7 +68,7 @@ class _State:
         return cls(time_s, _place(person), still, rotations, np.zeros((len(rotations), 3)), betas, 1)
 
     def restart(self, person: Person) -> None:
-        """Take place and pose as they are seen; what was known of them is too old."""
+        """Take place and pose as observed; the known ones are too old."""
         self.place, self.place_speed = _place(person), np.zeros(3)
         self.restart_pose(person)
 
@@ -77,11 +77,11 @@ class _State:
         self.rotation_speed = np.zeros((len(self.rotations), 3))
         self.doubted_s = None
 
-    def believe(self, person: Person, time_s: float, doubt_s: float) -> np.ndarray:
-        """The rotations to take for seen, [24, 3, 3]. A body that is turned round must stay so before it is believed.
+    def accept(self, person: Person, time_s: float, doubt_s: float) -> np.ndarray:
+        """The rotations to use as observed, [24, 3, 3]. A flipped body is accepted once it stays flipped.
 
-        Nobody turns by 100 degrees from one frame to the next. The shipped network takes back for front in 3.5 % of
-        the frames; of these spells 88 % last three frames or fewer at 25 per second.
+        No person turns by 100 degrees from one frame to the next. The shipped network confuses front and back in 3.5 % of the
+        frames; 88 % of these episodes last at most three frames at 25 frames per second.
         """
         cosine = (np.trace(self.rotations[0].T @ person.rotations[0]) - 1) / 2
         if cosine > TURNED_ROUND:
@@ -96,7 +96,7 @@ class _State:
 
 
 class Smoother:
-    """The filters of all tracks of one stream."""
+    """The filters of all tracks in one stream."""
 
     def __init__(self, body: Body, options: SmoothingOptions | None = None) -> None:
         self.body = body
@@ -106,16 +106,16 @@ class Smoother:
 
     @property
     def known(self) -> frozenset[int]:
-        """Ids of the tracks that are remembered."""
+        """Ids of the tracks with a filter state."""
         return frozenset(self._states)
 
     def update(
         self, people: Sequence[Person], ids: Sequence[int | None], time_s: float, *, camera: Intrinsics
     ) -> tuple[Person, ...]:
-        """The people of a frame, in their order, smoothed by the ids that the tracker gave them.
+        """The smoothed people of a frame, in order, given the tracker's ids.
 
-        Somebody without an id comes back as they are. Boxes stay those of the frame. Time must rise as for the
-        tracker: raises InvalidParameter, and changes nothing, when it does not.
+        People without an id are returned unchanged, and boxes are those of the frame. Times must increase, as for the tracker:
+        raises InvalidParameter otherwise, and changes nothing.
         """
         if len(ids) != len(people):
             raise ValueError(f"expected one id per person, got {len(ids)} ids for {len(people)} people")
@@ -124,7 +124,8 @@ class Smoother:
             raise ValueError(f"expected every id once, got {list(ids)}")
         if not time_s > self._time_s or not math.isfinite(time_s):
             raise InvalidParameter.named(
-                "capture_time", f"expected a time after that of the frame before, {self._time_s:g} s, got {time_s:g} s"
+                "capture_time",
+                f"expected a time after that of the previous frame, {self._time_s:g} s, got {time_s:g} s",
             )
         self._time_s = time_s
         self._states = {
@@ -134,7 +135,7 @@ class Smoother:
         if not tracked:
             return tuple(people)
         chosen = [people[index] for index in tracked]
-        self._take_in(chosen, known, time_s)
+        self._update_states(chosen, known, time_s)
         states = [self._states[track] for track in known]
         places = np.stack([state.place for state in states])
         depth = np.exp(places[:, 2:])
@@ -151,9 +152,9 @@ class Smoother:
             result[index] = person
         return tuple(result)
 
-    def _take_in(self, people: Sequence[Person], ids: Sequence[int], time_s: float) -> None:
-        """Bring what was seen into the states of the tracks."""
-        going_on: list[tuple[_State, Person]] = []
+    def _update_states(self, people: Sequence[Person], ids: Sequence[int], time_s: float) -> None:
+        """Update the states of the tracks with the observed people."""
+        continued: list[tuple[_State, Person]] = []
         for person, track in zip(people, ids, strict=True):
             state = self._states.get(track)
             if state is None:
@@ -162,17 +163,17 @@ class Smoother:
             state.frames += 1
             state.betas = state.betas + (person.betas - state.betas) / state.frames
             if time_s - state.seen_s <= self.options.restart_s:
-                going_on.append((state, person))
+                continued.append((state, person))
                 continue
             state.restart(person)
             state.seen_s = time_s
-        if not going_on:
+        if not continued:
             return
-        states, seen = [state for state, _ in going_on], [person for _, person in going_on]
+        states, seen = [state for state, _ in continued], [person for _, person in continued]
         steps = np.array([time_s - state.seen_s for state in states])
         place, speed = self._filter_places(states, np.stack([_place(person) for person in seen]), steps)
-        believed = [state.believe(person, time_s, self.options.doubt_s) for state, person in going_on]
-        rotations, turning = self._filter_rotations(states, np.stack(believed), steps)
+        accepted = [state.accept(person, time_s, self.options.doubt_s) for state, person in continued]
+        rotations, turning = self._filter_rotations(states, np.stack(accepted), steps)
         for i, state in enumerate(states):
             state.place, state.place_speed = place[i], speed[i]
             state.rotations, state.rotation_speed = rotations[i], turning[i]
@@ -211,9 +212,9 @@ def repose(
     body: Body,
     camera: Intrinsics,
 ) -> tuple[Person, ...]:
-    """The same people with other parameters [P, ...], and all that follows from them: joints, pixels, stature.
+    """The same people with new parameters [P, ...] and the joints, pixels and stature that follow from them.
 
-    Vertices are not part of a person: `people.posed_vertices` makes them from the result.
+    Vertices are not part of a person: compute them with `people.posed_vertices`.
     """
     rotations, betas, translation = (
         np.ascontiguousarray(values, np.float32) for values in (rotations, betas, translation)

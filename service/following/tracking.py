@@ -1,7 +1,7 @@
-"""Who is who over the frames of one video stream: gives people of successive frames stable ids. Knows no protocol.
+"""Gives the people in successive frames of a video stream stable ids. Knows no protocol.
 
-A track remembers where somebody is and how fast they move, their pose and their shape. In every frame each track
-foretells its place, and people go to the tracks that fit them best, all at once.
+A track holds a person's position, velocity, pose and shape. In every frame each track predicts its position, and people are
+assigned to tracks by the lowest total cost.
 
     tracker = Tracker()
     for recovery, time_s in frames:
@@ -21,25 +21,25 @@ from service.results import Person
 
 @dataclass(frozen=True)
 class TrackingOptions:
-    """The defaults were chosen on the validation sequences of docs/tracking.md.
+    """The defaults were tuned on the validation sequences of docs/tracking.md.
 
-    Sideways means across the ray from the camera through the person, depth along it: a network that sees one picture
-    errs several times more in depth, and in proportion to the distance.
+    Sideways is across the ray from the camera through the person, depth along it: errors in depth are several times larger
+    and proportional to the distance.
     """
 
-    coast_s: float = 1.5  # a track lives on unseen for so long
-    confirm_hits: int = 2  # a person gets an id when seen in so many frames in a row
-    sideways_noise: float = 0.016  # metres per metre of distance: error of one frame, standard deviation
+    coast_s: float = 1.5  # how long a track survives unseen
+    confirm_hits: int = 2  # consecutive frames before a person gets an id
+    sideways_noise: float = 0.016  # metres per metre of distance: standard deviation of one frame's error
     depth_noise: float = 0.14  # the same along the ray
     agility: float = 1.5  # m/s in one second: how much walking people change their velocity
-    start_speed: float = 1.3  # m/s, standard deviation of the velocity of somebody just seen
-    reach_m: float = 0.8  # nobody is found farther than this from where they should be,
+    start_speed: float = 1.3  # m/s, standard deviation of the velocity of a new track
+    reach_m: float = 0.8  # a person farther than this from the predicted position is never matched,
     reach_m_per_s: float = 1.5  # plus this per second unseen,
     reach_depth: float = 0.6  # plus, along the ray, this share of the distance
     pose_m: float = 0.2  # mean distance of joints, pelvis at the origin, that counts as one standard deviation
-    pose_most: float = 9.0  # what a pose can cost at most: now and then a network turns somebody round
-    shape: float = 1.5  # distance of betas (root of the mean square) that counts as one standard deviation
-    limit: float = 40.0  # a pair with a higher cost (squared standard deviations) makes a new track instead
+    pose_most: float = 9.0  # the largest cost of a pose: the network sometimes confuses front and back
+    shape: float = 1.5  # root mean square distance of betas that counts as one standard deviation
+    limit: float = 40.0  # a pair with a higher cost (squared standard deviations) starts a new track instead
 
     def __post_init__(self) -> None:
         if self.confirm_hits < 1:
@@ -51,7 +51,7 @@ class TrackingOptions:
 
 
 class Tracker:
-    """The people of one stream. Ids begin at 1 and are never given to anybody else."""
+    """Tracks the people of one stream. Ids start at 1 and are never reused."""
 
     def __init__(self, options: TrackingOptions | None = None) -> None:
         self.options = options or TrackingOptions()
@@ -61,14 +61,14 @@ class Tracker:
 
     @property
     def alive(self) -> frozenset[int]:
-        """Ids that may still come: of people in the last frame and of those who are missed for less than `coast_s`."""
+        """Ids that may still appear: people in the last frame, and people unseen for less than `coast_s`."""
         return frozenset(self._tracks.id[self._tracks.id > 0].tolist())
 
     def update(self, people: Sequence[Person], time_s: float) -> tuple[int | None, ...]:
-        """The id of each person of a frame, in their order; None for somebody who is not yet confirmed.
+        """The id of each person in a frame, in order; None for a person who is not yet confirmed.
 
-        `time_s` is when the frame was taken, in seconds from any origin. Frames may be irregular or missing, but time
-        must rise: raises InvalidParameter, and changes nothing, when it does not.
+        `time_s` is when the frame was taken, in seconds from any origin. Frames may be irregular or missing, but times must
+        increase: raises InvalidParameter otherwise, and changes nothing.
         """
         self._check_time(time_s)
         options, tracks = self.options, self._tracks
@@ -78,7 +78,7 @@ class Tracker:
         seen = _Seen.of(people)
         rows, columns = assign(_cost(tracks, seen, time_s, options), options.limit)
         tracks.correct(rows, seen, columns, time_s, options)
-        # who is not confirmed must be seen again at once
+        # an unconfirmed track ends when it misses a frame
         missed = np.setdiff1d(np.arange(len(tracks.id)), rows)
         keep = np.ones(len(tracks.id), bool)
         keep[missed[tracks.id[missed] == 0]] = False
@@ -87,7 +87,7 @@ class Tracker:
         row_of_person[columns] = (np.cumsum(keep) - 1)[rows]
         row_of_person[newcomers] = keep.sum() + np.arange(len(newcomers))
         tracks = tracks.keep(keep).join(_Tracks.begin(seen, newcomers, time_s, options))
-        for row in row_of_person:  # near to far, so that numbers are given in an order that people understand
+        for row in row_of_person:  # near to far, so nearer people get lower ids
             if tracks.id[row] == 0 and tracks.hits[row] >= options.confirm_hits:
                 self._last_id += 1
                 tracks.id[row] = self._last_id
@@ -99,13 +99,14 @@ class Tracker:
             raise InvalidParameter.named("capture_time", f"expected a finite number of seconds, got {time_s}")
         if time_s <= self._time_s:
             raise InvalidParameter.named(
-                "capture_time", f"expected a time after that of the frame before, {self._time_s:g} s, got {time_s:g} s"
+                "capture_time",
+                f"expected a time after that of the previous frame, {self._time_s:g} s, got {time_s:g} s",
             )
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """The N people of one frame as arrays. A place is (x / z, y / z, ln z): there the errors are independent."""
+    """The N people of one frame as arrays. A place is (x / z, y / z, ln z), where the errors are independent."""
 
     place: np.ndarray  # [N, 3]
     pose: np.ndarray  # [N, 24, 3] joints, pelvis at the origin, metres
@@ -126,8 +127,8 @@ class _Tracks:
     """N tracks as arrays. Each axis of a place has its own Kalman filter of position and velocity."""
 
     id: np.ndarray  # [N] 0 while not confirmed
-    hits: np.ndarray  # [N] frames in which they were seen
-    seen_s: np.ndarray  # [N] when last
+    hits: np.ndarray  # [N] frames in which the person was seen
+    seen_s: np.ndarray  # [N] time of the last of them
     place: np.ndarray  # [N, 3] as in `_Seen`
     velocity: np.ndarray  # [N, 3] per second
     covariance: (
@@ -160,7 +161,7 @@ class _Tracks:
         return _Tracks(**{name: np.concatenate([values, getattr(other, name)]) for name, values in vars(self).items()})
 
     def advance(self, step_s: float, options: TrackingOptions) -> None:
-        """Foretell all places `step_s` seconds later."""
+        """Predict all places `step_s` seconds later."""
         c = self.covariance
         push = (options.agility / np.exp(self.place[:, 2:])) ** 2  # [N, 1] white acceleration, angle and log depth
         c[..., 0] += step_s * (2 * c[..., 1] + step_s * c[..., 2]) + push * step_s**3 / 3
@@ -171,7 +172,7 @@ class _Tracks:
     def correct(
         self, rows: np.ndarray, seen: _Seen, columns: np.ndarray, time_s: float, options: TrackingOptions
     ) -> None:
-        """Bring what was seen into the tracks `rows`."""
+        """Update the tracks `rows` with the people `columns`."""
         c = self.covariance[rows]
         total = c[..., 0] + _noise(options)
         gain_place, gain_velocity = c[..., 0] / total, c[..., 1] / total
@@ -188,17 +189,17 @@ class _Tracks:
 
 
 def _noise(options: TrackingOptions) -> np.ndarray:
-    """Variance of one frame's error on the axes of a place, [3]. Angles and log depth need no distance."""
+    """Variance of one frame's error on the axes of a place, [3]. For angles and log depth it is independent of distance."""
     return np.array([options.sideways_noise, options.sideways_noise, options.depth_noise]) ** 2
 
 
 def _cost(tracks: _Tracks, seen: _Seen, time_s: float, options: TrackingOptions) -> np.ndarray:
-    """How badly each track [N] fits each person [M]: squared standard deviations, `inf` beyond reach."""
+    """The cost of matching each track [N] with each person [M]: squared standard deviations, `inf` beyond reach."""
     noise = _noise(options)
     variance = tracks.covariance[..., 0] + noise  # [N, 3]
     off = seen.place[None] - tracks.place[:, None]  # [N, M, 3]
     cost = (off**2 / variance[:, None]).sum(axis=2)
-    # The likelihood's other half: without it a track that has long been unseen, and so is sure of nothing, fits everybody.
+    # The normalisation of the likelihood: without it, a track unseen for long has a large variance and fits anyone.
     cost += np.log(variance / (2 * noise)).sum(axis=1)[:, None]
     pose = np.linalg.norm(seen.pose[None] - tracks.pose[:, None], axis=3).mean(axis=2)
     cost += np.minimum((pose / options.pose_m) ** 2, options.pose_most)

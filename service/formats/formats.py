@@ -1,6 +1,6 @@
-"""A result in the format somebody asked for: JSON, GLB, overlay picture or ZIP. Knows nothing of HTTP.
+"""Writes a result as JSON, GLB, overlay picture or ZIP. Knows nothing of HTTP.
 
-Used by the REST edge and by the command line alike. All of it is processor work: call it in a thread.
+Used by the REST API and the command line. All functions are CPU-bound: call them in a thread.
 """
 
 import io
@@ -27,19 +27,19 @@ ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a ZIP can hold; fixed, so that 
 
 @dataclass(frozen=True)
 class Job:
-    """One result and what its formats need besides."""
+    """A result and what the formats need in addition."""
 
     recovery: Recovery
     manifest: Manifest
     body: Body
     limits: ImageLimits
     request_id: str
-    mesh: str = "glb"  # format of the single people in a ZIP, a key of WRITERS
+    mesh: str = "glb"  # format of each person's mesh in a ZIP, a key of WRITERS
 
 
 @dataclass(frozen=True)
 class Format:
-    """How to write a result, and whether it must hold posed vertices for that."""
+    """How to write a result, and whether the result must contain posed vertices."""
 
     media_type: str
     extension: str
@@ -89,7 +89,7 @@ def as_json(job: Job) -> dict[str, Any]:
 
 
 def model_json(manifest: Manifest) -> dict[str, Any]:
-    """Which network spoke, and of which body."""
+    """Identity of the network and of its body model."""
     body = {"name": manifest.body.name, "version": manifest.body.version, "sha256": manifest.body.sha256}
     return {"name": manifest.name, "version": manifest.version, "sha256": manifest.sha256, "body": body}
 
@@ -162,8 +162,8 @@ def _vertices(job: Job) -> np.ndarray:
 
 
 def _overlay(job: Job, format_name: str, **options: int) -> bytes:
-    """The upright photo with the people painted over it, in the photo's own colour profile."""
-    from service.formats.overlay import paint_overlay  # compiles with numba; plain JSON must not wait for that
+    """The upright photo with the people drawn over it, in the photo's own colour profile."""
+    from service.formats.overlay import paint_overlay  # compiled by numba: not imported for plain JSON
 
     packed = io.BytesIO()
     with upright_canvas(job.recovery.content, limits=job.limits) as canvas:

@@ -1,6 +1,6 @@
-"""Paints posed people over the photo they were found in. Knows nothing of engines, files or HTTP.
+"""Draws posed people over their photo. Knows nothing of engines, files or HTTP.
 
-`service.formats.shading` and the rasteriser compile with numba, so they are imported at the first drawing, not at start-up.
+`service.formats.shading` and the rasteriser are compiled by numba, so they are imported at the first drawing, not at startup.
 """
 
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ import numpy as np
 from bodykit.camera import NEAR_M, Intrinsics
 from bodykit.palette import person_colours
 
-OPACITY = 0.75  # lets clothes and creases show through, so that one sees whether the body fits
-BAND_PIXELS = 4_000_000  # painted at once; a photo of a telephone is one or three bands
+OPACITY = 0.75  # clothes and creases show through, so it is visible whether the body fits
+BAND_PIXELS = 4_000_000  # drawn at once; a phone's photo is one to three bands
 
 
 def draw_overlay(
@@ -24,12 +24,11 @@ def draw_overlay(
     colours: np.ndarray | None = None,
     opacity: float = OPACITY,
 ) -> np.ndarray:
-    """The photo with shaded people over it, uint8[H, W, 3]; pixels without a person stay exactly as they were.
+    """A copy of the photo with shaded people over it, uint8[H, W, 3]. Pixels without a person stay unchanged.
 
-    image: uint8[H, W, 3]; vertices: float[P, V, 3] camera frame, metres; faces: int[F, 3] of the closed
-    surface that all share, counter-clockwise from outside; colours: uint8[P, 3] sRGB, else one of the palette for
-    each. Nearer people cover farther ones.
-    Raises ValueError for arrays of another shape.
+    image: uint8[H, W, 3]; vertices: float[P, V, 3], camera frame, metres; faces: int[F, 3], the closed surface of every
+    person, counter-clockwise from outside; colours: uint8[P, 3] sRGB, by default the palette's. Nearer people cover farther
+    ones. Raises ValueError for arrays of another shape.
     """
     painted = image.copy()
     paint_overlay(painted, vertices, faces, intrinsics, colours=colours, opacity=opacity)
@@ -46,7 +45,7 @@ def paint_overlay(
     opacity: float = OPACITY,
     band_pixels: int = BAND_PIXELS,
 ) -> None:
-    """`draw_overlay` on the photo itself. Drawing takes 30 bytes for each of `band_pixels`, however large the photo is."""
+    """`draw_overlay` in place. Takes 30 bytes for each of `band_pixels`, whatever the size of the photo."""
     _check(image, vertices, faces)
     window = _window(vertices, intrinsics, image.shape[0], image.shape[1])
     if window is None:
@@ -62,7 +61,7 @@ def paint_overlay(
     normals = vertex_normals(points, triangles)
     chosen = person_colours(people) if colours is None else np.ascontiguousarray(colours, dtype=np.uint8)
     for band in _bands(rows, max(1, band_pixels // (columns.stop - columns.start))):
-        # A silhouette's edge looks at the rows above and below; what is painted there belongs to the next band.
+        # Silhouette edges depend on the rows above and below; those rows are drawn with their own band.
         wider = slice(max(band.start - 1, rows.start), min(band.stop + 1, rows.stop))
         camera = replace(intrinsics, cx=intrinsics.cx - columns.start, cy=intrinsics.cy - wider.start)
         raster = rasterise(points, triangles, camera, wider.stop - wider.start, columns.stop - columns.start, cull=True)
@@ -77,9 +76,9 @@ def _bands(rows: slice, height: int) -> Iterator[slice]:
 
 
 def _window(vertices: np.ndarray, camera: Intrinsics, height: int, width: int) -> tuple[slice, slice] | None:
-    """The rows and columns that people can touch, one pixel wider; None when that is nothing.
+    """The rows and columns that people can cover, plus a border of one pixel; None if there are none.
 
-    Small people are the rule, and rasterising 1280 x 720 pixels for them costs more in memory traffic than they do.
+    People are usually small, and clearing 1280 x 720 pixels costs more memory traffic than drawing them.
     """
     visible = vertices[vertices[..., 2] > NEAR_M]
     if not len(visible):

@@ -1,13 +1,13 @@
-"""Light and blending for the overlay: one pass over the pixels that a person covers. Compiled by numba."""
+"""Lighting and blending of the overlay in one pass over the covered pixels. Compiled by numba."""
 
 import numpy as np
 
 from bodykit.kernels import kernel
 
-# Towards the light, camera frame: from above, from the left and from behind the photographer, as most photos are lit.
+# Direction towards the light in the camera frame: above, left and behind the photographer, as in most photos.
 LIGHT = np.array([-0.40, -0.55, -0.73], dtype=np.float32)
-SHADOW = 0.30  # brightness of a surface turned away from the light
-HIGHLIGHT = 0.16  # white added where the surface mirrors the light towards the camera
+SHADOW = 0.30  # brightness of a surface facing away from the light
+HIGHLIGHT = 0.16  # white added where the surface reflects the light towards the camera
 
 
 @kernel(
@@ -26,10 +26,9 @@ def blend(
 ) -> None:
     """Blends shaded people into `image`, in place.
 
-    image: uint8[H, W, 3]; face: int32[H, W], -1 where nobody is; bary: float32[H, W, 3]; triangles: int32[P * F, 3];
-    normals: float32[P * V, 3]; colours: uint8[P, 3]. Silhouettes fade inwards: a pixel loses a sixth of its
-    weight for each uncovered one of its eight neighbours, half of it on a straight edge; pixels beyond the border of
-    the image count as covered.
+    image: uint8[H, W, 3]; face: int32[H, W], -1 without a person; bary: float32[H, W, 3]; triangles: int32[P * F, 3];
+    normals: float32[P * V, 3]; colours: uint8[P, 3]. Silhouettes fade inwards: each uncovered one of a pixel's eight
+    neighbours takes a sixth of its weight, so a straight edge takes half. Pixels outside the image count as covered.
     """
     height, width = face.shape
     faces_per_person = len(triangles) // len(colours)
@@ -51,7 +50,7 @@ def blend(
                 nz += weight * normal[2]
             length = np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9
             lit = (nx * LIGHT[0] + ny * LIGHT[1] + nz * LIGHT[2]) / length
-            wrapped = 0.5 + 0.5 * lit  # half-Lambert: the shadow side keeps its form
+            wrapped = 0.5 + 0.5 * lit  # half-Lambert: the shadow side stays modelled
             shade = SHADOW + (1 - SHADOW) * wrapped * wrapped
             shine = 255 * HIGHLIGHT * max(lit, 0.0) ** 12
             alpha = opacity * max(0.0, 1 - uncovered / 6)

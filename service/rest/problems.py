@@ -75,7 +75,7 @@ async def on_unexpected(request: Request, error: Exception) -> Response:
     """A fault of ours. The traceback goes to the log under the request id; the client learns only that id."""
     extra = {"request": request.scope["state"].get("record")}
     log.error("request %s failed", request_id_of(request.scope), exc_info=error, extra=extra)
-    return problem_response(InternalError("something went wrong here; the log has it"), request.scope)
+    return problem_response(InternalError(), request.scope)
 
 
 async def on_disconnect(request: Request, error: Exception) -> Response:

@@ -344,7 +344,7 @@ async def _abort(context: Context, error: Exception) -> None:
         raise error
     if not isinstance(error, ServiceError):
         log.error("a call failed", exc_info=error)
-        error = InternalError("something went wrong here; the log has it")
+        error = InternalError()
     elif error.http >= 500 and error.grpc == "INTERNAL":
         log.error("%s: %s", error.code, error.detail, exc_info=error)
     await refuse(context, error)

@@ -1,1 +1,1 @@
-"""What the service tells its operators: logs, metrics, traces, and how long the event loop was blocked."""
+"""Telemetry: logs, metrics, traces and event loop lag."""

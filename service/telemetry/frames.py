@@ -1,16 +1,16 @@
-"""Spans of the frames of one stream."""
+"""Spans for the frames of a stream."""
 
 from contextlib import AbstractContextManager
 
 from service.telemetry.tracing import Tracer
 
-# A stream is one trace, and may last an hour. Collectors cut off or refuse traces of more than some ten thousand spans;
-# with the stages of each frame these are six thousand.
+# A stream is one trace and may last an hour. Collectors truncate or refuse traces of more than about ten thousand spans; with
+# the stages of each frame, this limit gives six thousand.
 MAX_SPANS = 1000
 
 
 class FrameSpans:
-    """Makes a span for each frame until there are `MAX_SPANS` of them, and none afterwards."""
+    """Makes a span for each of the first `MAX_SPANS` frames, and none afterwards."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer, self._left = tracer, MAX_SPANS

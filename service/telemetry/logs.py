@@ -1,7 +1,7 @@
-"""The log: lines of text or of JSON on standard error, written by a thread of their own.
+"""Logging: lines of text or JSON on standard error, written by a background thread.
 
-The standard library does it all: uvicorn, grpc and ONNX Runtime's Python log through it anyhow, and a line of JSON is one
-short formatter. A reader that is gone, a full disk, or a pipe that nobody empties costs lines, never a request.
+Built on the standard library, which uvicorn, grpc and ONNX Runtime use as well; JSON takes one short formatter. A closed reader,
+a full disk or a blocked pipe loses lines but never delays a request.
 """
 
 import json
@@ -22,13 +22,13 @@ STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
 TEXT, JSON = "text", "json"
 OURS = ("service", "bodykit", "depthhmr", "depthhmr_cli")
 ACCESS = "service.access"
-MAX_QUEUED_LINES = 4096  # that wait to be written; more are dropped
-CLOSE_TIMEOUT_S = 1.0  # what a stop of the service waits for the last lines
+MAX_QUEUED_LINES = 4096  # further lines are dropped
+CLOSE_TIMEOUT_S = 1.0  # how long shutdown waits for the last lines
 TEXT_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class TextFormatter(logging.Formatter):
-    """For people: the request's id stands at the end of the line."""
+    """Lines for people, with the request's ids at the end."""
 
     def __init__(self) -> None:
         super().__init__(TEXT_FORMAT)
@@ -39,7 +39,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """For machines: one object per line, whatever is in the message."""
+    """One JSON object per line, whatever the message contains."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -56,8 +56,8 @@ class JsonFormatter(logging.Formatter):
 
 
 class BackgroundHandler(logging.Handler):
-    """Hands lines to a thread that writes them to `stream`, which has no buffer: Python could not end while a thread that
-    is stuck holds the lock of one.
+    """Passes lines to a thread that writes them to `stream`. The stream is unbuffered: the interpreter cannot exit while a
+    blocked thread holds a buffer's lock.
     """
 
     def __init__(self, stream: FileIO) -> None:
@@ -73,35 +73,35 @@ class BackgroundHandler(logging.Handler):
             self._lines.put_nowait(self.format(record))
         except queue.Full:
             self.dropped += 1
-        except Exception:  # a message that does not fit its arguments must not end a request
+        except Exception:  # a message that does not match its arguments must not fail a request
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
         self.dropped += 1
 
     def close(self) -> None:
-        """Wait for the last lines, for a moment."""
+        """Wait for the last lines, at most `CLOSE_TIMEOUT_S`."""
         super().close()
         try:
             self._lines.put_nowait(None)
         except queue.Full:
-            return  # the writer is stuck, and so would we be
+            return  # the writer is blocked, so waiting would be useless
         self._thread.join(CLOSE_TIMEOUT_S)
 
     def _write(self) -> None:
         while (line := self._lines.get()) is not None:
             try:
                 _write_all(self._stream, line.encode(errors="backslashreplace") + b"\n")
-            except (OSError, ValueError):  # nobody reads, no room, or closed
+            except (OSError, ValueError):  # no reader, no space, or closed
                 self.dropped += 1
 
 
 def start_logging(level: str, log_format: str, *, access: bool) -> BackgroundHandler:
-    """Set up the log of this process, once."""
+    """Set up logging for this process. Call it once."""
     handler = BackgroundHandler(FileIO(STANDARD_ERROR, "w", closefd=False))
     handler.setFormatter(JsonFormatter() if log_format == JSON else TextFormatter())
-    # `debug` is for our own code. Others write what they are given: Pillow the tags of a photo, with the place where it was
-    # taken, and the parser of forms names and content.
+    # `debug` applies to our own loggers only. Libraries log their input: Pillow the EXIF tags of a photo, including the place
+    # where it was taken, and the form parser names and contents.
     logging.basicConfig(level="INFO" if level == "debug" else level.upper(), handlers=[handler])
     for name in OURS:
         logging.getLogger(name).setLevel(level.upper())
@@ -111,20 +111,20 @@ def start_logging(level: str, log_format: str, *, access: bool) -> BackgroundHan
 
 
 def keep_standard_streams() -> None:
-    """Give the numbers 0, 1 and 2 to /dev/null where nobody has opened them. The next socket would get them otherwise, and
-    libraries in C write their complaints to number 2, whatever that is.
+    """Open /dev/null for each of the file descriptors 0, 1 and 2 that is closed. Otherwise the next socket would get it, and C
+    libraries would write their messages for descriptor 2 into that socket.
     """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor
     sys.stdout = sys.stdout or TextIOWrapper(FileIO(STANDARD_OUTPUT, "w", closefd=False))
     sys.stderr = sys.stderr or TextIOWrapper(FileIO(STANDARD_ERROR, "w", closefd=False))
 
 
 def say(line: str) -> None:
-    """Write `line` to standard output; when nobody takes it, so be it."""
+    """Write `line` to standard output. Gives up after `CLOSE_TIMEOUT_S` if the reader blocks."""
 
     def write() -> None:
         with FileIO(STANDARD_OUTPUT, "w", closefd=False) as stream, suppress(OSError):
@@ -136,14 +136,14 @@ def say(line: str) -> None:
 
 
 def _write_all(stream: FileIO, content: bytes) -> None:
-    """Without a buffer, a write may take a part of what it is given."""
+    """Write all of `content`: an unbuffered stream may accept only a part per call."""
     left = memoryview(content)
     while left:
         left = left[stream.write(left) :]
 
 
 def _ids(record: logging.LogRecord) -> dict[str, str]:
-    """The ids of the request that a line is about: the one that came with it, or the one at hand."""
+    """The ids of the request that a line belongs to: the record's own, or the current one."""
     request = getattr(record, "request", None)
     if not isinstance(request, Record):
         request = current_or_none()

@@ -1,16 +1,16 @@
-"""How long the event loop was kept from its work: everything waits while one piece of code does not give way."""
+"""Measures event loop lag: while one callback runs, everything else on the loop waits."""
 
 import asyncio
 import time
 
 from service.telemetry.metrics import Metrics
 
-SAMPLE_INTERVAL_S = 0.02  # one that is kept for less may go unseen
-BUSY_INTERVAL_S = 0.005  # what was computed in this time, before a block, may be counted to it; a look costs some 30 us
+SAMPLE_INTERVAL_S = 0.02  # shorter blocks may be missed
+BUSY_INTERVAL_S = 0.005  # work in the interval before a block may be counted as part of it; a sample costs about 30 us
 
 
 async def watch_loop(metrics: Metrics) -> None:
-    """Report, until cancelled, how much later than asked for a sleeper is woken, and how much of that the loop computed."""
+    """Report, until cancelled, how late a sleeping task is woken, and how much of that the loop's thread spent computing."""
     await asyncio.gather(_watch_lag(metrics), _watch_blocks(metrics))
 
 
@@ -22,8 +22,8 @@ async def _watch_lag(metrics: Metrics) -> None:
 
 
 async def _watch_blocks(metrics: Metrics) -> None:
-    """On a machine with other things to do a thread that wants to run may have to wait. What it computed meanwhile is what
-    our own code kept the loop for.
+    """On a busy machine a runnable thread may have to wait for a CPU. Its CPU time in the meantime is what our own code
+    blocked the loop for.
     """
     interval_s = SAMPLE_INTERVAL_S
     while True:

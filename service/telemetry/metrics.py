@@ -1,6 +1,6 @@
-"""Prometheus metrics of one service. Labels are few and fixed, so that their number cannot grow with the traffic."""
+"""Prometheus metrics of one service. The label values are few and fixed, so traffic cannot create new time series."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -11,7 +11,7 @@ from service.engines.base import Engine
 from service.errors import ServiceError
 from service.results import Timings
 
-TIMED = ("decode", "queue", "infer", "post")  # what a result tells about itself
+TIMED = ("decode", "queue", "infer", "post")  # reported in every result, too
 STAGES = (*TIMED, "encode")
 # A stage takes from a tenth of a millisecond (JSON) to the deadline of an image (30 s).
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -23,100 +23,85 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """One registry per service, so that several can live in one process (tests do)."""
+    """One registry per instance, so several services can run in one process, as in tests."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self._images = Counter(
-            "depthhmr_images", "Images by outcome: ok, or the code of the error", ["outcome"], registry=self._registry
-        )
-        self._in_work = Gauge("depthhmr_images_in_work", "Images in work or waiting", registry=self._registry)
-        stages = Histogram(
-            "depthhmr_stage_seconds", "Time per image and stage", ["stage"], buckets=SECONDS, registry=self._registry
-        )
-        self._stages = {stage: stages.labels(stage) for stage in STAGES}
-        self._people = Histogram("depthhmr_people", "People per image", buckets=PEOPLE, registry=self._registry)
+        self._add_images()
+        self._add_queue()
+        self._add_engine()
+        self._add_requests()
+        self._add_event_loop()
 
-        depth = Gauge("depthhmr_queue_depth", "Images waiting for their turn", ["priority"], registry=self._registry)
+    def _add_images(self) -> None:
+        self._images = self._counter("images", "Images by outcome: ok, or the code of the error", "outcome")
+        self._in_work = self._gauge("images_in_work", "Images running or waiting")
+        stages = self._histogram("stage_seconds", "Time per image and stage", SECONDS, "stage")
+        self._stages = {stage: stages.labels(stage) for stage in STAGES}
+        self._people = self._histogram("people", "People per image", PEOPLE)
+
+    def _add_queue(self) -> None:
+        depth = self._gauge("queue_depth", "Images waiting for their turn", "priority")
         self._queue_depth = {priority: depth.labels(priority) for priority in PRIORITIES}
-        wait = Histogram(
-            "depthhmr_queue_wait_seconds",
-            "How long images waited for their turn, those too that gave up",
-            ["priority"],
-            buckets=SECONDS,
-            registry=self._registry,
-        )
+        text = "Time that images waited for their turn, including those that gave up"
+        wait = self._histogram("queue_wait_seconds", text, SECONDS, "priority")
         self._queue_wait = {priority: wait.labels(priority) for priority in PRIORITIES}
-        refusals = Counter(
-            "depthhmr_refusals",
-            "Refused because there was too much, by what was full",
-            ["reason"],
-            registry=self._registry,
-        )
+        refusals = self._counter("refusals", "Refusals because of load, by the limit that was reached", "reason")
         self._refusals = {reason: refusals.labels(reason) for reason in REASONS}
-        self._pace = Gauge(
-            "depthhmr_pace",
-            "Images per second that the queue reckons with; 0 before the first",
-            registry=self._registry,
+        self._pace = self._gauge("pace", "Images per second that the queue plans with; 0 before the first")
+        self._bytes_held = self._gauge("held_bytes", "Bytes of requests held in memory")
+
+    def _add_engine(self) -> None:
+        text = "Images waiting for the engine: in the queue, or already decoded"
+        self._engine_waiting = self._gauge("engine_waiting", text)
+        self._engine_in_flight = self._gauge("engine_in_flight", "Images at the engine")
+        self._engine_failures = self._counter(
+            "engine_failures", "Failed calls of the engine, by the code of the error", "reason"
         )
-        self._bytes_held = Gauge("depthhmr_held_bytes", "Bytes of requests that are held", registry=self._registry)
-        self._engine_waiting = Gauge(
-            "depthhmr_engine_waiting",
-            "Images waiting for a place at the engine: in the queue, or decoded already",
-            registry=self._registry,
+
+    def _add_requests(self) -> None:
+        self._requests = self._counter(
+            "requests", "REST requests, gRPC calls and gRPC streams, by their result", "protocol", "route", "status"
         )
-        self._engine_in_flight = Gauge("depthhmr_engine_in_flight", "Images at the engine", registry=self._registry)
-        self._engine_failures = Counter(
-            "depthhmr_engine_failures",
-            "Calls of the engine that failed, by the code of the error",
-            ["reason"],
-            registry=self._registry,
-        )
-        self._requests = Counter(
-            "depthhmr_requests",
-            "Requests of REST, and calls and streams of gRPC, by how they ended",
-            ["protocol", "route", "status"],
-            registry=self._registry,
-        )
-        self._streams = Gauge("depthhmr_streams_open", "gRPC streams that are open", registry=self._registry)
-        self._frames = Counter(
-            "depthhmr_frames",
-            "Answered frames of streams by outcome: ok, dropped, or the code of the error",
-            ["outcome"],
-            registry=self._registry,
-        )
-        self._loop_lag = Histogram(
-            "depthhmr_event_loop_lag_seconds",
-            "How much later than it asked for a task that sleeps was woken",
-            buckets=LAG_SECONDS,
-            registry=self._registry,
-        )
-        self._loop_block = Gauge(
-            "depthhmr_event_loop_longest_block_seconds",
-            "The longest of these since the start that the loop's own thread spent computing",
-            registry=self._registry,
-        )
+        self._streams = self._gauge("streams_open", "Open gRPC streams")
+        text = "Answered frames of streams by outcome: ok, dropped, or the code of the error"
+        self._frames = self._counter("frames", text, "outcome")
+
+    def _add_event_loop(self) -> None:
+        text = "How late a sleeping task was woken"
+        self._loop_lag = self._histogram("event_loop_lag_seconds", text, LAG_SECONDS)
+        text = "The longest of these since the start that the loop's own thread spent computing"
+        self._loop_block = self._gauge("event_loop_longest_block_seconds", text)
         self._longest_block = 0.0
 
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"depthhmr_{name}", text, labels, registry=self._registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"depthhmr_{name}", text, labels, registry=self._registry)
+
+    def _histogram(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(f"depthhmr_{name}", text, labels, buckets=buckets, registry=self._registry)
+
     def watch(self, engine: Engine) -> None:
-        """Report what `engine` counts itself."""
+        """Export the figures that `engine` counts itself."""
         self._registry.register(_EngineCollector(engine))
 
     def queued(self, priority: str, change: int) -> None:
-        """So many images more wait for their turn, or fewer."""
+        """The number of images waiting for their turn changes by `change`."""
         self._queue_depth[priority].inc(change)
         self._engine_waiting.inc(change)
 
     def waited(self, priority: str, seconds: float) -> None:
-        """An image's wait for its turn is over."""
+        """An image has waited `seconds` for its turn."""
         self._queue_wait[priority].observe(seconds)
 
     def refused(self, reason: str) -> None:
         self._refusals[reason].inc()
 
     def paced(self, images_per_s: float) -> None:
-        """What the queue reckons with."""
+        """The pace that the queue plans with."""
         self._pace.set(images_per_s)
 
     def bytes_held(self, count: int) -> None:
@@ -124,31 +109,31 @@ class Metrics:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Around the wait of a decoded image for a place at the engine."""
+        """Wraps a decoded image's wait for the engine."""
         with self._engine_waiting.track_inprogress():
             yield
 
     @contextmanager
     def engine_call(self) -> Iterator[None]:
-        """Around one call of the engine."""
+        """Wraps one call of the engine."""
         with self._engine_in_flight.track_inprogress(), self.engine_failures():
             yield
 
     @contextmanager
     def engine_failures(self) -> Iterator[None]:
-        """Counts the error that ends the block as one of the engine."""
+        """Counts an error raised in the block as a failure of the engine."""
         with _outcome_of(self._engine_failures):
             yield
 
     @contextmanager
     def image(self) -> Iterator[None]:
-        """Counts the image handled inside by how it ends."""
+        """Counts the image processed in the block by its outcome."""
         with self._in_work.track_inprogress(), _outcome_of(self._images, "ok"):
             yield
 
     @contextmanager
     def refusals(self) -> Iterator[None]:
-        """Counts the image that is refused inside, before anything is known of it; one that is not is not counted."""
+        """Counts an image if it is refused in the block, before it is processed."""
         with _outcome_of(self._images):
             yield
 
@@ -159,17 +144,17 @@ class Metrics:
 
     @contextmanager
     def encoding(self) -> Iterator[None]:
-        """Around turning one result into bytes."""
+        """Wraps the encoding of one result."""
         with self._stages["encode"].time():
             yield
 
     def request(self, protocol: str, route: str, status: str) -> None:
-        """Counts a request that has ended. `route` is a template: one of a few, whatever was asked for."""
+        """Counts a finished request. `route` is a template, never the requested path."""
         self._requests.labels(protocol, route, status).inc()
 
     @contextmanager
     def stream(self) -> Iterator[None]:
-        """Around a stream."""
+        """Wraps a stream."""
         with self._streams.track_inprogress():
             yield
 
@@ -181,7 +166,7 @@ class Metrics:
         self._loop_lag.observe(seconds)
 
     def loop_block(self, seconds: float) -> None:
-        """`seconds` in which the loop's own thread had the processor, and gave it to nobody."""
+        """The loop's thread computed for `seconds` without yielding."""
         if seconds > self._longest_block:
             self._longest_block = seconds
             self._loop_block.set(seconds)
@@ -193,7 +178,7 @@ class Metrics:
 
 @contextmanager
 def _outcome_of(counter: Counter, success: str | None = None) -> Iterator[None]:
-    """Count how the block ends: as `success` (when that has a name), by the code of its error, or as cancelled."""
+    """Counts how the block ends: as `success` (unless None), by the code of its error, or as cancelled."""
     outcome: str | None = "cancelled"
     try:
         yield
@@ -210,7 +195,7 @@ def _outcome_of(counter: Counter, success: str | None = None) -> Iterator[None]:
 
 
 class _EngineCollector(Collector):
-    """Reads an engine's own figures whenever somebody looks."""
+    """Reads the engine's own figures at every scrape."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -218,7 +203,7 @@ class _EngineCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         stats = self._engine.stats
         yield GaugeMetricFamily("depthhmr_engine_ready", "1 while the engine answers", value=float(self._engine.ready))
-        yield CounterMetricFamily("depthhmr_engine_retries", "Calls that were made a second time", value=stats.retries)
+        yield CounterMetricFamily("depthhmr_engine_retries", "Calls that were retried", value=stats.retries)
         batches = CounterMetricFamily(
             "depthhmr_engine_batches", "Runs of the network by the number of images in them", labels=["size"]
         )

@@ -1,4 +1,4 @@
-"""Around every request of both protocols: its span, its line in the log, its count."""
+"""Observes every request of both protocols: one span, one access log line, one count."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from service.telemetry.tracing import NULL_SPAN, Tracer
 
 log = logging.getLogger("service.access")
 
-# (status, outcome) of a request that ends without an answer: its client has gone, or it broke something of ours.
+# (status, outcome) of a request that ends without a response: the client has disconnected, or the service failed.
 CANCELLED = {"rest": ("499", "cancelled"), "grpc": ("CANCELLED", "cancelled")}
 BROKEN = {"rest": ("500", "internal"), "grpc": ("INTERNAL", "internal")}
 OK = {"rest": "200", "grpc": "OK"}
@@ -25,7 +25,7 @@ SYSTEM = {"rest": {}, "grpc": {"rpc.system.name": "grpc"}}
 
 
 class Observer:
-    """`with observer.request(record, headers):` around the answering of one request; what is inside fills `record`."""
+    """`with observer.request(record, headers):` wraps the handling of one request, which fills in `record`."""
 
     def __init__(self, tracer: Tracer, metrics: Metrics) -> None:
         self._tracer, self._metrics = tracer, metrics
@@ -70,11 +70,11 @@ class Observer:
 
 
 def attributes_of(record: Record) -> dict[str, str | int | float]:
-    """The record as attributes of a span: OpenTelemetry's names where it has some."""
+    """The record as span attributes, with OpenTelemetry's names where they exist."""
     facts = record.facts()
     names = NAMES[record.protocol]
     own = {name: facts.pop(name) for name in names}
-    for name in ("protocol", "method", "duration_ms"):  # said by the attributes above, or by the span itself
+    for name in ("protocol", "method", "duration_ms"):  # covered by the attributes above or by the span itself
         facts.pop(name, None)
     return {
         **SYSTEM[record.protocol],
@@ -85,12 +85,12 @@ def attributes_of(record: Record) -> dict[str, str | int | float]:
 
 
 def is_ours(status: str) -> bool:
-    """Whether a request with this status failed through no fault of its caller."""
+    """Whether a request with this status failed through the service's fault."""
     return status in OURS or (status.isdecimal() and int(status) >= 500)
 
 
 def sentence(facts: Mapping[str, object]) -> str:
-    """The line for people."""
+    """The access log line as text."""
     text = " ".join(str(facts[name]) for name in ("protocol", "method", "route", "status", "outcome") if name in facts)
     known = ("bytes_in", "bytes_out", "images", "people", "frames", "frame_errors", "frames_dropped", "client")
     rest = " ".join(f"{name}={_word(facts[name])}" for name in known if name in facts)
@@ -98,6 +98,6 @@ def sentence(facts: Mapping[str, object]) -> str:
 
 
 def _word(value: object) -> str:
-    """The subject of a token is text of somebody else: a line must stay one line."""
+    """Quotes text with spaces or control characters: a token's subject is foreign text and must not break the line."""
     text = str(value)
     return text if text.isprintable() and " " not in text else repr(text)

@@ -1,7 +1,7 @@
-"""Traces by OpenTelemetry, sent over OTLP in the background. Set up by the standard OTEL_* variables.
+"""OpenTelemetry traces, exported over OTLP in the background and configured by the standard OTEL_* variables.
 
-The spans wait in a queue of bounded length for a thread that sends them. A collector that is slow, silent or away fills
-that queue, and then the oldest spans are lost; no request ever waits.
+Spans wait in a bounded queue for the exporting thread. When a collector is slow, silent or unreachable, the queue fills and the
+oldest spans are lost; requests never wait.
 """
 
 import threading
@@ -24,18 +24,18 @@ from service import __version__
 from service.errors import ServiceError
 from service.telemetry.spans import Headers, Span
 
-CLOSE_TIMEOUT_S = 2.0  # what a stop of the service waits for the last spans
-STATE_LENGTH = 512  # what W3C Trace Context asks everybody to carry on; the header is the caller's, and spans keep it
+CLOSE_TIMEOUT_S = 2.0  # how long shutdown waits for the last spans
+MAX_TRACESTATE_LENGTH = 512  # the least that W3C Trace Context requires; the header is the caller's, and spans store it
 PROTOCOL = "http/protobuf"
 PROTOCOL_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 
-# Ours rather than OpenTelemetry's context: that one complains when a stream that was given up is closed in another task.
+# Replaces OpenTelemetry's context, which logs an error when an abandoned stream is closed in another task.
 _current: ContextVar[OtelSpan | None] = ContextVar("span", default=None)
 _w3c = TraceContextTextMapPropagator()
 
 
 class OtelTracer:
-    """See the module. `provider` is its own, not the process's, so nothing else adds spans to it."""
+    """See the module docstring. `provider` is private, not the global one, so no other code adds spans to it."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider
@@ -43,24 +43,24 @@ class OtelTracer:
 
     @classmethod
     def open(cls) -> "OtelTracer":
-        """From the environment. Raises UserError."""
+        """Configured from the environment. Raises UserError."""
         protocol = next(filter(None, map(environ.get, PROTOCOL_VARIABLES)), PROTOCOL)
         if protocol != PROTOCOL:
             raise UserError(
-                f"traces are sent by {PROTOCOL}, not by {protocol} (from {' or '.join(PROTOCOL_VARIABLES)})"
+                f"expected the trace protocol {PROTOCOL}, got {protocol} (from {' or '.join(PROTOCOL_VARIABLES)})"
             )
         try:
             defaults = Resource({"service.name": "depthhmr", "service.version": __version__})
             provider = TracerProvider(resource=defaults.merge(OTELResourceDetector().detect()), shutdown_on_exit=False)
             provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         except ValueError as error:
-            raise UserError(f"the OTEL_ variables are wrong: {error}") from error
+            raise UserError(f"the OTEL_* variables are invalid: {error}") from error
         return cls(provider)
 
     @contextmanager
     def request(self, headers: Headers) -> Iterator[Span]:
         carrier = {name: headers[name] for name in ("traceparent", "tracestate") if name in headers}
-        if len(carrier.get("tracestate", "")) > STATE_LENGTH:
+        if len(carrier.get("tracestate", "")) > MAX_TRACESTATE_LENGTH:
             del carrier["tracestate"]
         span = self._tracer.start_span("request", context=_w3c.extract(carrier), kind=SpanKind.SERVER)
         with _running(span):
@@ -78,7 +78,7 @@ class OtelTracer:
             try:
                 yield
             except BaseException as error:
-                # The kind of the error alone: its text may repeat what the caller sent.
+                # The type of the error only: its text may repeat the caller's input.
                 span.set_attribute("error.type", _kind_of(error))
                 span.set_status(Status(StatusCode.ERROR))
                 raise
@@ -96,7 +96,7 @@ class OtelTracer:
         return carrier
 
     def close(self) -> None:
-        # The SDK waits half a minute for a collector that does not answer. Its threads and this one die with the process.
+        # The SDK would wait 30 s for a collector that does not answer. Its threads and this one end with the process.
         closing = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
         closing.start()
         closing.join(CLOSE_TIMEOUT_S)
@@ -139,7 +139,7 @@ def _as_current(span: OtelSpan | None) -> Iterator[None]:
         try:
             _current.reset(token)
         except ValueError:
-            pass  # a generator that was given up is closed in another task
+            pass  # an abandoned generator is closed in another task
 
 
 def _kind_of(error: BaseException) -> str:

@@ -1,6 +1,6 @@
-"""What is known of the request at hand: filled in as it is answered, then logged, counted and traced.
+"""The record of the current request: filled in while it is handled, then logged, counted and traced.
 
-Holds names, numbers and statuses alone: nothing of an image, no key, no query and no file name can get in here.
+Holds names, numbers and statuses only: never image data, keys, queries or file names.
 """
 
 import time
@@ -13,21 +13,21 @@ from typing import Any
 from service.frame_stream import Tally
 from service.telemetry.request_ids import request_id_or_new
 
-NO_ROUTE = "none"  # of a request that no route of ours answers
+NO_ROUTE = "none"  # for a request that matches no route
 
 
 @dataclass
 class Record:
-    """One REST request, one gRPC call or one gRPC stream. Changed on the event loop alone."""
+    """One REST request, gRPC call or gRPC stream. Modified on the event loop only."""
 
     protocol: str = ""  # rest or grpc
     method: str = ""
     request_id: str = ""
     route: str = NO_ROUTE  # the template, never the path itself
-    quiet: bool = False  # probes and the like: counted, but neither logged nor traced
+    quiet: bool = False  # probes and similar: counted, but neither logged nor traced
     trace_id: str = ""
     client: str = ""  # name of the API key
-    network: str = ""  # where the request came from; in no log, no metric and no trace
+    network: str = ""  # where the request came from; never logged, counted or traced
     status: str = ""  # 200, or OK
     outcome: str = "ok"  # or the code of the error
     bytes_in: int = 0
@@ -39,7 +39,7 @@ class Record:
 
     @property
     def caller(self) -> str:
-        """Who gets one share of places and bytes."""
+        """The unit of fair sharing: the key's name, or the network of an unauthenticated caller."""
         return f"key {self.client}" if self.client else f"network {self.network}"
 
     @property
@@ -47,12 +47,12 @@ class Record:
         return 1e3 * (time.perf_counter() - self.begin)
 
     def end(self, status: str, outcome: str) -> None:
-        """Say how it ended; the first to say it knows best."""
+        """Set the result of the request. The first call wins."""
         if not self.status:
             self.status, self.outcome = status, outcome
 
     def facts(self) -> dict[str, Any]:
-        """All of it that there is, by name."""
+        """The known fields by name."""
         facts: dict[str, Any] = {
             "protocol": self.protocol,
             **({"method": self.method} if self.method else {}),
@@ -76,7 +76,7 @@ _current: ContextVar[Record | None] = ContextVar("record", default=None)
 
 
 def current() -> Record:
-    """The record of the request that this code works for; one that nobody reads where there is none."""
+    """The record of the current request, or a throwaway one outside of a request."""
     return _current.get() or Record()
 
 
@@ -85,14 +85,14 @@ def current_or_none() -> Record | None:
 
 
 def set_request_id(given: str) -> str:
-    """The id of the request at hand, which is `given` when that is sane."""
+    """Set and return the current request's id: `given` if it is valid."""
     record = current()
     record.request_id = request_id_or_new(given) if given or not record.request_id else record.request_id
     return record.request_id
 
 
 def set_current(record: Record) -> None:
-    """Make it the current one of this task, to the task's end."""
+    """Make `record` the current one until this task ends."""
     _current.set(record)
 
 
@@ -105,4 +105,4 @@ def as_current(record: Record) -> Iterator[None]:
         try:
             _current.reset(token)
         except ValueError:
-            pass  # a generator that was given up is closed in another task, whose own record must stay
+            pass  # an abandoned generator is closed in another task, whose own record must stay

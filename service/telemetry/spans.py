@@ -1,4 +1,4 @@
-"""Spans as the service sees them."""
+"""The interface of a request's span."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -7,10 +7,10 @@ Headers = Mapping[str, str]
 
 
 class Span(Protocol):
-    """A request's span, while it is under way."""
+    """The span of a running request."""
 
-    trace_id: str  # 32 hexadecimal digits; empty where nothing is traced
+    trace_id: str  # 32 hexadecimal digits; empty without tracing
 
     def describe(self, name: str, attributes: Mapping[str, Any], *, error: str | None, ours: bool) -> None:
-        """What is known at its end. `error` is a code; `ours` says that the failure is no fault of the caller."""
+        """Called at the end of the request. `error` is a code; `ours` marks a failure of the service, not of the caller."""
         ...

@@ -1,4 +1,4 @@
-"""Traces as the service sees them: a span around each request, and spans inside it. Knows nothing of OpenTelemetry."""
+"""The tracing interface: a span for each request, and spans inside it. Knows nothing of OpenTelemetry."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -10,26 +10,26 @@ OFF, OTLP = "off", "otlp"
 
 
 class Tracer(Protocol):
-    """Makes spans. None of its methods waits for anybody or raises because of a collector."""
+    """Makes spans. No method waits for a collector or raises because of one."""
 
     def request(self, headers: Headers) -> AbstractContextManager[Span]:
-        """Around a request whose caller sent `headers` (names in lower case); the caller's trace is continued."""
+        """A request's span. Continues the trace in the caller's `headers` (lower-case names)."""
         ...
 
     def span(self, name: str, **attributes: str | int) -> AbstractContextManager[None]:
-        """Around a part of what the current request or span does; nothing where there is none."""
+        """A child of the current span; nothing if there is none."""
         ...
 
     def muted(self) -> AbstractContextManager[None]:
-        """Around work that is not to be traced."""
+        """Suspends tracing."""
         ...
 
     def headers(self) -> Headers:
-        """What makes another server's spans children of the current one."""
+        """Headers that make another server's spans children of the current one."""
         ...
 
     def close(self) -> None:
-        """Send what is left, for a moment at the most."""
+        """Send the remaining spans, within a bounded time."""
         ...
 
 
@@ -44,7 +44,7 @@ NULL_SPAN: Span = _NullSpan()
 
 
 class NullTracer:
-    """Traces nothing."""
+    """Records nothing."""
 
     @contextmanager
     def request(self, headers: Headers) -> Iterator[Span]:
@@ -64,7 +64,7 @@ class NullTracer:
 
 
 def open_tracer(traces: str) -> Tracer:
-    """The tracer that the setting names. Raises UserError when its variables are wrong."""
+    """The tracer named by the setting `traces`. Raises UserError when the OTEL_* variables are invalid."""
     if traces == OFF:
         return NullTracer()
     from service.telemetry.otel import OtelTracer  # the optional extra `otel`

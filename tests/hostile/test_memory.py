@@ -129,7 +129,7 @@ def test_who_wants_more_than_is_left_waits_for_it():
 def test_more_than_there_is_gets_all_of_it_alone():
     memory = DecodingMemory(100, wait_s=0.1)
 
-    with memory.taken(1000), pytest.raises(Overloaded, match="ask again in a moment"), memory.taken(1):
+    with memory.taken(1000), pytest.raises(Overloaded, match="try again in a moment"), memory.taken(1):
         pass
     with memory.taken(100):
         pass

@@ -163,4 +163,4 @@ def test_a_network_that_never_ends_does_not_keep_the_process(start, endless_netw
     process.signal(signal.SIGTERM)
 
     assert process.ended() == 0
-    assert "depthhmr ends: something was still in work" in process.out
+    assert "depthhmr ends: requests were still running" in process.out
