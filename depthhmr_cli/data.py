@@ -2,6 +2,8 @@
 
 examples:
   depthhmr data pack lsp lspet_train --out shards/lspet --size 192
+  depthhmr data pack lsp lspet_train --teacher lspet_train_teacher.npz --out shards/lspet --size 224
+  depthhmr data pack taught people_teacher.npz --images people_train/images --out shards/people --size 224
   depthhmr data pack coco person_keypoints_train2017.json --images train2017 --out shards/coco
   depthhmr data pack agora SMPL --images agora --fits agora --out shards/agora
   depthhmr data pack bedlam all_npz_12_smpl_training --images bedlam --smpl smpl_neutral.npz --out shards/bedlam
@@ -41,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--every", type=int, default=DEFAULTS["every"], metavar="N", help="3dpw, bedlam: every Nth frame only"
     )
     pack.add_argument("--fits", type=Path, metavar="FOLDER", help="agora: what gt_path_smpl starts from")
+    pack.add_argument(
+        "--teacher", type=Path, metavar="FILE", help="lsp: labels of another network (depthhmr/data/teacher.py)"
+    )
     pack.add_argument("--body", type=Path, help="body file of the network (default: the free body of the package)")
     pack.add_argument("--smpl", type=Path, metavar="FILE", help="agora, bedlam: your SMPL (depthhmr body import)")
     pack.add_argument(
@@ -182,9 +187,15 @@ def write_sheet(args: argparse.Namespace, rows: "list[Shown]") -> None:
 
 
 def read_lsp(args: argparse.Namespace) -> "Iterator[Picture]":
-    from depthhmr.data import lsp
+    from depthhmr.data import lsp, teacher
 
-    return lsp.read(args.source)
+    return lsp.read(args.source) if args.teacher is None else teacher.read_lsp_with(args.source, args.teacher)
+
+
+def read_taught(args: argparse.Namespace) -> "Iterator[Picture]":
+    from depthhmr.data import teacher
+
+    return teacher.read(args.source, args.images or args.source.parent)
 
 
 def read_coco(args: argparse.Namespace) -> "Iterator[Picture]":
@@ -257,6 +268,7 @@ READERS: "dict[str, Callable[[argparse.Namespace], Iterator[Picture]]]" = {
     "3dpw": read_3dpw,
     "coco": read_coco,
     "lsp": read_lsp,
+    "taught": read_taught,
     "relative-human": read_relative_human,
     "own": read_own,
     "nobody": read_nobody,
@@ -266,7 +278,8 @@ OPTIONS = {
     "bedlam": ("images", "smpl", "every", "body", "tolerance_mm"),
     "3dpw": ("images", "every", "body", "tolerance_mm"),
     "coco": ("images", "with_empty"),
-    "lsp": (),
+    "lsp": ("teacher",),
+    "taught": ("images",),
     "relative-human": ("images",),
     "own": ("body", "everyone", "metric"),
     "nobody": (),

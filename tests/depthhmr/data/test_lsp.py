@@ -90,7 +90,7 @@ def test_a_matrix_of_another_form_is_refused(tmp_path, picture):
 @pytest.mark.parametrize(
     ("name", "flag", "complaint"),
     [
-        ("lsp", ["--every", "2"], "lsp has no --every; expected none of the options of single formats"),
+        ("nobody", ["--every", "2"], "nobody has no --every; expected none of the options of single formats"),
         ("coco", ["--smpl", "a.npz"], "coco has no --smpl; expected --images --with-empty"),
         ("own", ["--with-empty"], "own has no --with-empty; expected --body --everyone --metric"),
     ],
