@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from depthhmr.network.config import ModelConfig
 from depthhmr.network.layers import ResidualBlock, conv_block
+from depthhmr.network.movenet import MoveNetPyramid
 from depthhmr.network.vit import VIT_SIZES, VisionTransformer
 
 
@@ -60,7 +61,9 @@ class VitPyramid(nn.Module):
         return [self.finer(middle), middle, self.coarser(middle)]
 
 
-def build_backbone(config: ModelConfig) -> ConvPyramid | VitPyramid:
+def build_backbone(config: ModelConfig) -> ConvPyramid | VitPyramid | MoveNetPyramid:
+    if config.backbone == "movenet":
+        return MoveNetPyramid()
     if config.backbone == "conv":
         return ConvPyramid(config.conv_widths, config.conv_blocks)
     return VitPyramid(config.backbone, config.size, config.dim)

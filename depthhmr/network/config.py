@@ -13,7 +13,7 @@ class ModelConfig:
 
     name: str
     size: int  # S, side of the square network input
-    backbone: str = "conv"  # "conv" learns from scratch; "dinov2_vits14" / "dinov2_vitb14" as in the paper
+    backbone: str = "conv"  # "conv" learns from scratch; "movenet"; "dinov2_vits14" / "dinov2_vitb14" as in the paper
     conv_widths: tuple[int, int, int, int] = (24, 32, 64, 128)  # channels at strides 2, 4, 8, 16
     conv_blocks: tuple[int, int, int] = (1, 2, 2)  # residual blocks at strides 4, 8, 16
     token_level: int = 2  # pyramid level that becomes tokens: 2 = coarse (conv, stride 16), 1 = middle (ViT, stride 14)
@@ -44,7 +44,8 @@ class ModelConfig:
     bin_spacing: str = "lid"  # or "uniform"
 
     def __post_init__(self) -> None:
-        multiple, stride = (16, 8) if self.backbone == "conv" else (14, 14)  # of the coarsest map, of queries' cells
+        # of the coarsest map, of queries' cells
+        multiple, stride = {"conv": (16, 8), "movenet": (32, 8)}.get(self.backbone, (14, 14))
         if self.size <= 0 or self.size % multiple:
             raise ValueError(f"expected size in multiples of {multiple} with backbone {self.backbone}, got {self.size}")
         if (self.size // stride) ** 2 < self.queries:

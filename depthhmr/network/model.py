@@ -15,6 +15,7 @@ from depthhmr.network.decoder import Decoded, Decoder
 from depthhmr.network.encoder import Scene, Streams
 from depthhmr.network.geometry import project, rays
 from depthhmr.network.lifter import Lifter, place
+from depthhmr.network.movenet import MoveNetPyramid
 from depthhmr.network.person import Observation, PersonHead, observed_points
 from depthhmr.network.queries import Queries, QueryHead
 from depthhmr.network.skinning import BodyLayer
@@ -42,7 +43,7 @@ class DepthHMR(nn.Module):
 
     def __init__(
         self,
-        backbone: ConvPyramid | VitPyramid,
+        backbone: ConvPyramid | VitPyramid | MoveNetPyramid,
         streams: Streams,
         query_head: QueryHead,
         decoder: Decoder,

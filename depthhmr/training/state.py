@@ -14,6 +14,7 @@ from depthhmr.network.checkpoints import load, save
 from depthhmr.network.config import ModelConfig, TrainConfig
 from depthhmr.network.dinov2 import load_dinov2
 from depthhmr.network.model import build_model
+from depthhmr.network.movenet_weights import load_movenet
 from depthhmr.network.skinning import BodyLayer
 from depthhmr.training.distributed import DistributedContext, average_gradients
 from depthhmr.training.loop import Stopwatch, WeightAverage
@@ -60,10 +61,15 @@ class TrainingState:
         self.images_before = state["images"] + state.get("images_before", 0)
 
     def load_backbone(self, weights: Path) -> None:
-        """Starts from public DINOv2 weights."""
+        """Starts from published weights of DINOv2 or MoveNet."""
         if self.network.backbone == "conv":
-            raise UserError(f"expected a preset on DINOv2 for {weights}, {self.network.name!r} has another backbone")
-        load_dinov2(self.model.backbone, self.network.backbone, weights)
+            raise UserError(
+                f"expected a preset with a published backbone for {weights}, {self.network.name!r} has none"
+            )
+        if self.network.backbone == "movenet":
+            load_movenet(self.model.backbone, weights)
+        else:
+            load_dinov2(self.model.backbone, self.network.backbone, weights)
         self._restart_average()
 
     def load_lifter(self, path: Path) -> None:
