@@ -22,6 +22,7 @@ from service.access.authenticator import FileAuthenticator, open_authenticator, 
 from service.access.tls import Tls, open_tls
 from service.decoding.images import ImageLimits
 from service.engines import open_engine
+from service.formats.kernels import load_kernels
 from service.limits.rate_limit import RateLimiter
 from service.process.collector import short_collections
 from service.process.cpus import usable_cpus
@@ -39,6 +40,7 @@ from service.telemetry.tracing import open_tracer
 
 log = logging.getLogger("service")
 WARM_UP_RETRY_S = 1.0
+COMPILING_AFTER_S = 3.0  # loading compiled code from a cache takes a third of this
 # More connections than images that may wait, so health probes and refusals still get through.
 LISTEN_BACKLOG = 512
 HARD_STOP_S = 5.0  # after the grace period of running requests, for cleaning up
@@ -243,8 +245,10 @@ class _Service:
         self.shutdown.request(ENGINE_LOST)
 
     async def _warm_up(self, listener: socket.socket) -> None:
-        """Run the network until it answers (a separate server may still be starting), then print that it is ready."""
+        """Load what requests need, run the network until it answers (a separate server may still be starting), then print
+        that the service is ready."""
         core = self.core
+        await _load_kernels()
         while not core.warm:
             try:
                 await core.warm_up()
@@ -258,6 +262,18 @@ class _Service:
             f"depthhmr {__version__} is ready at {where} after {time.perf_counter() - self.begin:.1f} s "
             f"(engine {core.engine.name}, model {core.manifest.name} {core.manifest.version})",
         )
+
+
+async def _load_kernels() -> None:
+    """Loads the drawing code before the service is ready, so that the first mesh or overlay does not wait for a compiler."""
+    loading = asyncio.create_task(asyncio.to_thread(load_kernels))
+    done, _ = await asyncio.wait([loading], timeout=COMPILING_AFTER_S)
+    if not done:
+        log.info("compiling the drawing code: takes some seconds, once where numba can write a cache")
+    try:
+        await loading
+    except Exception:
+        log.exception("cannot draw meshes and overlays here; JSON replies work")
 
 
 def _address(listener: socket.socket) -> str:
