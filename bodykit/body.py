@@ -47,6 +47,14 @@ JOINT_NAMES: tuple[str, ...] = (
 )
 PARENTS: tuple[int, ...] = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
 JOINTS = len(JOINT_NAMES)
+JOINT = {name: index for index, name in enumerate(JOINT_NAMES)}
+SIDES = {"left": "right", "right": "left"}
+# For each joint the one on the other side of the body; the joint itself on the middle line.
+MIRRORED_JOINTS = tuple(
+    JOINT[f"{SIDES[side]}_{part}" if side in SIDES else name]
+    for name in JOINT_NAMES
+    for side, _, part in [name.partition("_")]
+)
 BETAS = 10
 POSE_FEATURES = 9 * (JOINTS - 1)
 

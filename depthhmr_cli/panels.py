@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from bodykit.body import PARENTS, Body
+from bodykit.body import JOINT, PARENTS, Body
 from bodykit.camera import Intrinsics
 from bodykit.palette import person_colours
 from bodykit.skinning import pose_vertices
@@ -139,6 +139,6 @@ def posed(
 
 def _chest_direction(joints: np.ndarray) -> np.ndarray:
     """Where the hips point on the floor plan, (x, z): across the line from the right hip to the left one, and up."""
-    left, up = joints[1] - joints[2], joints[3] - joints[0]
+    left, up = joints[JOINT["left_hip"]] - joints[JOINT["right_hip"]], joints[JOINT["spine1"]] - joints[JOINT["pelvis"]]
     ahead = np.cross(left, up)[[0, 2]]
     return ahead / max(float(np.linalg.norm(ahead)), 1e-6)

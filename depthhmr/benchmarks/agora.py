@@ -9,17 +9,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bodykit.body import JOINT, JOINTS
 from bodykit.errors import UserError
 from depthhmr.benchmarks.matching import match_greedy
 from depthhmr.benchmarks.people import People
-from depthhmr.benchmarks.records import PeopleRow, mean, pooled, records, root_and_shape, tables
+from depthhmr.benchmarks.records import mean, pooled, records, root_and_shape, tables
+from depthhmr.evaluation.evaluation import PeopleRow
 from depthhmr.evaluation.person_scores import PersonScores
 
 MIN_IOU = 0.1
 MAX_OCCLUSION = 90.0  # percent; an unknown occlusion is negative
-BODY_JOINTS = 24
 CHILD, ADULT = "child", "adult"
-HIPS = [1, 2]  # AGORA's pelvis is the middle of the hips, not joint 0
+HIPS = [JOINT["left_hip"], JOINT["right_hip"]]  # AGORA's pelvis is the middle of the hips, not joint 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +125,7 @@ def _picture(predicted: People, truth: AgoraTruth, vertices: np.ndarray | None, 
         if not true.is_posed(m):
             continue
         moved = [people.joints_3d[i, HIPS].mean(axis=0) for people, i in ((predicted, n), (true, m))]
-        joints = [people.joints_3d[i, :BODY_JOINTS] for people, i in ((predicted, n), (true, m))]
+        joints = [people.joints_3d[i, :JOINTS] for people, i in ((predicted, n), (true, m))]
         meshes = [people.vertices[i] for people, i in ((predicted, n), (true, m))]
         if meshes[0].shape != meshes[1].shape:
             raise UserError(

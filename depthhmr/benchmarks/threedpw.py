@@ -12,9 +12,11 @@ from typing import Literal
 
 import numpy as np
 
+from bodykit.body import JOINTS
 from bodykit.errors import UserError
 from depthhmr.benchmarks.people import People
-from depthhmr.benchmarks.records import PeopleRow, mean, pooled, records, root_and_shape, tables
+from depthhmr.benchmarks.records import mean, pooled, records, root_and_shape, tables
+from depthhmr.evaluation.evaluation import PeopleRow
 from depthhmr.evaluation.metrics import match_people, mean_distance, procrustes_distance
 from depthhmr.evaluation.person_scores import PersonScores
 
@@ -25,7 +27,6 @@ H36M = ("pelvis", "left_hip", "left_knee", "left_ankle", "right_hip", "right_kne
 LSP = ("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "right_wrist", "right_elbow",
        "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "neck", "head_top")  # fmt: skip
 LSP_OF_H36M = [H36M.index(name) for name in LSP]
-BODY_JOINTS = 24
 HIPS = [LSP.index("right_hip"), LSP.index("left_hip")]
 
 
@@ -66,7 +67,7 @@ def measure_3dpw(
             if true.is_posed(m):
                 errors = _errors(predicted.vertices[n], true.vertices[m], regressor, pelvis)
                 people["mpjpe"][m], people["pa_mpjpe"][m], people["mve"][m] = errors
-                joints = predicted.joints_3d[n, None, :BODY_JOINTS], true.joints_3d[m, None, :BODY_JOINTS]
+                joints = predicted.joints_3d[n, None, :JOINTS], true.joints_3d[m, None, :JOINTS]
                 people["mpjpe_24"][m] = mean_distance(*joints, *(points[:, 0] for points in joints))[0]
                 people["root"][m], people["pa_mpjpe_24"][m] = root_and_shape(predicted, true, n, m)
         rows.append(people)

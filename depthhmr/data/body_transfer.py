@@ -10,14 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bodykit.body import BETAS, JOINTS, Body
+from bodykit.body import BETAS, JOINT, JOINTS, SIDES, Body
 from bodykit.camera import NEAR_M, Intrinsics
 from bodykit.skinning import pose_joints
 from depthhmr.data.joints import SAME_JOINTS
 from depthhmr.data.picture import NOTHING, About, Person, Pose
 
-# joint -> the one joint at the far end of its bone: hips, knees, shoulders, elbows
-LIMBS = {1: 4, 2: 5, 4: 7, 5: 8, 16: 18, 17: 19, 18: 20, 19: 21}
+# joint -> the joint at the far end of its bone
+BONES = (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))
+LIMBS = {JOINT[f"{side}_{near}"]: JOINT[f"{side}_{far}"] for near, far in BONES for side in SIDES}
 COMPARED = np.array(sorted({*LIMBS, *LIMBS.values()}))
 EXACT_M = 0.01  # root mean square over all joints below which two bodies are one: labels are rounded
 FARTHEST_BETA = 4.0  # standard deviations; beyond, the body is no longer one (small children)

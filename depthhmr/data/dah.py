@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from bodykit.body import Body
+from bodykit.body import JOINT, SIDES, Body
 from bodykit.camera import Intrinsics
 from bodykit.raster import rasterise
 from bodykit.skinning import pose_vertices
@@ -39,7 +39,8 @@ FLAT = 0.3  # a person's scale below which the map's relief on her is noise
 USUAL = (0.3, 0.08)  # how far one person's scale and shift lie from the picture's, as a rule
 SAME_SURFACE = 0.08  # relative depth: what belongs to the nearest surface of a cell
 SAMPLES = 2  # the z-buffer is drawn with 2 x 2 samples per pixel
-LOWER_LEGS = (4, 5, 7, 8, 10, 11)  # joints near the floor, which is as far away as the feet: nothing is added there
+# Joints near the floor, which is as far away as the feet: nothing is added there.
+LOWER_LEGS = [JOINT[f"{side}_{part}"] for part in ("knee", "ankle", "foot") for side in SIDES]
 
 
 @dataclass(frozen=True)

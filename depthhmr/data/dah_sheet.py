@@ -6,13 +6,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from bodykit.body import Body
+from bodykit.body import JOINT, Body
 from bodykit.camera import Intrinsics
 from bodykit.letterbox import PAD_GREY
 from depthhmr.data.dah import Isolated, Refined, fit_picture, isolate, metres, pool, refine
 from depthhmr.synth.scene import Generator, Sample
 
 GAP, HEAD = 4, 22
+ANKLES = [JOINT["left_ankle"], JOINT["right_ankle"]]
 PANELS = ("picture", "monocular depth", "fitted to the meshes", "meshes alone", "target", "cells, canonical depth")
 
 
@@ -133,7 +134,7 @@ def _behind(sample: Sample) -> np.ndarray:
     size = sample.rgb.shape[0]
     fx, fy, cx, cy = (float(value) for value in sample.intrinsics)
     joints = sample.joints_3d.astype(np.float64)
-    down = np.median(joints[:, [7, 8]].mean(axis=1) - joints[:, 12], axis=0)  # from the necks to the ankles
+    down = np.median(joints[:, ANKLES].mean(axis=1) - joints[:, JOINT["neck"]], axis=0)  # from the necks to the ankles
     down /= np.linalg.norm(down)
     floor = max(float((joints @ down).max()), 0.3)  # metres from the camera, down to the lowest joint
     centres = np.arange(size) + 0.5

@@ -12,13 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bodykit.body import JOINT, JOINTS, SIDES
 from depthhmr.network.config import ModelConfig
 from depthhmr.network.geometry import frame_from
 from depthhmr.network.skinning import BodyLayer
 
-JOINTS = 24
-PELVIS, SPINE3, NECK = 0, 9, 12
-LEFT, RIGHT = (1, 13, 16), (2, 14, 17)  # hips, collars, shoulders: they span the body's left-right axis
+PELVIS, SPINE3, NECK = JOINT["pelvis"], JOINT["spine3"], JOINT["neck"]
+# The joints that span the body's left-right axis.
+LEFT, RIGHT = ([JOINT[f"{side}_{part}"] for part in ("hip", "collar", "shoulder")] for side in SIDES)
 
 
 @dataclass(frozen=True)

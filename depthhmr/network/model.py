@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from bodykit.body import JOINT
 from depthhmr.network.backbone import ConvPyramid, VitPyramid, build_backbone
 from depthhmr.network.config import ModelConfig
 from depthhmr.network.decoder import Decoded, Decoder
@@ -20,7 +21,7 @@ from depthhmr.network.person import Observation, PersonHead, observed_points
 from depthhmr.network.queries import Queries, QueryHead
 from depthhmr.network.skinning import BodyLayer
 
-HEAD, NECK = 15, 12
+HEAD, NECK = JOINT["head"], JOINT["neck"]
 BOX_MARGIN_METRES = 0.09  # flesh around the joints
 DOUBLE_METRES, DOUBLE_LOG_DEPTH, DOUBLE_PENALTY = 0.2, 0.2, 4.0  # see quieten_doubles
 MASKED = -1e4  # attention logit of a query that is not there; finite, so that an empty row stays finite

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bodykit.body import JOINTS, MIRRORED_JOINTS
 from depthhmr.network.config import ModelConfig
 from depthhmr.network.encoder import Scene
 from depthhmr.network.geometry import focal, rays
@@ -20,8 +21,6 @@ from depthhmr.network.layers import conv_block, mlp, upsample_to
 from depthhmr.network.queries import Queries
 from depthhmr.network.window import PersonWindow
 
-JOINTS = 24
-MIRRORED = (0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20, 23, 22)  # left <-> right
 VALUE_DIM = 32
 JOINT_HIDDEN = 64
 POOLED_DIM = 128
@@ -44,7 +43,7 @@ class Observation:
 
     def anatomical(self, swap: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Offset, depth and log sigma with left and right slots exchanged where swap [N] is true."""
-        mirrored = torch.tensor(MIRRORED, device=swap.device)
+        mirrored = torch.tensor(MIRRORED_JOINTS, device=swap.device)
         pick = lambda x: torch.where(swap.view(-1, *[1] * (x.ndim - 1)), x[:, mirrored], x)  # noqa: E731
         return pick(self.offset), pick(self.depth), pick(self.log_sigma)
 

@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bodykit.body import JOINT
 from depthhmr.network.config import ModelConfig
 from depthhmr.network.encoder import fused_width
 from depthhmr.network.layers import cell_centres, conv_block
 
-REFERENCE_JOINT = 9
+REFERENCE_JOINT = JOINT["spine3"]
 
 
 @dataclass(frozen=True)

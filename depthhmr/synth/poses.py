@@ -6,26 +6,29 @@ drawn as three angles mostly points nowhere in particular). Left and right are m
 
 import numpy as np
 
+from bodykit.body import JOINT, JOINT_NAMES, MIRRORED_JOINTS, SIDES
 from bodykit.rotations import matrix_to_axis_angle
 from depthhmr.synth.pose_kinds import ARMS, KINDS
 
-MIRROR = np.array([0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20, 23, 22])
 AIRBORNE = np.array([kind.airborne for kind in KINDS])
-HIPS, SPINE, KNEES, ANKLES, TOES, NECK, COLLARS, HEAD = (1, 2), (3, 6, 9), (4, 5), (7, 8), (10, 11), 12, (13, 14), 15
-SHOULDERS, ELBOWS, WRISTS = (16, 17), (18, 19), (20, 21)
+NECK, HEAD = JOINT["neck"], JOINT["head"]
+SPINE = tuple(JOINT[f"spine{number}"] for number in (1, 2, 3))
+HIPS, KNEES, ANKLES, TOES, COLLARS, SHOULDERS, ELBOWS, WRISTS = (
+    tuple(JOINT[f"{side}_{part}"] for side in SIDES)
+    for part in ("hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist")
+)
 
 # radians: hip flexion, abduction, outward turn, knee flexion
-LEG_LOW, LEG_HIGH = np.float32([-0.75, -0.25, -0.5, 0.0]), np.float32([2.2, 1.25, 1.0, 2.45])
+LEG_LOW, LEG_HIGH = np.array([-0.75, -0.25, -0.5, 0.0], np.float32), np.array([2.2, 1.25, 1.0, 2.45], np.float32)
 ANKLE_LOW, ANKLE_HIGH = -0.55, 0.85
 REACH_LOW, REACH_HIGH = 0.30, 0.998  # lengths of the stretched arm; 0.30 bends the elbow by 145 degrees
-JOINT_NOISE = np.float32(
+JOINT_NOISE = np.array(
     [
         [0.02, 0.02, 0.05], [0, 0, 0], [0, 0, 0], [0.06, 0.05, 0.05], [0, 0.03, 0.03], [0, 0.03, 0.03],
         [0.06, 0.05, 0.05], [0.06, 0.05, 0.08], [0.06, 0.05, 0.08], [0.06, 0.05, 0.05], [0.10, 0, 0], [0.10, 0, 0],
         [0.10, 0.16, 0.07], [0.03, 0.05, 0.05], [0.03, 0.05, 0.05], [0.14, 0.26, 0.10], [0, 0, 0], [0, 0, 0],
         [0.12, 0, 0], [0.12, 0, 0], [0.22, 0.18, 0.24], [0.22, 0.18, 0.24], [0.02, 0.02, 0.05], [0.02, 0.02, 0.05],
-    ]
-)  # fmt: skip
+    ], np.float32)  # fmt: skip
 
 
 def _arm_chances(which: str) -> np.ndarray:
@@ -39,14 +42,20 @@ def _arm_chances(which: str) -> np.ndarray:
 
 
 KIND_CHANCE = np.cumsum([kind.weight for kind in KINDS]) / sum(kind.weight for kind in KINDS)
-LEG_MEAN = np.float32([[(leg.flex, leg.abduct, leg.turn, leg.knee) for leg in (k.lead, k.trail)] for k in KINDS])
-LEG_SPREAD = np.float32([[k.lead.spread, k.trail.spread] for k in KINDS])
-TRUNK = np.float32(
-    [(k.bend, k.bend_spread, k.twist_spread, k.lean, k.lean_spread, k.spin_spread, k.swing, k.same_arms) for k in KINDS]
+LEG_MEAN = np.array(
+    [[(leg.flex, leg.abduct, leg.turn, leg.knee) for leg in (k.lead, k.trail)] for k in KINDS], np.float32
 )
-ARM_MEAN = np.float32([arm.wrist for arm in ARMS.values()])
-ARM_SPREAD = np.float32([arm.spread for arm in ARMS.values()])
-ARM_ELBOW = np.float32([arm.elbow for arm in ARMS.values()])
+LEG_SPREAD = np.array([[k.lead.spread, k.trail.spread] for k in KINDS], np.float32)
+TRUNK = np.array(
+    [
+        (k.bend, k.bend_spread, k.twist_spread, k.lean, k.lean_spread, k.spin_spread, k.swing, k.same_arms)
+        for k in KINDS
+    ],
+    np.float32,
+)
+ARM_MEAN = np.array([arm.wrist for arm in ARMS.values()], np.float32)
+ARM_SPREAD = np.array([arm.spread for arm in ARMS.values()], np.float32)
+ARM_ELBOW = np.array([arm.elbow for arm in ARMS.values()], np.float32)
 ARM_CHANCE = np.stack([_arm_chances("lead"), _arm_chances("trail")])
 DOWN = list(ARMS).index("down")
 
@@ -107,13 +116,13 @@ def sample_poses_with_kind(rng: np.random.Generator, n: int) -> tuple[np.ndarray
 
 def mirror_pose(pose: np.ndarray) -> np.ndarray:
     """The pose [..., 24, 3] seen in a mirror: sides exchanged, turns about y and z reversed."""
-    return pose[..., MIRROR, :] * np.float32([1, -1, -1])
+    return pose[..., MIRRORED_JOINTS, :] * np.array([1, -1, -1], np.float32)
 
 
 def _right_is_mirrored_left(pose: np.ndarray) -> np.ndarray:
     """Both sides were computed as left ones: reverse the turns of the right joints."""
-    right = [joint + 1 for joint in (1, 4, 7, 10, 13, 16, 18, 20, 22)]
-    pose[:, right] *= np.float32([1, -1, -1])
+    right = [index for index, name in enumerate(JOINT_NAMES) if name.startswith("right_")]
+    pose[:, right] *= np.array([1, -1, -1], np.float32)
     return pose
 
 

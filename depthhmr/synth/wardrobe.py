@@ -11,11 +11,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bodykit.body import Body, SparseRows
+from bodykit.body import JOINT, Body, SparseRows
 
 BODY, SKIRT, HAIR, HAT, BAG = range(5)
 SKIRT_ROWS, HAIR_ROWS = 10, 7
-PELVIS, LEFT_HIP, RIGHT_HIP, LEFT_KNEE, RIGHT_KNEE, SPINE2, SPINE3, NECK, HEAD = 0, 1, 2, 4, 5, 6, 9, 12, 15
+PELVIS, LEFT_HIP, RIGHT_HIP, LEFT_KNEE, RIGHT_KNEE, SPINE2, SPINE3, NECK, HEAD = (
+    JOINT[name]
+    for name in ("pelvis", "left_hip", "right_hip", "left_knee", "right_knee", "spine2", "spine3", "neck", "head")
+)
 
 # rest coordinates of soles, ankles, knees, hips, spine3, neck, head joint, eyes, crown
 HEIGHTS = np.array([-0.896, -0.825, -0.405, -0.014, 0.356, 0.535, 0.631, 0.675, 0.780])
@@ -85,11 +88,16 @@ def dress(body: Body) -> Wardrobe:
 def _landmarks(body: Body) -> tuple[np.ndarray, np.ndarray]:
     """Widths and heights of this body that correspond to `WIDTHS` and `HEIGHTS`."""
     joint, template = body.joint_template, body.template
-    heights = [template[:, 1].min(), *joint[[7, 4, 1, 9, 12, 15], 1], 0.0, template[:, 1].max()]
+    heights = [
+        template[:, 1].min(),
+        *joint[[JOINT["left_ankle"], LEFT_KNEE, LEFT_HIP, SPINE3, NECK, HEAD], 1],
+        0.0,
+        template[:, 1].max(),
+    ]
     eye = body.vertex_ids.get("leye")
     share = (HEIGHTS[7] - HEIGHTS[6]) / (HEIGHTS[8] - HEIGHTS[6])
     heights[7] = heights[6] + share * (heights[8] - heights[6]) if eye is None else template[eye, 1]
-    widths = [0.0, *joint[[16, 18, 20], 0], template[:, 0].max()]
+    widths = [0.0, *joint[[JOINT[f"left_{part}"] for part in ("shoulder", "elbow", "wrist")], 0], template[:, 0].max()]
     return np.array(widths, np.float64), np.array(heights, np.float64)
 
 

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bodykit.body import MIRRORED_JOINTS
 from bodykit.errors import UserError
 from depthhmr.network.geometry import project
 from depthhmr.network.normalise import normalise
-from depthhmr.network.person import MIRRORED
 
 OF_PEOPLE = ("valid", "visible", "rotations", "betas", "joints", "pixels", "known_2d", "near_2d", "known_3d", "layer")
 
@@ -113,8 +113,8 @@ def mirror(batch: Batch, which: Tensor) -> Batch:
 
     intrinsics = batch.intrinsics.clone()
     intrinsics[:, 2] = size - intrinsics[:, 2]
-    rotations = batch.rotations[:, :, list(MIRRORED)] * flip[:, None] * flip
-    pixels = batch.pixels[:, :, list(MIRRORED)].clone()
+    rotations = batch.rotations[:, :, list(MIRRORED_JOINTS)] * flip[:, None] * flip
+    pixels = batch.pixels[:, :, list(MIRRORED_JOINTS)].clone()
     pixels[..., 0] = size - pixels[..., 0]
     return replace(
         batch,
@@ -122,8 +122,8 @@ def mirror(batch: Batch, which: Tensor) -> Batch:
         intrinsics=choose(intrinsics, batch.intrinsics),
         depth=choose(batch.depth.flip(-1), batch.depth),
         rotations=choose(rotations, batch.rotations),
-        joints=choose(batch.joints[:, :, list(MIRRORED)] * flip, batch.joints),
+        joints=choose(batch.joints[:, :, list(MIRRORED_JOINTS)] * flip, batch.joints),
         pixels=choose(pixels, batch.pixels),
-        known_2d=choose(batch.known_2d[:, :, list(MIRRORED)], batch.known_2d),
-        near_2d=choose(batch.near_2d[:, :, list(MIRRORED)], batch.near_2d),
+        known_2d=choose(batch.known_2d[:, :, list(MIRRORED_JOINTS)], batch.known_2d),
+        near_2d=choose(batch.near_2d[:, :, list(MIRRORED_JOINTS)], batch.near_2d),
     )

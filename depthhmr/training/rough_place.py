@@ -7,14 +7,21 @@ across the view come close. The numbers were fitted on 7,842 rendered people, th
 import torch
 from torch import Tensor
 
+from bodykit.body import JOINT, SIDES
 from depthhmr.network.geometry import focal
 
-LEFT_HIP, RIGHT_HIP, NECK, LEFT_SHOULDER, RIGHT_SHOULDER = 1, 2, 12, 16, 17
+LEFT_HIP, RIGHT_HIP = JOINT["left_hip"], JOINT["right_hip"]
+LEFT_SHOULDER, RIGHT_SHOULDER = JOINT["left_shoulder"], JOINT["right_shoulder"]
 # joints at both ends, and the mean length in metres of the grown-ups of depthhmr.synth
-BONES = (
-    (1, 4, 0.403), (2, 5, 0.403), (4, 7, 0.425), (5, 8, 0.425), (16, 18, 0.245), (17, 19, 0.245), (18, 20, 0.241),
-    (19, 21, 0.241), (16, 1, 0.455), (17, 2, 0.455), (16, 17, 0.345), (12, 1, 0.562), (12, 2, 0.562),
+SIDE_BONES = (
+    ("hip", "knee", 0.403), ("knee", "ankle", 0.425), ("shoulder", "elbow", 0.245), ("elbow", "wrist", 0.241),
+    ("shoulder", "hip", 0.455),
 )  # fmt: skip
+BONES = (
+    *((JOINT[f"{side}_{a}"], JOINT[f"{side}_{b}"], metres) for a, b, metres in SIDE_BONES for side in SIDES),
+    (LEFT_SHOULDER, RIGHT_SHOULDER, 0.345),
+    *((JOINT["neck"], JOINT[f"{side}_hip"], 0.562) for side in SIDES),
+)
 FEWEST_BONES = 6
 RANK = 0.25  # which of the bounds to take, from the lowest: median error 7 %, no bias
 SHOULDERS_SHARE = 0.84  # the chest lies there on the way from the hips to the shoulders: median error 3 cm

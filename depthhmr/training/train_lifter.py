@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bodykit.body import Body, load_body
+from bodykit.body import JOINT, SIDES, Body, load_body
 from depthhmr.body_id import id_of, refuse_other_body
 from depthhmr.evaluation.metrics import procrustes_distance
 from depthhmr.network.checkpoints import load, save
@@ -29,7 +29,8 @@ BATCH = 512
 POOL = 40_000  # people drawn at a time; each is used REUSE times under fresh noise
 REUSE = 3
 SAVE_EVERY = 500  # steps
-END_JOINTS = (10, 11, 20, 21, 22, 23)  # feet, wrists, hands: their rotation hardly shows in the joints
+# Their rotation hardly shows in the positions of joints.
+END_JOINTS = [JOINT[f"{side}_{part}"] for part in ("foot", "wrist", "hand") for side in SIDES]
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def losses(stages: list[Lifted], people: People, body: BodyLayer) -> dict[str, T
     truth = people.joints - people.joints[:, :1]
     columns = torch.cat([people.rotations[..., 0], people.rotations[..., 1]], -1)
     weight = torch.ones(24)
-    weight[list(END_JOINTS)] = 0.2
+    weight[END_JOINTS] = 0.2
     total: dict[str, Tensor] = {}
     for index, stage in enumerate(stages):
         share = 1.0 if index == len(stages) - 1 else 0.5

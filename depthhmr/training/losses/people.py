@@ -7,18 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bodykit.body import JOINT_NAMES
+from bodykit.body import JOINT, MIRRORED_JOINTS, SIDES
 from depthhmr.network.geometry import focal, heading, project, ray_depths, rays
 from depthhmr.network.lifter import Lifter, place
-from depthhmr.network.person import MIRRORED, Observation, PersonHead, observed_points
+from depthhmr.network.person import Observation, PersonHead, observed_points
 from depthhmr.network.queries import REFERENCE_JOINT, Queries
 from depthhmr.training.batch import Batch
 from depthhmr.training.losses.weighting import two_bin_entropy, weighted_mean, weighted_mean_of_rows
 
 FACING_METRES = 0.12  # of left-right extent in the picture, above which the facing bit is well defined
-LEFT, RIGHT = (
-    [JOINT_NAMES.index(f"{side}_{name}") for name in ("hip", "shoulder", "collar")] for side in ("left", "right")
-)
+LEFT, RIGHT = ([JOINT[f"{side}_{part}"] for part in ("hip", "shoulder", "collar")] for side in SIDES)
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def target_of(batch: Batch, queries: Queries, image: Tensor, who: Tensor) -> Tar
     offset = (pixels - queries.uv[:, None]) * scale[:, None, None]
     left_right = _left_right(offset[..., 0], batch.near_2d[image, who])
     swap = left_right < 0
-    mirrored = list(MIRRORED)
+    mirrored = list(MIRRORED_JOINTS)
     to_slots = lambda x: torch.where(swap.view(-1, *[1] * (x.ndim - 1)), x[:, mirrored], x)  # noqa: E731
     slots = to_slots(pixels)
     inside = ((slots > 0) & (slots < batch.image.shape[-1])).all(-1)

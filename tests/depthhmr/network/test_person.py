@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from bodykit.body import load_body
+from bodykit.body import MIRRORED_JOINTS, load_body
 from depthhmr.network.geometry import focal, project, ray_depths
 from depthhmr.network.lifter import place, torso_frame
-from depthhmr.network.person import MIRRORED, observed_points
+from depthhmr.network.person import observed_points
 from depthhmr.network.queries import REFERENCE_JOINT, Queries
 from depthhmr.synth.joints import sample_people
 from depthhmr.training.train_lifter import draw, simulate
@@ -28,8 +28,8 @@ def test_true_offsets_and_depths_give_the_true_joints_back() -> None:
 
 
 def test_mirrored_slots_are_an_involution_that_fixes_the_spine() -> None:
-    assert [MIRRORED[i] for i in MIRRORED] == list(range(24))
-    assert [i for i in range(24) if MIRRORED[i] == i] == [0, 3, 6, 9, 12, 15]
+    assert [MIRRORED_JOINTS[i] for i in MIRRORED_JOINTS] == list(range(24))
+    assert [i for i in range(24) if MIRRORED_JOINTS[i] == i] == [0, 3, 6, 9, 12, 15]
 
 
 def test_the_torso_frame_of_an_upright_person_facing_the_camera() -> None:
