@@ -178,8 +178,8 @@ def layer_ranking(scored: LayerRecords) -> np.ndarray:
     total = np.bincount(pairs["image"], minlength=images) + missed
     wrong = np.bincount(pairs["image"][~pairs["right"]], minlength=images) + missed
     known = people[~np.isnan(people["heads"])]
-    off = np.bincount(known["image"], 1 - known["heads"], images)
-    off = off / np.maximum(np.bincount(known["image"], minlength=images), 1)
+    off = np.bincount(known["image"], 1 - known["heads"], images).astype(float)
+    off /= np.maximum(np.bincount(known["image"], minlength=images), 1)
     return np.where(total > 0, wrong / np.maximum(total, MISS_COST) + 0.01 * off, np.nan)
 
 

@@ -62,9 +62,9 @@ def _scene(path: Path, images: Path, transfer: BodyTransfer, smpl: Body | None, 
 def _check(rows: dict[str, Any], path: Path) -> None:
     count = len(rows["imgname"])
     if rows["pose_cam"].ndim == 2 and rows["pose_cam"].shape[1] > 72:
-        shape = list(rows["pose_cam"].shape)
+        got = list(rows["pose_cam"].shape)
         raise UserError(
-            f"{path}: pose_cam has shape {shape}, which is SMPL-X; expected [N, 72] as in BEDLAM's SMPL edition"
+            f"{path}: pose_cam has shape {got}, which is SMPL-X; expected [N, 72] as in BEDLAM's SMPL edition"
         )
     wanted = {"pose_cam": (count, 72), "trans_cam": (count, 3), "cam_ext": (count, 4, 4), "cam_int": (count, 3, 3)}
     for name, shape in wanted.items():

@@ -116,7 +116,7 @@ def read(path: Path) -> np.ndarray:
     return np.asarray(image)
 
 
-def shine(light: np.void, place: np.void, backdrop: Backdrop, rng: np.random.Generator) -> None:
+def shine(light: np.ndarray, place: np.ndarray, backdrop: Backdrop, rng: np.random.Generator) -> None:
     """Give light and floor, in place, the colours of the photograph above and below, and part of its brightness."""
     strength = np.float32(np.exp(rng.normal(0, 0.12)))
     place["floor"] *= backdrop.below * strength

@@ -21,13 +21,13 @@ FAR = 100.0  # metres: sky, trees, and floor beyond
 TREES = np.array([CLOUDS, BLOBS, BLOBS, TILES, CLUTTER, CLUTTER])
 
 
-def sample_place(rng: np.random.Generator, farthest: float) -> np.void:
+def sample_place(rng: np.random.Generator, farthest: float) -> np.ndarray:
     """Draw a room or an outdoor place whose wall, if any, is behind everybody (`farthest` metres)."""
     place = np.zeros((), PLACE)
     outdoors = rng.random() < 0.45
     place["floor"] = _muted(rng, rng.uniform(0.12, 0.75), 0.6)
     if outdoors and rng.random() < 0.4:  # grass
-        place["floor"] = np.float32([0.34, 0.38, 0.22]) * rng.uniform(0.6, 1.4)
+        place["floor"] = np.array([0.34, 0.38, 0.22], np.float32) * rng.uniform(0.6, 1.4)
     place["floor2"] = (place["floor"] * rng.uniform(0.6, 1.35)).clip(0, 1)
     place["floor_pattern"] = FLOORS[rng.integers(len(FLOORS))]
     place["floor_size"] = np.exp(rng.uniform(np.log(0.1), np.log(1.2)))
@@ -39,12 +39,14 @@ def sample_place(rng: np.random.Generator, farthest: float) -> np.void:
     place["wall_distance"] = 0 if outdoors else farthest + 0.5 + np.exp(rng.uniform(np.log(0.2), np.log(6)))
     place["wall_turn"] = rng.normal(0, 0.25)
     place["sky"] = (
-        np.float32([0.45, 0.62, 0.85]) * rng.uniform(0.5, 1.15) if rng.random() < 0.5 else rng.uniform(0.4, 0.97)
+        np.array([0.45, 0.62, 0.85], np.float32) * rng.uniform(0.5, 1.15)
+        if rng.random() < 0.5
+        else rng.uniform(0.4, 0.97)
     )
     place["haze"] = 0.5 * place["sky"] + 0.5 * rng.uniform(0.5, 0.95)
     place["trees"] = _muted(rng, rng.uniform(0.1, 0.6))
     if rng.random() < 0.5:
-        place["trees"] = np.float32([0.20, 0.27, 0.13]) * rng.uniform(0.5, 1.6)
+        place["trees"] = np.array([0.20, 0.27, 0.13], np.float32) * rng.uniform(0.5, 1.6)
     place["tree_height"] = rng.uniform(0.0, 0.5) if rng.random() < 0.8 else 0
     place["tree_pattern"] = TREES[rng.integers(len(TREES))]
     place["grain"] = rng.uniform(0.05, 0.5)

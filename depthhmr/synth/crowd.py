@@ -20,9 +20,9 @@ COUNT_CHANCE = COUNT_CHANCE / COUNT_CHANCE.sum()
 NEAREST, FARTHEST = 0.9, 20.0  # metres from the camera to the pelvis
 STATURE = 1.68  # metres; turns a wished height in the picture into a distance
 # from a joint down to the skin below it, metres, when the body rests on that joint
-FLESH = np.float32([0.12, 0.1, 0.1, 0.1, 0.06, 0.06, 0.1, 0.075, 0.075, 0.1, 0.03, 0.03,
-                    0.06, 0.06, 0.06, 0.09, 0.06, 0.06, 0.05, 0.05, 0.04, 0.04, 0.05, 0.05])  # fmt: skip
-UPSIDE = np.float32([1, -1, -1])  # body axes (y up, z to the viewer) in the level frame (y down, z away)
+FLESH = np.array([0.12, 0.1, 0.1, 0.1, 0.06, 0.06, 0.1, 0.075, 0.075, 0.1, 0.03, 0.03,
+                    0.06, 0.06, 0.06, 0.09, 0.06, 0.06, 0.05, 0.05, 0.04, 0.04, 0.05, 0.05], np.float32)  # fmt: skip
+UPSIDE = np.array([1, -1, -1], np.float32)  # body axes (y up, z to the viewer) in the level frame (y down, z away)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from numba import njit
 from PIL import Image, ImageFilter
 
 GRAIN = 512  # pixels per side of the table of noise; pictures use a shifted window of it
-LUMINANCE = np.float32([0.3, 0.59, 0.11])
+LUMINANCE = np.array([0.3, 0.59, 0.11], np.float32)
 
 
 def grain_table() -> np.ndarray:

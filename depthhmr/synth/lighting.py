@@ -5,7 +5,7 @@ import numpy as np
 LIGHT = np.dtype([("toward", "f4", 3), ("sun", "f4", 3), ("sky", "f4", 3), ("ground", "f4", 3), ("up", "f4", 3)])
 
 
-def sample_light(rng: np.random.Generator, tilt: np.ndarray) -> tuple[np.void, np.ndarray]:
+def sample_light(rng: np.random.Generator, tilt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The light in the camera frame, and the direction towards the sun in the level frame (y down) for shadows."""
     light = np.zeros((), LIGHT)
     elevation, azimuth = np.radians(rng.uniform(20, 80)), rng.uniform(-np.pi, np.pi)

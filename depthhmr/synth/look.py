@@ -22,7 +22,7 @@ LOOK = np.dtype(
 )  # fmt: skip
 
 # fair to dark, sRGB
-SKINS = np.float32(
+SKINS = np.array(
     [
         (0.93, 0.76, 0.67),
         (0.87, 0.68, 0.56),
@@ -30,16 +30,16 @@ SKINS = np.float32(
         (0.66, 0.46, 0.33),
         (0.48, 0.32, 0.23),
         (0.30, 0.20, 0.15),
-    ]
+    ],
+    np.float32,
 )
-HAIRS = np.float32(
+HAIRS = np.array(
     [(0.07, 0.06, 0.06), (0.14, 0.10, 0.08), (0.27, 0.17, 0.10), (0.48, 0.33, 0.18), (0.72, 0.57, 0.33), (0.55, 0.54, 0.53),
-     (0.82, 0.81, 0.79), (0.45, 0.16, 0.08)]
-)  # fmt: skip
+     (0.82, 0.81, 0.79), (0.45, 0.16, 0.08)], np.float32)  # fmt: skip
 HAIR_CHANCE = np.cumsum([0.30, 0.22, 0.17, 0.10, 0.08, 0.07, 0.03, 0.03])
 
 
-def sample_look(rng: np.random.Generator) -> np.void:
+def sample_look(rng: np.random.Generator) -> np.ndarray:
     """Draw one person's clothes, hair and skin."""
     look = np.zeros((), LOOK)
     u = rng.random(64)
@@ -143,9 +143,9 @@ def _cloth_colour(rng: np.random.Generator) -> np.ndarray:
 def _trouser_colour(rng: np.random.Generator) -> np.ndarray:
     u = rng.random()
     if u < 0.35:  # denim
-        return (np.float32([0.25, 0.33, 0.48]) * rng.uniform(0.4, 1.5)).clip(0, 1)
+        return (np.array([0.25, 0.33, 0.48], np.float32) * rng.uniform(0.4, 1.5)).clip(0, 1)
     if u < 0.55:
         return np.full(3, rng.uniform(0.03, 0.2), np.float32)
     if u < 0.68:  # khaki
-        return (np.float32([0.62, 0.55, 0.43]) * rng.uniform(0.6, 1.3)).clip(0, 1)
+        return (np.array([0.62, 0.55, 0.43], np.float32) * rng.uniform(0.6, 1.3)).clip(0, 1)
     return _cloth_colour(rng)

@@ -3,6 +3,7 @@
 A prop has a depth, so it hides what is behind it and is hidden by what is before it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,7 +82,7 @@ class Workshop:
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
         self.pieces: list[tuple[Shape, np.ndarray, np.ndarray, float, int]] = []
-        self.surfaces: list[np.void] = []
+        self.surfaces: list[np.ndarray] = []
 
     def paint(self) -> int:
         """A new surface; returns its number."""
@@ -97,9 +98,11 @@ class Workshop:
         self.surfaces.append(surface)
         return len(self.surfaces) - 1
 
-    def put(self, shape: Shape, size: tuple[float, float, float], centre: np.ndarray, yaw: float, surface: int) -> None:
+    def put(
+        self, shape: Shape, size: Sequence[float] | np.ndarray, centre: np.ndarray, yaw: float, surface: int
+    ) -> None:
         """Place a shape scaled to `size`, turned by `yaw`, at `centre` (level frame)."""
-        self.pieces.append((shape, np.float32(size), np.float32(centre), yaw, surface))
+        self.pieces.append((shape, np.array(size, np.float32), np.array(centre, np.float32), yaw, surface))
 
     def build(self) -> Props:
         """The mesh of everything that was put."""
@@ -200,8 +203,8 @@ def _thing(shop: Workshop, foot: np.ndarray, ground: float) -> None:
         for _ in range(4):
             tall, thick = rng.uniform(0.3, 1.2), rng.uniform(0.06, 0.16)
             at = foot + np.array([rng.normal(0, 0.25), -rng.uniform(0.2, 1.6), rng.normal(0, 0.25)])
-            size = (thick, tall, thick) if rng.random() < 0.6 else (tall, thick, thick)
-            shop.put(BOX, size, at, rng.uniform(-3, 3), paint)
+            stick = (thick, tall, thick) if rng.random() < 0.6 else (tall, thick, thick)
+            shop.put(BOX, stick, at, rng.uniform(-3, 3), paint)
 
 
 def _table(shop: Workshop, foot: np.ndarray, yaw: float, paint: int) -> None:
@@ -229,5 +232,5 @@ def _obstacle(shop: Workshop, foot: np.ndarray, half_view: float) -> None:
         tall = min(size[1], 1.1)
         shop.put(BOX, (size[0], tall, size[2] * 0.3), foot - [0, tall / 2, 0], yaw, paint)
     else:
-        size = half_view * rng.uniform(0.2, 0.7)
-        shop.put(BUSH, (size, size, size), foot - [0, size / 2, 0], yaw, paint)
+        across = half_view * rng.uniform(0.2, 0.7)
+        shop.put(BUSH, (across, across, across), foot - [0, across / 2, 0], yaw, paint)

@@ -118,7 +118,7 @@ class Generator:
         rotations[:, 0] = tilt @ rotations[:, 0]
         vertices, joints = pose_vertices(wardrobe.body, crowd.betas, rotations, np.zeros((people, 3), np.float32))
         # people stand on their lowest vertex, not on their lowest joint
-        up = tilt @ np.float32([0, -1, 0])
+        up = tilt @ np.array([0, -1, 0], np.float32)
         pelvis = crowd.pelvis.copy()
         seats = []
         for i in range(people):
@@ -167,7 +167,7 @@ class Generator:
         )
 
     def _backdrop(
-        self, seed: int, box: np.ndarray, looks: np.ndarray, props: Props, place: np.void, light: np.void
+        self, seed: int, box: np.ndarray, looks: np.ndarray, props: Props, place: np.ndarray, light: np.ndarray
     ) -> Backdrop | None:
         """The photograph behind a picture, if it has one: its light and its patches then go, in place, to all else."""
         width, height = int(box[2] - box[0]), int(box[3] - box[1])
@@ -183,8 +183,8 @@ class Generator:
         return backdrop
 
     def _render(
-        self, vertices: np.ndarray, normals: np.ndarray, props: Props, view: View, looks: np.ndarray, place: np.void,
-        light: np.void, shadow: np.ndarray, backdrop: Backdrop | None = None,
+        self, vertices: np.ndarray, normals: np.ndarray, props: Props, view: View, looks: np.ndarray, place: np.ndarray,
+        light: np.ndarray, shadow: np.ndarray, backdrop: Backdrop | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:  # fmt: skip
         """The float picture, depth, person ids, the number of visible samples per person, and the depth of everything."""
         size, wardrobe = self.size, self.wardrobe
@@ -265,7 +265,7 @@ class Generator:
         return boxes, areas
 
 
-def worn(wardrobe: Wardrobe, look: np.void) -> list[tuple[int, int, int]]:
+def worn(wardrobe: Wardrobe, look: np.ndarray) -> list[tuple[int, int, int]]:
     """(part, first face, last face + 1) of everything a person wears, the body first."""
     result = [(BODY, *wardrobe.ranges[BODY])]
     for part, rows, total in ((SKIRT, int(look["skirt_rows"]), SKIRT_ROWS), (HAIR, int(look["hair_rows"]), HAIR_ROWS)):

@@ -86,9 +86,9 @@ class Stage:
     """What stays as it is over a sequence."""
 
     view: View
-    light: np.void
+    light: np.ndarray
     toward: np.ndarray
-    place: np.void
+    place: np.ndarray
     props: Props
     seed: int  # of the camera's faults
 
@@ -230,7 +230,7 @@ class PeopleSequence:
         few = np.linspace(0, len(times) - 1, 5).astype(int)
         vertices = pose_vertices(body, betas[few], rotations[few], np.zeros((len(few), 3), np.float32))[0]
         bare = self._generator.wardrobe.bare_vertices
-        soles = np.array([-lowest(one[:bare], np.float32([0, -1, 0])) for one in vertices])
+        soles = np.array([-lowest(one[:bare], np.array([0, -1, 0], np.float32)) for one in vertices])
         low = low + float(np.median(soles - low[few]))
         return smooth(np.interp(np.arange(len(actor.phase)) / GRID_HZ, times, low), 0.06)
 
@@ -249,9 +249,11 @@ class PeopleSequence:
         """Things that stand about, none of them in anybody's way; no things after a few bad draws."""
         trodden = np.concatenate([actor.way.place[::20] for actor in self._actors])
         pelvis = np.stack([trodden[:, 0], np.zeros(len(trodden)), trodden[:, 1]], axis=1)
+        none = np.zeros(0)
         crowd = Crowd(
-            *[np.zeros(0)] * 6, pelvis, np.zeros(0), self._lenses, np.zeros(0), np.array([height], np.float32)
-        )
+            owner=none, kind=none, pose=none, yaw=none, rotations=none, betas=none, pelvis=pelvis, lift=none,
+            lenses=self._lenses, tilt=none, height=np.array([height], np.float32),
+        )  # fmt: skip
         for _ in range(12):
             props = furnish(rng, crowd, [], self._lenses)
             floor = props.vertices[props.vertices[:, 1] > height - 2.2][:, (0, 2)]

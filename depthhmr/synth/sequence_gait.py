@@ -29,7 +29,7 @@ STEP_M = (
 )
 RUN_SWING = 0.5  # radians of the hips' swing from which on the arms are held bent
 STANDING = {row for row, kind in enumerate(KINDS) if kind.name in ("stand", "stand at ease", "stand wide")}
-MIRRORED = np.float32([1, -1, -1])
+MIRRORED = np.array([1, -1, -1], np.float32)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def stride(manner: Manner, speed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def walk(manner: Manner, phase: np.ndarray, swing: np.ndarray) -> np.ndarray:
     """Poses, axis-angle float32 [T, 24, 3], without yaw. The left leg is in front at phase pi/2; swing 0 stands."""
     pose = np.zeros((len(phase), 24, 3), np.float32)
-    for side, (offset, mirror) in enumerate(((0.0, np.float32([1, 1, 1])), (np.pi, MIRRORED))):
+    for side, (offset, mirror) in enumerate(((0.0, np.array([1, 1, 1], np.float32)), (np.pi, MIRRORED))):
         angle = phase + offset
         flex = swing * np.sin(angle) + 0.12 * swing
         lifted = (0.5 + 0.5 * np.cos(angle + 0.3)) ** 2  # the knee bends while its leg swings forwards

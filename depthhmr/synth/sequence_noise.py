@@ -101,17 +101,17 @@ class NoisyNetwork:
         for row, offset in self._haunt(sample, step):
             rows.append(row)
             offsets.append(offset)
-        rows = np.array(rows, int)
+        chosen = np.array(rows, int)
         offset = np.array(offsets).reshape(-1, 3)
-        place = place[rows] + offset
+        place = place[chosen] + offset
         depth = np.exp(place[:, 2:])
-        moved = np.tile(offset[:, :2] * sample.intrinsics[:2], 2) + rng.normal(0, 1.0, (len(rows), 4))
+        moved = np.tile(offset[:, :2] * sample.intrinsics[:2], 2) + rng.normal(0, 1.0, (len(chosen), 4))
         return {
-            "scores": np.full(len(rows), 0.9, np.float32),
-            "rotations": rotations[rows],
-            "betas": np.zeros((len(rows), 10), np.float32),  # the network says nearly the same shape of everybody
+            "scores": np.full(len(chosen), 0.9, np.float32),
+            "rotations": rotations[chosen],
+            "betas": np.zeros((len(chosen), 10), np.float32),  # the network says nearly the same shape of everybody
             "translation": np.concatenate([place[:, :2] * depth, depth], axis=1).astype(np.float32),
-            "boxes": sample.boxes[rows] + moved.astype(np.float32),
+            "boxes": sample.boxes[chosen] + moved.astype(np.float32),
         }
 
     def _age(self, values: np.ndarray, step_s: float, time_s: float) -> np.ndarray:

@@ -108,7 +108,7 @@ def _anything(rng: np.random.Generator, times: np.ndarray, half: float) -> Way:
 def _wander(rng: np.random.Generator, times: np.ndarray, half: float) -> Way:
     """From point to point inside the picture, in bows, with a stop or two."""
     speed = _speed(rng)
-    points = []
+    points: list[np.ndarray] = []
     while len(points) < 12:
         z = rng.uniform(NEAREST + 0.2, FARTHEST)
         point = np.array([rng.uniform(-0.85, 0.85) * half * z, z])

@@ -125,7 +125,7 @@ def _log(trt: ModuleType, tell: Callable[[str], None]) -> Any:
     """A logger for TensorRT that keeps its errors and passes on its warnings."""
     severities = trt.ILogger.Severity
 
-    class Log(trt.ILogger):
+    class Log(trt.ILogger):  # type: ignore[name-defined]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)  # pybind11 refuses super().__init__ of an abstract base
             self.lines: list[str] = []

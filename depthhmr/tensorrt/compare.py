@@ -152,7 +152,7 @@ def _people_of(
     """Differences of one picture's people, each against the free query of the other side that is most like it."""
     scores, boxes = reference["scores"][number], reference["boxes"][number]
     free = np.ones(len(scores), bool)
-    found = []
+    found: list[tuple[float, ...]] = []
     for query in np.argsort(-scores):
         if scores[query] < LOW_SCORE:
             break

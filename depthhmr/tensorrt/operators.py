@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 import numpy as np
 import onnx
@@ -171,7 +172,8 @@ def _resize(node: onnx.NodeProto, graph: Graph) -> Iterator[str]:
 
 
 def _pool(node: onnx.NodeProto, graph: Graph) -> Iterator[str]:
-    if any(step != 1 for step in _attributes(node).get("dilations", [])):
+    dilations: Any = _attributes(node).get("dilations", ())
+    if any(step != 1 for step in dilations):
         yield "dilations must be 1"
     if len(node.output) > 1 and node.output[1]:
         yield "the output Indices is not supported"
