@@ -81,19 +81,19 @@ def read_labels(path: Path, *besides: str) -> dict[str, np.ndarray]:
     return labels
 
 
-def _completed(person: Person, labels: Mapping[str, np.ndarray], row: int) -> Person:
+def _completed(person: Person, labels: Mapping[str, np.ndarray], row: int | np.integer) -> Person:
     joints = person.joints_2d[EXCHANGED] if labels["swapped"][row] else person.joints_2d.copy()
     if labels["trust"][row] or labels["swapped"][row]:
         sure = labels["visibility"][row] >= LEAST_VISIBILITY
-        points = in_our_order(labels["point_names"], labels["xy"][row].astype(float), sure)
+        points = in_our_order(labels["point_names"].tolist(), labels["xy"][row].astype(float), sure)
         unlabelled = SAME_JOINTS & ~np.isfinite(joints).all(axis=1)
         joints[unlabelled] = points[unlabelled]
     return labelled(joints)
 
 
-def _person(labels: Mapping[str, np.ndarray], row: int, scale: np.ndarray) -> Person:
+def _person(labels: Mapping[str, np.ndarray], row: int | np.integer, scale: np.ndarray) -> Person:
     sure = labels["visibility"][row] >= LEAST_VISIBILITY
     if "joint_trust" in labels:
         agreed = dict(zip(LIMBS, labels["joint_trust"][row], strict=True))
         sure = np.array([bool(agreed.get(str(name), False)) for name in labels["point_names"]])
-    return labelled(in_our_order(labels["point_names"], labels["xy"][row].astype(float) * scale, sure))
+    return labelled(in_our_order(labels["point_names"].tolist(), labels["xy"][row].astype(float) * scale, sure))

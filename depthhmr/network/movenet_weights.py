@@ -13,6 +13,7 @@ import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ def convert(folder: Path, out: Path) -> None:
         if found != expected:
             raise UserError(f"expected {folder / name} of sha256 {expected}, got {found}: it is another release")
     tensors = _read(folder / "movenet-multipose.json")
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, original, depthwise in _places():
         array = tensors[original]
         if array.ndim == 4:  # height, width, in, out; of depthwise kernels out is 1
