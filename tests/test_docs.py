@@ -1,16 +1,19 @@
 """What the documents point at is there, and their tables list what the code has."""
 
+import argparse
 import re
 from pathlib import Path
 
 import pytest
 
+from depthhmr_cli.main import COMMANDS, build_parser
 from service import errors
 from service.formats.formats import FORMATS
 from service.rest.options import PARSERS
 
 REPOSITORY = Path(__file__).parents[1]
 DOCUMENTS = [*sorted((REPOSITORY / "docs").rglob("*.md")), REPOSITORY / "SECURITY.md"]
+PAGES = [*DOCUMENTS, REPOSITORY / "README.md"]
 API = (REPOSITORY / "docs" / "api.md").read_text(encoding="utf-8")
 ARCHITECTURE = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
 
@@ -91,7 +94,7 @@ def test_the_api_page_lists_every_option_and_format() -> None:
     assert [name for name in names if f"`{name}`" not in API] == []
 
 
-@pytest.mark.parametrize("page", [*DOCUMENTS, REPOSITORY / "README.md"], ids=lambda path: path.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 def test_every_link_to_a_heading_leads_to_one(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]*)#([^)]+)\)", page.read_text(encoding="utf-8"))
     local = [((page.parent / target) if target else page, anchor) for target, anchor in links if "://" not in target]
@@ -106,3 +109,50 @@ def headings(page: Path) -> set[str]:
         re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-")
         for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_every_command_of_a_page_exists_with_its_flags(page: Path) -> None:
+    wrong = []
+    for line in re.findall(
+        r"^[ `]*(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?depthhmr ([a-z][^`|#\n]*)", commands_of(page), re.MULTILINE
+    ):
+        name, *words = line.split()
+        if name not in COMMANDS:
+            wrong.append(line)
+            continue
+        flags = flags_of(build_parser([name]))
+        wrong += [f"{name} {word}" for word in words if word.startswith("--") and word.partition("=")[0] not in flags]
+
+    assert wrong == []
+
+
+def commands_of(page: Path) -> str:
+    """Code of a page, with continued lines joined."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    fenced = [
+        code for kind, code in re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL) if kind in ("", "sh")
+    ]
+    rest = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    inline = re.findall(r"^    .*$|`(?:\.venv/bin/)?depthhmr [^`]*`", rest, re.MULTILINE)
+    return "\n".join([*fenced, *inline])
+
+
+def flags_of(parser: argparse.ArgumentParser) -> set[str]:
+    """All options of a parser and of the parsers of its commands."""
+    flags: set[str] = set()
+    for action in parser._actions:
+        flags |= set(action.option_strings)
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                flags |= flags_of(below)
+    return flags
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_every_file_of_the_repository_that_is_named_exists(page: Path) -> None:
+    rooms = "benchmarks|bodykit|demo|depthhmr|docker|examples|fuzz|kubernetes|model_repository|proto|runs|scripts|service|tests"
+    named = set(re.findall(rf"(?<![\w/.-])(?:{rooms})/[\w./-]*\w", page.read_text(encoding="utf-8")))
+
+    made = re.compile(r"runs/state|kubernetes/overlays/mine|depthhmr/(?:gateway|plan|1|config)\b|service/depthhmr-")
+    assert {name for name in named if not (REPOSITORY / name).exists() and not made.match(name)} == set()
