@@ -1,1 +1,1 @@
-"""Inputs that nobody should send, and what looks for more of them. Needs the extra `dev`; no part of the service."""
+"""Hostile inputs, and fuzzers that search for more. Needs the extra `dev`; not part of the service."""

@@ -1,4 +1,4 @@
-"""`python -m fuzz`: every fuzzer for so many seconds, a table of what they found; exit status 1 when they found something."""
+"""`python -m fuzz`: run every fuzzer for some seconds each and print a table; exit status 1 if one found a fault."""
 
 import argparse
 import sys

@@ -1,6 +1,6 @@
-"""Coverage-guided fuzzing (atheris) of the two places that read what strangers send: the decoder and the option parser.
+"""Coverage-guided fuzzing (atheris) of the two parsers of untrusted input: the image decoder and the option parser.
 
-libFuzzer never returns, so each run is a process of its own: `python -m fuzz.coverage decoding|options [libFuzzer's flags]`.
+libFuzzer never returns, so each run is a separate process: `python -m fuzz.coverage decoding|options [libFuzzer's flags]`.
 """
 
 import logging
@@ -14,14 +14,14 @@ from pathlib import Path
 from fuzz.results import Result
 
 TARGETS = ("decoding", "options")
-SEEDS = 150_000  # bytes; larger pictures of the corpus would only be slow
+MAX_SEED_BYTES = 150_000  # larger pictures of the corpus would only be slow
 TIMEOUT_S = 5
 MAX_MEMORY_MB = 2048
 NAMES = ("threshold", "max_people", "include", "fov_degrees", "timeout_s", "fx", "fy", "cx", "cy", "mesh", "colour", "")
 
 
 def fuzz(target: str, *, seconds: int | None = None, runs: int | None = None, keep: Path) -> Result:
-    """Run `target` for so long, or so often (then always the same). What fails is kept in the folder `keep`."""
+    """Runs `target` for `seconds`, or `runs` times (then reproducibly). Failing inputs are written to the folder `keep`."""
     keep.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         if target == "decoding":
@@ -37,7 +37,7 @@ def fuzz(target: str, *, seconds: int | None = None, runs: int | None = None, ke
 
 
 def _finding(output: str, keep: Path) -> str:
-    """The last words of the fuzzer that say something."""
+    """The last informative lines of the fuzzer's output."""
     lines = [
         line for line in output.splitlines() if re.search(r"Error|Exception|ERROR|Test unit written|No module", line)
     ]
@@ -48,12 +48,12 @@ def _write_seeds(folder: Path) -> None:
     from fuzz.corpus import CASES
 
     for number, case in enumerate(CASES.values()):
-        if not case.large and len(content := case.content()) <= SEEDS:
+        if not case.large and len(content := case.content()) <= MAX_SEED_BYTES:
             (folder / f"seed-{number}").write_bytes(content)
 
 
 def decoding(content: bytes) -> None:
-    """Anything may be refused, nothing may fail."""
+    """Any input may be refused, but none may fail otherwise."""
     from service.decoding.images import ImageLimits, decode, upright_pixels
     from service.errors import RequestError
 
@@ -67,7 +67,7 @@ def decoding(content: bytes) -> None:
 
 
 def options(content: bytes) -> None:
-    """Options are read, or refused by name; what is read gives a camera."""
+    """Options are parsed or refused by name; parsed options give a valid camera."""
     import atheris
     import numpy as np
 

@@ -1,6 +1,6 @@
-"""Requests made from the OpenAPI document of a running service (schemathesis): each answer must be one that it describes.
+"""Requests generated from the OpenAPI document of a running service (schemathesis): each response must match the document.
 
-Bodies are pictures of the hostile corpus, forms around them, and noise.
+Bodies are pictures of the hostile corpus, forms that contain them, and noise.
 """
 
 import time
@@ -16,8 +16,8 @@ from fuzz.corpus import CASES
 from fuzz.results import Result
 
 PICTURES = ("image/jpeg", "image/png", "image/webp", "application/octet-stream")
-PER_ROUND = 20  # examples of one operation before the next has its turn
-# 502 and 500 are faults of ours; 503 and 504 may be asked for with timeout_s.
+PER_ROUND = 20  # examples of one operation before the next one
+# Faults of the service; 503 and 504 are legitimate with a short timeout_s.
 FAULTS = (500, 501, 502)
 CHECKS = [
     openapi_checks.status_code_conformance,
@@ -32,7 +32,7 @@ def pictures() -> st.SearchStrategy[bytes]:
 
 
 def fuzz(address: str, *, seconds: float | None = None, rounds: int | None = None) -> Result:
-    """So long, or so many rounds over all operations (then always the same)."""
+    """Runs for `seconds`, or for `rounds` over all operations (then reproducibly)."""
     for media_type in PICTURES:
         schemathesis.openapi.media_type(media_type, pictures())
     schema = schemathesis.openapi.from_url(f"{address}/openapi.json")

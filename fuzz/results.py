@@ -1,4 +1,4 @@
-"""What a fuzzer hands back."""
+"""The result of a fuzzer."""
 
 from dataclasses import dataclass
 
@@ -7,4 +7,4 @@ from dataclasses import dataclass
 class Result:
     what: str
     inputs: int
-    findings: tuple[str, ...] = ()  # each says what to do to see it again
+    findings: tuple[str, ...] = ()  # each says how to reproduce it

@@ -1,6 +1,6 @@
-"""Random clients of the gRPC stream (a state machine of hypothesis) against a running service.
+"""Random clients of the gRPC stream (a hypothesis state machine) against a running service.
 
-Whatever a client does: every frame that was accepted has exactly one answer, and the answers come in the order of the frames.
+Whatever a client does, every accepted frame gets exactly one reply, and replies come in the order of the frames.
 """
 
 import queue
@@ -25,7 +25,7 @@ TIMEOUT_S = 20.0
 
 
 def fuzz(target: str, *, seconds: float | None = None, rounds: int | None = None) -> Result:
-    """Streams to the gRPC address `target`: for so long, or so many rounds (then always the same)."""
+    """Streams to the gRPC address `target` for `seconds`, or for `rounds` (then reproducibly)."""
     end = time.monotonic() + (seconds or float("inf"))
     count, number, findings = 0, 0, []
     with grpc.insecure_channel(target) as channel:
@@ -64,8 +64,8 @@ class Client(RuleBasedStateMachine):
         self._answers: list[pb.ReconstructStreamResponse] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.sent: list[int] = []  # until the first breach
-        self.configured = self.breached = self.closed = self.cancelled = False
+        self.sent: list[int] = []  # until the first protocol violation
+        self.configured = self.violated = self.closed = self.cancelled = False
 
     @precondition(lambda self: not self.configured and not self.closed)
     @rule(in_flight=st.integers(0, 8), drop=st.booleans(), follow=st.booleans())
@@ -83,14 +83,14 @@ class Client(RuleBasedStateMachine):
         for _ in range(burst):
             frame_id = (self.sent[-1] if self.sent else -1) + ahead
             self._send(pb.ReconstructStreamRequest(frame=pb.Frame(frame_id=frame_id, image=GOOD if good else BAD)))
-            if not self.breached:
+            if not self.violated:
                 self.sent.append(frame_id)
 
     @precondition(lambda self: self.sent and not self.closed)
     @rule(back=st.integers(0, 3))
     def frame_of_the_past(self, back: int) -> None:
         self._send(pb.ReconstructStreamRequest(frame=pb.Frame(frame_id=max(0, self.sent[-1] - back), image=GOOD)))
-        self.breached = True
+        self.violated = True
 
     @precondition(lambda self: not self.closed and self.configured)
     @rule(kind=st.sampled_from(["config", "empty"]))
@@ -99,7 +99,7 @@ class Client(RuleBasedStateMachine):
         if kind == "config":
             message.config.SetInParent()
         self._send(message)
-        self.breached = True
+        self.violated = True
 
     @rule(milliseconds=st.integers(0, 20))
     def wait(self, milliseconds: int) -> None:
@@ -127,7 +127,7 @@ class Client(RuleBasedStateMachine):
         assert ids == self.sent[: len(ids)], f"sent {self.sent}, answered {ids}"
         if self.cancelled:
             assert code in (grpc.StatusCode.CANCELLED, grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT), code
-        elif self.breached or not self.configured:
+        elif self.violated or not self.configured:
             assert code is grpc.StatusCode.INVALID_ARGUMENT, code
         else:
             assert code is grpc.StatusCode.OK, code
@@ -150,7 +150,7 @@ class Client(RuleBasedStateMachine):
             for answer in self._call:
                 self._answers.append(answer)
         except grpc.RpcError:
-            pass  # the code is looked at in the end
+            pass  # teardown checks the status code
         finally:
             self._outgoing.put(None)
 

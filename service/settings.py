@@ -1,4 +1,4 @@
-"""All settings, read once: defaults, then a TOML file, then the environment (`DEPTHHMR_*`), then flags."""
+"""The settings, read once from defaults, a TOML file, the environment (`DEPTHHMR_*`) and flags; the later ones win."""
 
 import difflib
 import os
@@ -19,19 +19,19 @@ SERVICE_PORT = re.compile(r"(tcp|udp|sctp)://.*")  # NAME_PORT of a Service in K
 TRITON_URL = re.compile(r"([a-z][a-z0-9+.-]*:///)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}")
 ORIGIN = re.compile(
     r"https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?"
-)  # as browsers send it: no path, no slash
-MESSAGE_OVERHEAD = 64 * 1024  # what a gRPC request may have besides its image
+)  # as browsers send it: without a path or slash
+MESSAGE_OVERHEAD = 64 * 1024  # bytes of a gRPC request besides its image
 MODEL_FOLDER = Path("model_repository") / "depthhmr"
 
 
 def default_model_dir() -> Path:
-    """The model beside the source tree; an installed package looks in the working directory."""
+    """The model folder beside the source tree; for an installed package, in the working directory."""
     beside = Path(__file__).resolve().parents[1] / MODEL_FOLDER
     return beside if beside.is_dir() else MODEL_FOLDER
 
 
 class Settings(BaseSettings):
-    """One frozen value, made in the composition root and passed down."""
+    """All settings, as one frozen object that the composition root creates and passes down."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
 
@@ -145,7 +145,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _tokens_are_bound(self) -> "Settings":
-        """A token for another service of the same issuer must not do here."""
+        """Without issuer and audience, a token for another service of the same issuer would be accepted."""
         given = [self.jwt_jwks_file, self.jwt_issuer, self.jwt_audience]
         if any(given) and not all(given):
             raise ValueError("jwt_jwks_file, jwt_issuer and jwt_audience go together")
@@ -163,7 +163,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_rate(cls, value: str | None) -> str | None:
         if value is not None:
-            from service.limits.rate_limit import parse_rate  # 0.1 s that most commands need not spend
+            from service.limits.rate_limit import parse_rate  # this import takes 0.1 s: only when a rate is set
 
             parse_rate(value)
         return value
@@ -205,11 +205,13 @@ def written_default(name: str) -> str:
 
 
 def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
-    """Settings from file, environment and `flags` (None values mean "not given"). Raises UserError in plain words, for a
-    variable DEPTHHMR_* that is no setting, too: a misspelled one would leave the service without its keys.
+    """Settings from file, environment and `flags`, where None means "not given". Raises UserError.
+
+    A variable DEPTHHMR_* that is not a setting is an error: if it were ignored, a misspelling could leave the service without
+    authentication.
     """
     if unknown := unknown_variables(os.environ):
-        raise UserError("; ".join(f"{name} {_is_none(name, IN_ENVIRONMENT)}" for name in unknown))
+        raise UserError("; ".join(f"{name} {_unknown(name, IN_ENVIRONMENT)}" for name in unknown))
     path = os.environ.get(FILE_VARIABLE)
     if path and not Path(path).is_file():
         raise UserError(f"the settings file {path} (from {FILE_VARIABLE}) does not exist")
@@ -217,16 +219,16 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
         return Settings(**{name: value for name, value in (flags or {}).items() if value is not None})
     except ValidationError as error:
         raise UserError("; ".join(_sentence(item) for item in error.errors())) from error
-    except ValueError as error:  # a TOML file that is no TOML
+    except ValueError as error:  # invalid TOML
         raise UserError(f"the settings file {path} cannot be read: {error}") from error
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    """The variables with our prefix that mean nothing to us, sorted.
+    """The variables with the prefix DEPTHHMR_ that are not settings, sorted.
 
-    Where `enableServiceLinks` is on (our manifests switch it off), Kubernetes sets variables for each Service of the
-    namespace. Those of one called depthhmr-web (DEPTHHMR_WEB_PORT=tcp://..., DEPTHHMR_WEB_SERVICE_HOST, ...) are nobody's
-    mistake and are left alone.
+    With `enableServiceLinks` (disabled in our manifests), Kubernetes sets variables for each Service of the namespace. Those of
+    a Service called depthhmr-web (DEPTHHMR_WEB_PORT=tcp://..., DEPTHHMR_WEB_SERVICE_HOST, ...) are not mistakes, and are
+    ignored.
     """
     services = [
         name.removesuffix("_PORT")
@@ -248,16 +250,15 @@ def _bare(name: str) -> str:
     return name.lower().removeprefix(PREFIX.lower())
 
 
-def _is_none(name: str, spelling: Mapping[str, str]) -> str:
+def _unknown(name: str, spelling: Mapping[str, str]) -> str:
     close = difflib.get_close_matches(_bare(name), spelling, n=1)
-    return (
-        f"is no setting; did you mean {spelling[close[0]]}?" if close else "is no setting; .env.example lists them all"
-    )
+    hint = f"did you mean {spelling[close[0]]}?" if close else ".env.example lists them all"
+    return f"is not a setting; {hint}"
 
 
 def _sentence(item: Any) -> str:
     name = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":  # in the file: of the environment nothing but settings is read
-        rule = f"where names stand without {PREFIX} and in small letters (port = 9000)"
-        return f"{name} in the settings file, {rule}, {_is_none(name, IN_FILE)}"
+    if item["type"] == "extra_forbidden":  # from the file: only known names are read from the environment
+        rule = f"where names are written in lower case and without {PREFIX} (port = 9000)"
+        return f"{name} in the settings file, {rule}, {_unknown(name, IN_FILE)}"
     return f"setting {name} ({PREFIX}{name.upper()}): {item['msg'].lower()}, got {item['input']!r}"

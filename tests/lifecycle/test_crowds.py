@@ -6,8 +6,8 @@ import grpc
 import pytest
 
 from depthhmr_cli.running import running_service
-from fuzz.askers import Place
-from fuzz.siege import Siege, memory_mb
+from fuzz.checked_clients import Ports
+from fuzz.hostile_load import HostileLoad, memory_mb
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
 
@@ -73,7 +73,7 @@ async def test_ten_thousand_streams_at_once_are_served_or_told_to_come_again(mod
             print("\n10,000 streams: " + ", ".join(f"{what} {told.count(what)}" for what in sorted(set(told))))
 
         assert set(told) <= {"right", "RESOURCE_EXHAUSTED", "ended"} and told.count("right") >= 1000
-        assert await Siege(Place(service.port, service.grpc_port), people_jpeg).counted_faults() == {}
+        assert await HostileLoad(Ports(service.port, service.grpc_port), people_jpeg).counted_faults() == {}
         assert await one_stream(stubs[0], people_jpeg) == "right"
         for channel in channels:
             await channel.close()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bodykit.manifest import Manifest
-from fuzz.askers import Askers, Place, table
+from fuzz.checked_clients import CheckedClients, Ports, table
 from service.engines import embedded
 from service.engines.base import Call, blank_inputs, output_names
 from service.engines.embedded import EmbeddedEngine
@@ -102,17 +102,17 @@ async def test_a_run_that_never_ends_is_noticed(endless_network, monkeypatch, pe
 async def test_killed_over_and_over_it_answers_rightly_or_hangs_up(start, people_jpeg, empty_jpeg, kills, capsys):
     """As when ONNX Runtime crashes, or the kernel takes the process for its memory: a supervisor starts another."""
     process = await asyncio.to_thread(start("--log-level", "warning").until_ready)
-    place = Place(process.port, process.grpc_port)
-    ports = ("--port", str(place.port), "--grpc-port", str(place.grpc_port))
-    askers = Askers(lambda: place, people_jpeg, empty_jpeg)
+    ports = Ports(process.port, process.grpc_port)
+    options = ("--port", str(ports.port), "--grpc-port", str(ports.grpc_port))
+    clients = CheckedClients(lambda: ports, people_jpeg, empty_jpeg)
     for number in range(kills):
-        await askers.until_right(10)
+        await clients.wait_for_correct(10)
         process.signal(signal.SIGSEGV if number % 2 else signal.SIGKILL)
         assert await asyncio.to_thread(process.ended) < 0
-        process = await asyncio.to_thread(start("--log-level", "warning", *ports).until_ready)
-    await askers.until_right(10)
-    happened = await askers.stop()
+        process = await asyncio.to_thread(start("--log-level", "warning", *options).until_ready)
+    await clients.wait_for_correct(10)
+    outcomes = await clients.stop()
 
     with capsys.disabled():
-        print(f"\n{kills} kills of the whole process\n{table(happened)}")
-    assert askers.faults == {} and set(happened) <= {"right", "cut off", "refused: starting", "refused: unavailable"}
+        print(f"\n{kills} kills of the whole process\n{table(outcomes)}")
+    assert clients.faults == {} and set(outcomes) <= {"correct", "cut off", "refused: starting", "refused: unavailable"}

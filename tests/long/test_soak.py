@@ -23,7 +23,7 @@ from bodykit.manifest import Manifest
 from bodykit.triton_config import write_triton_files
 from depthhmr_cli.local_triton import LocalTriton
 from depthhmr_cli.running import RunningService, running_service
-from fuzz.siege import memory_mb
+from fuzz.hostile_load import memory_mb
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
 

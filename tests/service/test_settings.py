@@ -61,12 +61,12 @@ def test_a_missing_settings_file_is_named(monkeypatch):
     ("text", "message"),
     [
         ("port = [", "cannot be read"),
-        ("prot = 1", r"^prot in the settings file, .*, is no setting; did you mean port\?$"),
+        ("prot = 1", r"^prot in the settings file, .*, is not a setting; did you mean port\?$"),
         (
             "DEPTHHMR_PORT = 1",
-            r"^DEPTHHMR_PORT .* without DEPTHHMR_ and in small letters \(port = 9000\), .* mean port\?$",
+            r"^DEPTHHMR_PORT .* in lower case and without DEPTHHMR_ \(port = 9000\), .* mean port\?$",
         ),
-        ("[server]\nport = 1", "^server in the settings file, .*, is no setting"),
+        ("[server]\nport = 1", "^server in the settings file, .*, is not a setting"),
     ],
 )
 def test_a_wrong_settings_file_is_refused(monkeypatch, tmp_path, text, message):
@@ -94,7 +94,7 @@ def test_a_misspelled_variable_is_refused_because_it_would_leave_the_service_wit
     with pytest.raises(UserError) as refusal:
         load_settings()
 
-    assert str(refusal.value) == f"{name} is no setting; {meant}"
+    assert str(refusal.value) == f"{name} is not a setting; {meant}"
 
 
 def test_variables_of_another_case_are_no_mistake(monkeypatch):
@@ -123,5 +123,7 @@ def test_a_name_like_those_of_kubernetes_without_its_service_is_a_mistake(monkey
     monkeypatch.setenv("DEPTHHMR_WEB_PORT", "9000")
     monkeypatch.setenv("DEPTHHMR_WEB_SERVICE_HOST", "0.0.0.0")
 
-    with pytest.raises(UserError, match=r"^DEPTHHMR_WEB_PORT is no setting.*; DEPTHHMR_WEB_SERVICE_HOST is no setting"):
+    with pytest.raises(
+        UserError, match=r"^DEPTHHMR_WEB_PORT is not a setting.*; DEPTHHMR_WEB_SERVICE_HOST is not a setting"
+    ):
         load_settings()

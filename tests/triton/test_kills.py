@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from depthhmr_cli.running import running_service
-from fuzz.askers import Askers, Place, table
+from fuzz.checked_clients import CheckedClients, Ports, table
 
 pytestmark = [pytest.mark.anyio, pytest.mark.triton]
 
@@ -17,17 +17,17 @@ async def test_a_server_killed_over_and_over_costs_no_client_its_answer(
     server = own_triton()
     arguments = ("--engine", "triton", "--triton-url", server.url, "--model-dir", str(tiny_folder))
     with running_service(*arguments, "--log-level", "error") as service:
-        place = Place(service.port, service.grpc_port)
-        askers = Askers(lambda: place, people_jpeg, empty_jpeg)
+        ports = Ports(service.port, service.grpc_port)
+        clients = CheckedClients(lambda: ports, people_jpeg, empty_jpeg)
         for _ in range(kills):
-            await askers.until_right(20)
+            await clients.wait_for_correct(20)
             await asyncio.to_thread(server.kill)
             await asyncio.to_thread(server.start)
-        await askers.until_right(20)
-        happened = await askers.stop()
+        await clients.wait_for_correct(20)
+        outcomes = await clients.stop()
 
     with capsys.disabled():
-        print(f"\n{kills} kills of Triton\n{table(happened)}")
+        print(f"\n{kills} kills of Triton\n{table(outcomes)}")
     # The service itself was never away, so nobody was cut off.
-    assert askers.faults == {}
-    assert set(happened) <= {"right", "refused: engine-unavailable", "refused: unavailable"}
+    assert clients.faults == {}
+    assert set(outcomes) <= {"correct", "refused: engine-unavailable", "refused: unavailable"}

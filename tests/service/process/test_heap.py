@@ -9,7 +9,7 @@ import pytest
 # A thread fills its heap with blocks of a megabyte, puts a small block above them that stays, and frees the rest.
 WORK = """
 import asyncio, os, sys, threading
-from fuzz.siege import memory_mb
+from fuzz.hostile_load import memory_mb
 from service.process.heap import release_large_blocks, release_small_blocks
 release_large_blocks()
 kept = []

@@ -1,7 +1,7 @@
-"""Clients that know what they must be told: each asks with a camera of its own, on which the right answer depends.
+"""Clients that verify every reply: each request has its own camera, on which the correct result depends.
 
-For the tiny network of the tests, which puts people on rays at fixed depths: how far to the side is depth times the offset
-in pixels over the focal length, so that an answer for somebody else shows.
+For the tiny network of the tests, which places people on rays at fixed depths. Their sideways position is depth times the
+pixel offset over the focal length, so a reply meant for another client is detected.
 """
 
 import asyncio
@@ -17,64 +17,64 @@ import httpx
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
 
-TIMEOUT_S = 60.0  # for any answer: who waits longer was forgotten
-PAUSE_S = 0.05  # after a refusal, or a connection that could not be had
-NEAR, FAR = (2.0, 24.0), (3.0, -24.0)  # depth in metres, pixels to the right of the middle
+TIMEOUT_S = 60.0  # for any reply
+PAUSE_S = 0.05  # after a refusal or a failed connection
+NEAR, FAR = (2.0, 24.0), (3.0, -24.0)  # depth in metres, pixels to the right of the centre
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the service is now; it may come back somewhere else."""
+class Ports:
+    """The service's current ports."""
 
     port: int
     grpc_port: int
 
 
-class Askers:
-    """Half of them ask over REST, half over gRPC, one request after the other, until `stop`.
+class CheckedClients:
+    """Half of them use REST, half gRPC, each sending one request after the other until `stop`.
 
-    `happened` counts what they were told. "WRONG" is an answer that is none, "FORGOTTEN" one that never came, and "cut off"
-    a connection that ended: its client knows that it must ask again.
+    `outcomes` counts the replies. "WRONG" is an incorrect reply, "NO ANSWER" a missing one, and "cut off" a closed connection,
+    after which a client knows that it must retry.
     """
 
-    def __init__(self, place: Callable[[], Place], photo: bytes, nobody: bytes, count: int = 8) -> None:
-        self.happened: Counter[str] = Counter()
-        self._place, self._photo, self._nobody = place, photo, nobody
+    def __init__(self, ports: Callable[[], Ports], photo: bytes, empty: bytes, count: int = 8) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self._ports, self._photo, self._empty = ports, photo, empty
         self._stopped = asyncio.Event()
         kinds = [self._rest, self._grpc]
-        self._tasks = [asyncio.create_task(self._go_on(kinds[k % 2], random.Random(k))) for k in range(count)]
+        self._tasks = [asyncio.create_task(self._run(kinds[k % 2], random.Random(k))) for k in range(count)]
 
     async def stop(self) -> Counter[str]:
         self._stopped.set()
         await asyncio.gather(*self._tasks)
-        return self.happened
+        return self.outcomes
 
-    async def until_right(self, count: int) -> None:
-        """Until so many more answers were right."""
-        goal = self.happened["right"] + count
+    async def wait_for_correct(self, count: int) -> None:
+        """Wait for `count` more correct replies."""
+        goal = self.outcomes["correct"] + count
         async with asyncio.timeout(2 * TIMEOUT_S):
-            while self.happened["right"] < goal:
+            while self.outcomes["correct"] < goal:
                 await asyncio.sleep(0.02)
 
     @property
     def faults(self) -> dict[str, int]:
-        return {what: count for what, count in self.happened.items() if what.startswith(("WRONG", "FORGOTTEN"))}
+        return {what: count for what, count in self.outcomes.items() if what.startswith(("WRONG", "NO ANSWER"))}
 
-    async def _go_on(self, ask: Callable, chance: random.Random) -> None:
+    async def _run(self, ask: Callable, rng: random.Random) -> None:
         while not self._stopped.is_set():
-            focal, people = chance.uniform(50, 150), chance.choice([0, 2])
+            focal, people = rng.uniform(50, 150), rng.choice([0, 2])
             try:
                 async with asyncio.timeout(TIMEOUT_S):
-                    told = await ask(self._photo if people else self._nobody, focal, people)
+                    outcome = await ask(self._photo if people else self._empty, focal, people)
             except TimeoutError:
-                told = "FORGOTTEN"
-            self.happened[told] += 1
-            if told != "right":
+                outcome = "NO ANSWER"
+            self.outcomes[outcome] += 1
+            if outcome != "correct":
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopped.wait(), PAUSE_S)
 
     async def _rest(self, picture: bytes, focal: float, people: int) -> str:
-        address = f"http://127.0.0.1:{self._place().port}"
+        address = f"http://127.0.0.1:{self._ports().port}"
         query = {"fx": focal, "fy": focal, "cx": 48, "cy": 32}
         try:
             async with httpx.AsyncClient(base_url=address, timeout=None, trust_env=False) as client:
@@ -84,10 +84,10 @@ class Askers:
             return "cut off"
         if reply.status_code != 200:
             return f"refused: {reply.json()['type'].rpartition(':')[2]}" if reply.status_code == 503 else _wrong(reply)
-        return _judged([person["translation"] for person in reply.json()["people"]], focal, people)
+        return _verdict([person["translation"] for person in reply.json()["people"]], focal, people)
 
     async def _grpc(self, picture: bytes, focal: float, people: int) -> str:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{self._place().grpc_port}") as channel:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{self._ports().grpc_port}") as channel:
             camera = pb.Camera(fx=focal, fy=focal, cx=48, cy=32)
             request = pb.ReconstructRequest(image=picture, options=pb.Options(camera=camera))
             try:
@@ -97,20 +97,20 @@ class Askers:
                     return f"WRONG {error.code().name} {error.details()}"
                 ours = any(key == "grpc-status-details-bin" for key, _ in error.trailing_metadata() or ())
                 return "refused: unavailable" if ours else "cut off"
-        return _judged([list(person.translation) for person in reply.reconstruction.people], focal, people)
+        return _verdict([list(person.translation) for person in reply.reconstruction.people], focal, people)
 
 
-def _judged(found: list[list[float]], focal: float, people: int) -> str:
+def _verdict(found: list[list[float]], focal: float, people: int) -> str:
     expected = [(depth * offset / focal, depth) for depth, offset in (NEAR, FAR)][:people]
     right = len(found) == people and all(
         abs(got[0] - x) < 1e-3 and abs(got[2] - z) < 1e-3 for got, (x, z) in zip(found, expected, strict=True)
     )
-    return "right" if right else f"WRONG answer {found} for {people} people at focal {focal}"
+    return "correct" if right else f"WRONG answer {found} for {people} people at focal {focal}"
 
 
 def _wrong(reply: httpx.Response) -> str:
     return f"WRONG {reply.status_code} {reply.text[:200]}"
 
 
-def table(happened: Counter[str]) -> str:
-    return "\n".join(f"  {what:<60} {count:>9}" for what, count in sorted(happened.items()))
+def table(outcomes: Counter[str]) -> str:
+    return "\n".join(f"  {what:<60} {count:>9}" for what, count in sorted(outcomes.items()))
