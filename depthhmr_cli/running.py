@@ -12,7 +12,12 @@ from pathlib import Path
 
 from bodykit.errors import UserError
 
-DEMO_IMAGE = Path(__file__).parents[1] / "demo" / "people.jpg"
+HERE = Path(__file__).resolve().parent
+# Beside the source tree, or in the wheel.
+DEMO_IMAGE = next(
+    (path for path in (HERE.parent / "demo" / "people.jpg", HERE / "shipped" / "people.jpg") if path.is_file()),
+    Path("demo/people.jpg"),
+)
 LOCKS = ("DEPTHHMR_TLS_", "DEPTHHMR_API_KEYS_", "DEPTHHMR_JWT_", "DEPTHHMR_RATE_")
 STOP_TIMEOUT_S = 30.0
 

@@ -39,9 +39,11 @@ RUN packages=$(/opt/depthhmr/bin/python -c "import sysconfig; print(sysconfig.ge
 
 FROM requirements AS code
 COPY . .
-# A prefix of its own, so that a release of ours that keeps its requirements is a layer of 12 MB.
+# A prefix of its own, so that a release of ours that keeps its requirements is a layer of 12 MB. The model lies in /srv, beside
+# Triton's configuration, and not once more in the wheel.
 RUN /opt/build/bin/hatchling build --target wheel --directory /tmp/wheel \
  && /opt/build/bin/pip --python /opt/depthhmr/bin/python install --quiet --no-deps --no-index --prefix /opt/code /tmp/wheel/*.whl \
+ && rm -r /opt/code/lib/python3*/site-packages/*/shipped \
  && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/code/lib \
  && cp -R /opt/code/. /opt/depthhmr/ \
  && mkdir -p /srv/numba-cache \

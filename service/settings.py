@@ -25,9 +25,10 @@ MODEL_FOLDER = Path("model_repository") / "depthhmr"
 
 
 def default_model_dir() -> Path:
-    """The model folder beside the source tree; for an installed package, in the working directory."""
+    """The model folder beside the source tree; for an installed package, in the working directory, else its own."""
     beside = Path(__file__).resolve().parents[1] / MODEL_FOLDER
-    return beside if beside.is_dir() else MODEL_FOLDER
+    installed = Path(__file__).resolve().parent / "shipped" / MODEL_FOLDER.name
+    return next((folder for folder in (beside, MODEL_FOLDER, installed) if folder.is_dir()), MODEL_FOLDER)
 
 
 class Settings(BaseSettings):

@@ -2,6 +2,8 @@
 
 import ast
 import hashlib
+import json
+import os
 import re
 import subprocess
 import sys
@@ -30,20 +32,27 @@ NEVER_IN_THE_GATEWAY = {"torch", "torchvision", "smplx", "onnx", "trimesh", "mat
 # Imported late, when that engine is chosen: the client by the extra `triton`; the other exists in Triton's own process.
 ONLY_WITH_TRITON = {"tritonclient", "triton_python_backend_utils"}
 ONLY_WITH_CLIENT = {"httpx"}  # imported late, when an address begins with http: the extra `client`
+ONLY_WITH_HEIF = {"pillow_heif"}  # imported where it is installed: the extra `heif`
 ONLY_WITH_TRACES = {"opentelemetry"}  # imported late, when the setting asks for traces: the extra `otel`
 # Imported by us, required by what we require. The folder `google` is shared by several distributions.
 COME_ALONG = {"starlette": "fastapi", "anyio": "fastapi", "google": "protobuf", "cryptography": "pyjwt"}
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """The names of the files in the wheel, built without the network."""
+def wheel_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built without the network."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
     subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, timeout=120)
     (path,) = folder.glob("*.whl")
     assert path.name == f"depthhmr-{__version__}-py3-none-any.whl"
-    return set(zipfile.ZipFile(path).namelist())
+    return path
+
+
+@pytest.fixture(scope="module")
+def wheel(wheel_file: Path) -> set[str]:
+    """The names of its files."""
+    return set(zipfile.ZipFile(wheel_file).namelist())
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +71,26 @@ def test_wheel_carries_every_module_of_the_four_packages(wheel: set[str]) -> Non
 
 def test_wheel_carries_the_body(wheel: set[str]) -> None:
     assert "bodykit/data/free_body.npz" in wheel
+
+
+def test_wheel_works_away_from_the_checkout(wheel_file: Path, tmp_path: Path) -> None:
+    """The default model and the demo image come with it. What it requires is that of this environment."""
+    zipfile.ZipFile(wheel_file).extractall(tmp_path / "installed")
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    program = """
+import bodykit, sys
+from depthhmr_cli.main import main
+from depthhmr_cli.running import DEMO_IMAGE
+assert "installed" in bodykit.__file__, bodykit.__file__
+sys.exit(main(["reconstruct", str(DEMO_IMAGE), "-o", "people.json"]))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed"), "PYTHONSAFEPATH": "1"}
+
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=120)
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads((elsewhere / "people.json").read_text())["people"]
 
 
 def test_wheel_carries_the_web_page(wheel: set[str]) -> None:
@@ -95,7 +124,7 @@ def test_gateway_imports_nothing_that_its_requirements_do_not_bring(project: dic
     distributions = packages_distributions()
 
     imported = {name for place in GATEWAY for file in python_files(place) for name in third_party_imports(file)}
-    imported -= ONLY_WITH_TRITON | ONLY_WITH_CLIENT | ONLY_WITH_TRACES
+    imported -= ONLY_WITH_TRITON | ONLY_WITH_CLIENT | ONLY_WITH_HEIF | ONLY_WITH_TRACES
     brought = {name: COME_ALONG.get(name) or distributions.get(name, [name])[0].lower() for name in imported}
 
     assert {name for name, distribution in brought.items() if distribution.replace("_", "-") not in required} == set()
