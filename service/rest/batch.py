@@ -10,6 +10,7 @@ from starlette.responses import Response
 from service.errors import ServiceError
 from service.formats.formats import Job, write_json
 from service.recovery import MeshRecovery
+from service.rest.direct_route import DirectRoute
 from service.rest.disconnect import unless_gone
 from service.rest.middleware.request_id import request_id_of
 from service.rest.negotiation import choose
@@ -25,7 +26,7 @@ NAME_LENGTH = 200  # of a file name in the reply
 
 
 def batch_router(core: MeshRecovery, *, max_images: int, body_timeout_s: float) -> APIRouter:
-    router = APIRouter(tags=["reconstruct"])
+    router = APIRouter(tags=["reconstruct"], route_class=DirectRoute)
 
     async def reconstruct_batch(request: Request) -> Response:
         """Recover the people of several images. They share the options, and give way to single images."""

@@ -1,4 +1,4 @@
-"""Stops the work of a request whose client has gone. The framework would finish it for nobody."""
+"""Stops the work of a request whose client has gone. The framework would finish it for no reader."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -10,17 +10,29 @@ Result = TypeVar("Result")
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
-    """The result of `work`; when the client leaves first, `work` is cancelled and ClientDisconnect raised.
+    """The result of `work`, which runs in the calling task; when the client leaves first, `work` is cancelled and
+    ClientDisconnect raised.
 
     The body of `request` must have been read: from then on the only message left is the disconnect.
     """
-    working = asyncio.ensure_future(work)
+    task = asyncio.current_task()
+    assert task is not None
+    cancelled_before, working, gone = task.cancelling(), True, False
+
+    def leave(_: object) -> None:
+        nonlocal gone
+        if working:
+            gone = True
+            task.cancel()
+
     leaving = asyncio.ensure_future(request.receive())
+    leaving.add_done_callback(leave)
     try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise ClientDisconnect
+        return await work
+    except asyncio.CancelledError as error:
+        if gone and task.uncancel() <= cancelled_before:  # and nobody else has cancelled us besides
+            raise ClientDisconnect from error
+        raise
     finally:
-        working.cancel()
+        working = False
         leaving.cancel()

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from service.formats.formats import FORMATS, Job
 from service.recovery import MeshRecovery
+from service.rest.direct_route import DirectRoute
 from service.rest.disconnect import unless_gone
 from service.rest.middleware.request_id import request_id_of
 from service.rest.negotiation import choose
@@ -21,7 +22,7 @@ BY_MEDIA_TYPE = {item.media_type: item for item in FORMATS}
 
 
 def reconstruct_router(core: MeshRecovery, *, body_timeout_s: float) -> APIRouter:
-    router = APIRouter(tags=["reconstruct"])
+    router = APIRouter(tags=["reconstruct"], route_class=DirectRoute)
 
     async def reconstruct(request: Request) -> Response:
         """Recover every person in one image: pose, shape and place, in metres."""
