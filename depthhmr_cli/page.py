@@ -37,7 +37,9 @@ class Page:
 
     def figure(self, name: str, picture: Image.Image, note: str) -> str:
         """Writes a picture; returns its figure. `note` is HTML."""
-        picture.save(self.folder / f"{name}.{self.suffix}", optimize=True, quality=88)
+        picture.save(
+            self.folder / f"{name}.{self.suffix}", quality=88
+        )  # optimize=True: PNGs 3 % smaller in five times the time
         kind = ' class="beside"' if self.beside else ""
         return f'<figure{kind}><img src="{name}.{self.suffix}" alt="{name}"><figcaption>{note}</figcaption></figure>'
 

@@ -31,9 +31,16 @@ def trained() -> DepthHMR:
     return network
 
 
-def test_a_restored_network_answers_as_its_graph(tmp_path: Path) -> None:
-    original, graph = trained(), tmp_path / "model.onnx"
-    export_onnx(original, SMALL, graph)
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That of the trained network; an export takes seconds."""
+    path = tmp_path_factory.mktemp("graph") / "model.onnx"
+    export_onnx(trained(), SMALL, path)
+    return path
+
+
+def test_a_restored_network_answers_as_its_graph(graph: Path) -> None:
+    original = trained()
 
     network = build_model(SMALL).eval()
     fill(network, SMALL, graph)
@@ -46,10 +53,7 @@ def test_a_restored_network_answers_as_its_graph(tmp_path: Path) -> None:
     assert torch.allclose(network.decoder.layers[0].depth_bias.log_tau, original.decoder.layers[0].depth_bias.log_tau)
 
 
-def test_what_no_output_depends_on_starts_from_the_last_layer(tmp_path: Path) -> None:
-    graph = tmp_path / "model.onnx"
-    export_onnx(trained(), SMALL, graph)
-
+def test_what_no_output_depends_on_starts_from_the_last_layer(graph: Path) -> None:
     network = build_model(SMALL).eval()
     fill(network, SMALL, graph)
 
@@ -57,9 +61,7 @@ def test_what_no_output_depends_on_starts_from_the_last_layer(tmp_path: Path) ->
     assert torch.equal(first, last)
 
 
-def test_a_graph_of_another_network_is_refused(tmp_path: Path) -> None:
-    graph = tmp_path / "model.onnx"
-    export_onnx(trained(), SMALL, graph)
+def test_a_graph_of_another_network_is_refused(graph: Path) -> None:
     other = preset("tiny", size=64)
 
     with pytest.raises(UserError, match="exported from another network"):
