@@ -14,7 +14,7 @@ OTHER_USER = 54_321  # nobody else's processes count for it
 PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 8, 47, 2
 # Where the wall clock may be asked: lines of the log, the validity of certificates, and the rates, whose library counts by
 # it: a jump makes one window longer or shorter. Tokens are checked by their library.
-ASK_THE_WALL_CLOCK = {"telemetry/logs.py", "tls.py", "ratelimit.py"}
+ASK_THE_WALL_CLOCK = {"telemetry/logs.py", "access/tls.py", "limits/rate_limit.py"}
 
 
 def few_threads(limit: int):
