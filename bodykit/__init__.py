@@ -1,1 +1,1 @@
-"""What the network and the service agree on: body, skinning, camera, letterbox, rasteriser, manifest, mesh files."""
+"""Shared by the network and the service: body, skinning, camera, letterbox, rasteriser, manifest, mesh files."""

@@ -1,4 +1,4 @@
-"""The body: a template mesh, how it varies from person to person, and how it bends. Read from and written to one npz.
+"""The body model: a template mesh, its shape and pose directions, and its joints. Read from and written to one npz.
 
 Rest frame: x to the person's left, y up, z to the front, metres, arms out in a T, pelvis joint at the origin.
 The layout is SMPL's (24 joints, 10 shape numbers), but sparse where SMPL's is dense.
@@ -61,7 +61,7 @@ POSE_FEATURES = 9 * (JOINTS - 1)
 
 @dataclass(frozen=True)
 class SparseRows:
-    """A matrix of which each row keeps only its non-zero entries (compressed sparse rows).
+    """A sparse matrix in compressed sparse rows.
 
     Row r has the columns `column[offset[r]:offset[r + 1]]` and, for each of them, a value or a vector in `value`.
     """
@@ -82,7 +82,7 @@ class SparseRows:
 
     @classmethod
     def from_dense(cls, full: np.ndarray) -> "SparseRows":
-        """Keep the entries of an array [rows, columns, ...] that are not all zero."""
+        """Keeps the entries of an array [rows, columns, ...] that are not all zero."""
         used = full != 0 if full.ndim == 2 else np.any(full != 0, axis=tuple(range(2, full.ndim)))
         offset = np.concatenate([[0], np.cumsum(used.sum(axis=1))])
         rows, columns = np.nonzero(used)
@@ -96,7 +96,7 @@ class Body:
     name: str
     version: str
     license: str
-    sha256: str  # of the file; "" for a body that was never in one
+    sha256: str  # of the file; "" for a body that was built in memory
     template: np.ndarray  # [V, 3] mean person in the rest pose
     faces: np.ndarray  # [F, 3] int32, counter-clockwise from outside
     shapedirs: np.ndarray  # [V, 3, 10] metres per unit of beta
@@ -116,9 +116,9 @@ class Body:
 
 @cache
 def load_body(path: Path | None = None) -> Body:
-    """Read a body file; None reads the free body that comes with the package. Cached per path.
+    """Reads a body file; None reads the free body of the package. Cached per path.
 
-    Raises UserError when the file is missing, is not a body file, or contradicts itself.
+    Raises UserError if the file is missing, is not a body file, or is inconsistent.
     """
     source = files("bodykit").joinpath("data/free_body.npz") if path is None else Path(path)
     try:
@@ -188,7 +188,7 @@ def encode_body(body: Body) -> bytes:
 
 
 def check_body(body: Body, *, origin: str) -> None:
-    """Raise UserError unless every array has its shape, every number is finite and every index points at something."""
+    """Raises UserError unless every array has its shape, every number is finite and every index is in range."""
     vertices = len(body.template)
     expected = {
         "template": (body.template.shape, (vertices, 3)),

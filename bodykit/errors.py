@@ -1,5 +1,5 @@
-"""Errors that are told to the person at the keyboard, not to a programmer."""
+"""Errors for the user of a command, not for its programmer."""
 
 
 class UserError(Exception):
-    """Something the user can mend. The message says what was wrong, what was expected and what came."""
+    """An error that the user can fix. The message tells what was wrong, what was expected and what came."""

@@ -1,7 +1,7 @@
-"""numba's `njit` for code that must run where no file can be written, too. Imports numba: import this late.
+"""numba's `njit`, also on read-only file systems. Imports numba, so import this late.
 
-A kernel names its types. It is then compiled once, at the import of its module, and not again in the middle of a request
-for an array that is read-only or a whole number where a fraction was meant: that took seconds, and 70 MB for good.
+A kernel declares its types, so it is compiled once, when its module is imported. Without them a read-only array or an
+integer in place of a float compiles it again in the middle of a request: seconds, and 70 MB that are never freed.
 """
 
 from collections.abc import Callable
@@ -12,16 +12,16 @@ from numba import njit
 
 
 def kernel(signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """A decorator: compiled for the types of `signature`, and kept on disk for the next process where there is room for it.
+    """A decorator: compiles for the types of `signature`, and caches the result on disk where possible.
 
-    numba itself refuses to work without a folder that it can write, and fails when the disk is full.
+    numba itself fails without a writable folder and when the disk is full.
     """
 
     def compiled(function: Callable[..., Any]) -> Any:
         dispatcher = njit(**options)(function)
         with suppress(RuntimeError):  # no such folder
             dispatcher.enable_caching()
-            # The hook in which numba swallows what goes wrong with files on Windows; elsewhere it lets everything through.
+            # numba's hook for file errors: it suppresses them on Windows and raises them elsewhere.
             dispatcher._cache._guard_against_spurious_io_errors = lambda: suppress(OSError)
         dispatcher.compile(signature)
         dispatcher.disable_compile()

@@ -1,8 +1,7 @@
-"""Fits any image into the square the network takes, and leads pixels back.
+"""Fits any image into the square that the network takes, and maps pixels back.
 
-The longer side becomes `size`, the shorter one keeps the proportions, the rest is grey on both sides. Pixels that are not
-square become square: the network has learned from no others. Knows nothing of
-files or cameras' depth; the arithmetic of both directions stands here once.
+The longer side becomes `size`, the shorter one keeps the proportions, and the rest is padded grey on both sides. Pixels that
+are not square become square, as the network was trained on.
 """
 
 from dataclasses import dataclass

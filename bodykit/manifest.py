@@ -1,7 +1,7 @@
-"""manifest.json: what a model folder holds, and the tensor contract between the network and whoever runs it.
+"""manifest.json: what a model folder holds, and the tensor contract between the network and the engines.
 
-A model folder is Triton's layout: `manifest.json` beside `1/model.onnx`. The export writes it, every engine reads it;
-names, shapes and the input size come from here and are repeated nowhere else.
+A model folder is Triton's layout: `manifest.json` beside `1/model.onnx`. The export writes it and every engine reads
+it; names, shapes and the input size are defined here alone.
 """
 
 import hashlib
@@ -21,12 +21,12 @@ OUTPUT_NAMES = ("scores", "rotations", "betas", "translation", "boxes", "depth")
 
 
 class ManifestError(UserError):
-    """The model folder is missing something, or what it holds is not what its manifest says."""
+    """The model folder is incomplete, or does not match its manifest."""
 
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """Name, numpy dtype and shape of one tensor; -1 stands for a free axis (the batch)."""
+    """Name, numpy dtype and shape of one tensor; -1 is a free axis (the batch)."""
 
     name: str
     dtype: str
@@ -40,7 +40,7 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class BodyId:
-    """The body whose betas and joints a network speaks."""
+    """The body whose betas and joints the network predicts."""
 
     name: str
     version: str
@@ -80,7 +80,7 @@ class Manifest:
             )
 
     def tensor(self, name: str) -> TensorSpec:
-        """The input or output of that name; KeyError when there is none."""
+        """The input or output of that name; KeyError if there is none."""
         for spec in (*self.inputs, *self.outputs):
             if spec.name == name:
                 return spec
@@ -88,7 +88,7 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
-        """Read `folder`/manifest.json. Raises ManifestError when it is missing, unreadable or incomplete."""
+        """Read `folder`/manifest.json. Raises ManifestError if it is missing, unreadable or incomplete."""
         path = Path(folder) / FILE_NAME
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
@@ -105,7 +105,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> "Manifest":
-        """Build from the parsed JSON object; fields it does not know are ignored, so that newer files still load."""
+        """Build from the parsed JSON object; unknown fields are ignored, so that newer files load."""
         try:
             return cls(
                 name=str(raw["name"]),
@@ -132,7 +132,7 @@ class Manifest:
         return asdict(self)
 
     def write(self, folder: Path) -> Path:
-        """Write `folder`/manifest.json and return its path; the folder is made when it is missing."""
+        """Write `folder`/manifest.json and return its path; creates the folder."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / FILE_NAME
@@ -140,7 +140,7 @@ class Manifest:
         return path
 
     def verified_onnx(self, folder: Path) -> bytes:
-        """The bytes of `folder`/1/model.onnx, proved by their sha256. Raises ManifestError otherwise."""
+        """The bytes of `folder`/1/model.onnx, checked against their sha256. Raises ManifestError otherwise."""
         path = Path(folder) / ONNX_PATH
         try:
             content = path.read_bytes()

@@ -1,8 +1,8 @@
-"""Colours that tell people apart. Knows nothing of where they are painted."""
+"""Colours that distinguish people."""
 
 import numpy as np
 
-# sRGB. Neighbours differ in hue and in lightness, so that two overlapping people stay apart for colour-blind eyes too.
+# sRGB. Neighbours differ in hue and in lightness, so that overlapping people stay distinguishable for colour-blind users.
 PERSON_COLOURS = np.array(
     [
         (86, 156, 222),  # blue

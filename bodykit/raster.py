@@ -1,6 +1,6 @@
-"""A z-buffer: which triangle, how deep and where inside it, for every pixel. One core, numba, no graphics library.
+"""A z-buffer: triangle, depth and barycentric position for every pixel. Single-threaded numba, no graphics library.
 
-Shading is left to the reader of a `Raster`: most pixels of a picture are empty, and each covered one is shaded once.
+Shading comes later and from the `Raster`: most pixels are empty, and each covered one is shaded once.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from bodykit.kernels import kernel
 class Raster:
     """What the camera sees at each pixel centre of an image of H x W pixels."""
 
-    face: np.ndarray  # [H, W] int32 row of `faces`, -1 where nothing is hit
-    depth: np.ndarray  # [H, W] float32 z in metres, 0 where nothing is hit
-    bary: np.ndarray  # [H, W, 3] float32 perspective-correct shares of the three corners, 0 where nothing is hit
+    face: np.ndarray  # [H, W] int32 row of `faces`, -1 for background
+    depth: np.ndarray  # [H, W] float32 z in metres, 0 for background
+    bary: np.ndarray  # [H, W, 3] float32 perspective-correct shares of the three corners, 0 for background
 
     def interpolate(self, attributes: np.ndarray, faces: np.ndarray) -> np.ndarray:
         """Vertex attributes [N, C] at every covered pixel, [pixels, C], in the order of `face[face >= 0]`."""
@@ -29,10 +29,10 @@ class Raster:
 def rasterise(
     vertices: np.ndarray, faces: np.ndarray, intrinsics: Intrinsics, height: int, width: int, *, cull: bool = False
 ) -> Raster:
-    """Draw a mesh: vertices [N, 3] in the camera frame (metres), faces [M, 3], into an image of height x width pixels.
+    """Draws a mesh: vertices [N, 3] in the camera frame (metres), faces [M, 3], into an image of height x width pixels.
 
-    The nearest surface wins; on equal depth the earlier face. `cull` leaves out faces seen from behind (of a closed
-    mesh they are hidden anyway). Triangles with a corner closer than `NEAR_M` to the camera plane are left out, not clipped.
+    The nearest surface wins; at equal depth the earlier face. `cull` skips back faces, which a closed mesh hides
+    anyway. Triangles with a corner closer than `NEAR_M` to the camera plane are left out, not clipped.
     """
     if vertices.ndim != 2 or vertices.shape[1] != 3 or faces.ndim != 2 or faces.shape[1] != 3:
         raise ValueError(
@@ -72,7 +72,7 @@ def project(vertices, fx, fy, cx, cy):
     error_model="numpy",
 )
 def draw(points, faces, first, cull, face, inverse_depth):
-    """Draw faces of projected points into buffers `face` [H, W] (as `first` + row) and `inverse_depth` [H, W].
+    """Draws faces of projected points into buffers `face` [H, W] (as `first` + row) and `inverse_depth` [H, W].
 
     The buffers may hold an earlier drawing: nearer surfaces replace it.
     """

@@ -1,4 +1,4 @@
-"""The inner loop of skinning, compiled by numba. Apart from `skinning`, so that joints can be had without numba."""
+"""The inner loop of skinning, compiled by numba. Apart from `skinning`, so that joints do not need numba."""
 
 import numpy as np
 from numba import types
@@ -7,7 +7,7 @@ from bodykit.kernels import kernel
 
 
 def _given(dtype: types.Type, axes: int) -> types.Array:
-    """An array that is only read, and so may be one that must not be written."""
+    """The type of a read-only array argument; writable arrays match it as well."""
     return types.Array(dtype, axes, "C", readonly=True)
 
 
@@ -41,9 +41,9 @@ def skin(
     direction: np.ndarray,
     vertices: np.ndarray,
 ) -> None:
-    """Write vertices [P, V, 3]: shape the template, bend it by its pose directions, then blend four joint transforms.
+    """Writes vertices [P, V, 3]: shape the template, bend it by its pose directions, then blend four joint transforms.
 
-    Shaping is done here and not by a matrix product: a threaded BLAS keeps every core busy for it and is no faster.
+    Shaping is not a matrix product here: a threaded BLAS occupies every core for it and is no faster.
     """
     people, count = vertices.shape[0], vertices.shape[1]
     for person in range(people):

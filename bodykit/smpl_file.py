@@ -1,7 +1,7 @@
 """Reads a licensed user's own SMPL file (.pkl or .npz) as a `Body`. Runs no code from the file.
 
-The official pickles were written by Python 2 with scipy and chumpy objects inside. A pickle may name any function to be
-called, so this reader knows numpy's array constructors and inert stand-ins for the rest, and refuses every other name.
+The official pickles were written by Python 2 with scipy and chumpy objects inside. A pickle can call any
+function, so this reader accepts numpy's array constructors and inert stand-ins for the rest, and refuses all other names.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ import numpy as np
 from bodykit.body import BETAS, JOINTS, PARENTS, POSE_FEATURES, Body, SparseRows, check_body
 from bodykit.errors import UserError
 
-LICENSE = "SMPL body model licence (not free, not to be passed on)"
+LICENSE = "SMPL body model licence (not free, no redistribution)"
 KEYS = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
 MAX_INFLUENCES = 4
 
@@ -26,7 +26,7 @@ MAX_INFLUENCES = 4
 def read_smpl_file(path: Path, *, name: str | None = None) -> Body:
     """The body in an SMPL file with 24 joints; the first 10 shape directions are kept. `name`: default the file's stem.
 
-    Raises UserError when the file cannot be read, is no SMPL model, or asks the unpickler for anything unusual.
+    Raises UserError if the file cannot be read, is no SMPL model, or needs any other name.
     """
     try:
         content = path.read_bytes()
@@ -96,7 +96,7 @@ def _four_influences(weights: np.ndarray, path: Path) -> tuple[np.ndarray, np.nd
     value = np.take_along_axis(weights, index, axis=1)
     lost = float(np.max(weights.sum(axis=1) - value.sum(axis=1)))
     if lost > 1e-3:
-        raise UserError(f"{path}: some vertex follows more than {MAX_INFLUENCES} joints (the others hold {lost:.3f})")
+        raise UserError(f"{path}: a vertex follows more than {MAX_INFLUENCES} joints (the others hold {lost:.3f})")
     return index.astype(np.int32), (value / value.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
@@ -113,7 +113,7 @@ def _read_pickle(content: bytes, path: Path) -> Mapping[str, Any]:
         entries = ArrayUnpickler(io.BytesIO(content), encoding="latin1").load()
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    except Exception as error:  # a damaged pickle raises whatever its bytes happen to say
+    except Exception as error:  # a damaged pickle can raise any error
         raise UserError(f"{path} is neither an npz nor a readable pickle: {error}") from error
     if not isinstance(entries, dict):
         raise UserError(f"{path} is not an SMPL model: expected a dictionary, got {type(entries).__name__}")
@@ -121,7 +121,7 @@ def _read_pickle(content: bytes, path: Path) -> Mapping[str, Any]:
 
 
 class _Inert:
-    """Stands in for an object of scipy or chumpy: keeps its state, does nothing."""
+    """Inert substitute for an object of scipy or chumpy: keeps its state, does nothing."""
 
     def __init__(self, *_: Any) -> None:
         self.state: dict[str, Any] = {}
@@ -155,7 +155,7 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Knows arrays and the stand-ins above; refuses every other name."""
+    """Builds arrays and the substitutes above; refuses every other name."""
 
     KNOWN: Mapping[tuple[str, str], Callable[..., Any]] = {
         ("numpy", "ndarray"): np.ndarray,
@@ -187,7 +187,7 @@ def _array(value: Any, key: str, path: Path) -> np.ndarray:
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise UserError(f"{path}: cannot make an array of {key}: {error!r}") from error
     if array.dtype.kind not in "fiu":
-        raise UserError(f"{path}: {key} holds no numbers but {array.dtype}")
+        raise UserError(f"{path}: {key} holds {array.dtype}, expected numbers")
     return array
 
 

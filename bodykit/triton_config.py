@@ -1,4 +1,4 @@
-"""The manifest in Triton's words: three configurations of one model folder. Knows nothing of clients or of containers.
+"""Triton's configuration files from the manifest: three configurations of one model folder.
 
 `config.pbtxt` runs the graph by ONNX Runtime on processors, `configs/gpu.pbtxt` a TensorRT plan on a GPU, and
 `configs/pybe.pbtxt` the graph by a Python model, for servers that have only that backend. Triton takes
@@ -12,17 +12,17 @@ from pathlib import Path
 
 from bodykit.manifest import Manifest, TensorSpec
 
-MAX_BATCH = 8  # beyond that a batch gains little on a GPU and makes each answer in it wait longer
-# With one instance and two priorities, Triton 2.51 now and then leaves a waiting request alone for half a second: a tenth of
-# the calls of 8 clients, none of them with two instances (docs/triton.md).
+MAX_BATCH = 8  # larger batches gain little on a GPU and delay every response in them
+# With one instance and two priorities, Triton 2.51 at times leaves a waiting request for half a second: a tenth of the
+# calls of 8 clients, none of them with two instances (docs/triton.md).
 INSTANCES = 2
 INTERACTIVE, BULK = 1, 2  # Triton's priorities: 1 is the highest, 0 stands for the default
-# Waiting requests per priority level. At 8 a batch that is 8 batches: what waits behind them is better refused at once.
+# Waiting requests per priority level. At 8 a batch that is 8 batches; requests beyond are better refused immediately.
 MAX_QUEUE = 64
-# A request may name a shorter time to wait than this, never a longer one: so it is the longest deadline that makes sense.
+# A request may ask for a shorter timeout than this, never a longer one, so this is the longest useful deadline.
 QUEUE_TIMEOUT_S = 60
 DTYPES = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32"}
-SHA256_PARAMETER = "sha256"  # of the graph, so that a client can tell which network answers
+SHA256_PARAMETER = "sha256"  # of the graph, so that a client can tell which network is served
 
 PYTHON_MODEL = Path("1") / "model.py"
 PYTHON_MODEL_TEXT = '''"""What Triton's Python backend loads; the package `depthhmr` must be installed in the server's Python."""
@@ -87,7 +87,7 @@ def _lines(manifest: Manifest, server: Server) -> Iterator[str]:
         yield "]"
     yield f"instance_group [ {{ kind: {server.kind} count: {INSTANCES} }} ]"
     yield "version_policy { latest { num_versions: 1 } }"
-    # No max_queue_delay: a lone client would pay it in full. Requests that come while a batch runs are merged anyway.
+    # No max_queue_delay: a single client would pay it in full. Requests that arrive during a batch are merged anyway.
     yield "dynamic_batching {"
     yield f"  priority_levels: {BULK}"
     yield f"  default_priority_level: {BULK}"
@@ -105,7 +105,7 @@ def _lines(manifest: Manifest, server: Server) -> Iterator[str]:
 
 
 def _type(spec: TensorSpec) -> str:
-    dims = ", ".join(str(axis) for axis in spec.shape[1:])  # the batch axis goes without saying
+    dims = ", ".join(str(axis) for axis in spec.shape[1:])  # without the batch axis
     return f"data_type: {DTYPES[spec.dtype]} dims: [ {dims} ]"
 
 

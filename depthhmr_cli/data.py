@@ -242,9 +242,9 @@ def read_own(args: argparse.Namespace) -> "Iterator[Picture]":
 
 
 def read_nobody(args: argparse.Namespace) -> "Iterator[Picture]":
-    from depthhmr.data import nobody
+    from depthhmr.data import people_free
 
-    return nobody.read(args.source)
+    return people_free.read(args.source)
 
 
 def transfer_of(args: argparse.Namespace) -> "BodyTransfer":

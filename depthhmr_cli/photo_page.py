@@ -14,7 +14,7 @@ from PIL import Image
 from bodykit.body import Body
 from bodykit.camera import Intrinsics
 from bodykit.skinning import pose_vertices
-from depthhmr.evaluation.photo_scores import JOINT_SHARE, Sight, look
+from depthhmr.evaluation.photo_scores import JOINT_SHARE, PhotoMatches, match_photos
 from depthhmr.evaluation.photos import PhotoPrediction
 from depthhmr_cli.page import PREDICTED, TRUE, Page, between, choose, number, split_table, swatch, table
 from depthhmr_cli.panels import painted, resized, side_by_side, skeletons
@@ -56,10 +56,10 @@ def write_photo_page(
         )
 
     if predictions:
-        sight = look(predictions, threshold)
-        for title, indices in photo_groups(sight).items():
+        matches = match_photos(predictions, threshold)
+        for title, indices in photo_groups(matches).items():
             figures = [
-                figure(f"{title}-{rank}", predictions[i], int(sight.query[i]), _note(sight, i))
+                figure(f"{title}-{rank}", predictions[i], int(matches.query[i]), _note(matches, i))
                 for rank, i in enumerate(indices)
             ]
             page.section(title, figures)
@@ -77,11 +77,11 @@ def write_photo_page(
     return page.write("photographs", report, LEGEND, tables)
 
 
-def photo_groups(sight: Sight) -> dict[str, list[int]]:
-    """Photos of the best, median and worst of the found people by `Sight.errors`, and some missed ones, evenly spread."""
-    missed = np.flatnonzero(~sight.found)
+def photo_groups(matches: PhotoMatches) -> dict[str, list[int]]:
+    """Photos of the best, median and worst of the found people by `PhotoMatches.errors`, and some missed ones, evenly spread."""
+    missed = np.flatnonzero(~matches.found)
     spread = np.unique(np.linspace(0, len(missed) - 1, min(EACH, len(missed))).astype(int))
-    return choose(sight.errors(), EACH) | {"missed": missed[spread].tolist()}
+    return choose(matches.errors(), EACH) | {"missed": missed[spread].tolist()}
 
 
 def draw_photo(prediction: PhotoPrediction, body: Body, threshold: float, query: int = -1) -> Image.Image:
@@ -102,13 +102,13 @@ def draw_photo(prediction: PhotoPrediction, body: Body, threshold: float, query:
     )
 
 
-def _note(sight: Sight, index: int) -> str:
-    if not sight.found[index]:
-        return f"missed, {sight.reported[index]} reported"
-    shares = sight.distance[index] / sight.torso[index]
+def _note(matches: PhotoMatches, index: int) -> str:
+    if not matches.found[index]:
+        return f"missed, {matches.reported[index]} reported"
+    shares = matches.distance[index] / matches.torso[index]
     known = ~np.isnan(shares)
     within = f"{(shares[known] <= JOINT_SHARE).sum()} of {known.sum()} joints" if known.any() else "torso unknown"
-    return f"{within}, {sight.reported[index]} reported"
+    return f"{within}, {matches.reported[index]} reported"
 
 
 def _scores(report: Mapping[str, Any]) -> str:

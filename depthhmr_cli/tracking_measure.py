@@ -13,7 +13,7 @@ from bodykit.camera import Intrinsics
 from bodykit.letterbox import Letterbox
 from bodykit.manifest import Manifest
 from depthhmr.evaluation import metrics, tracking_scores
-from depthhmr.evaluation.tracking_scores import IdentityScores, MotionScores, SaidFrame, TrueFrame
+from depthhmr.evaluation.tracking_scores import IdentityScores, MotionScores, ReportedFrame, TrueFrame
 from depthhmr.synth.sequence import Frame, SequenceGenerator
 from depthhmr.synth.sequence_noise import NoisyNetwork
 from depthhmr_cli.evaluate import Network, check_body
@@ -174,10 +174,10 @@ def tape(frames: Sequence[Frame], tensors: Sequence[dict[str, np.ndarray]], body
     return Tape(true, people, pairs, camera)
 
 
-def said_frame(people: Sequence[Person], ids: tuple[int | None, ...] = ()) -> SaidFrame:
+def said_frame(people: Sequence[Person], ids: tuple[int | None, ...] = ()) -> ReportedFrame:
     if not people:
-        return SaidFrame(np.zeros((0, 24, 3)), np.zeros((0, 24, 2)))
-    return SaidFrame(
+        return ReportedFrame(np.zeros((0, 24, 3)), np.zeros((0, 24, 2)))
+    return ReportedFrame(
         np.stack([person.joints_3d for person in people]), np.stack([person.joints_2d for person in people]), ids
     )
 
@@ -231,7 +231,7 @@ def smooth(
     ]
 
 
-def late(runs: Sequence[tuple[list[np.ndarray], list[SaidFrame], list[TrueFrame]]]) -> tuple[float, float]:
+def late(runs: Sequence[tuple[list[np.ndarray], list[ReportedFrame], list[TrueFrame]]]) -> tuple[float, float]:
     """Median lags in milliseconds behind the truth, of the pelvis sideways and of the pose, over people in motion.
 
     Measured over unbroken stretches of at least two seconds in which somebody goes at least a metre.

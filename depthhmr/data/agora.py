@@ -35,7 +35,7 @@ COLUMNS = ("imgPath", "X", "Y", "Z", "Yaw", "camX", "camY", "camZ", "camYaw", "o
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What people are made of, beside their rows."""
+    """What a person needs beside their row of the table."""
 
     fits: Path  # folder that gt_path_smpl starts from
     transfer: BodyTransfer
@@ -78,9 +78,9 @@ def read(
     """The pictures of one table, or of all in a folder. `fits` is the folder that gt_path_smpl starts from.
 
     Joints come from the table, or, where it has none, from `smpl` (a licensed user's own file, imported). Everyone is
-    listed; `visible` is what the occlusion leaves. A child without joints in the table can only be placed by
-    `kid_template`; without one she is left out, and not everyone is listed. `surfaces`, for an evaluation: people keep
-    their true vertices where the table has them (80 KB each), and a child who cannot be placed is an error.
+    listed; `visible` is 1 less the occlusion. A child without joints in the table needs `kid_template`; without it
+    the child is left out and the picture is not marked as complete. `surfaces`, for an evaluation: people keep their
+    true vertices if the table has them (80 KB each), and a child who cannot be placed is an error.
     Raises UserError for files of another form.
     """
     if smpl is not None and kid_template is not None and kid_template.shape != smpl.template.shape:
@@ -90,13 +90,13 @@ def read(
     parts = Source(fits, transfer, smpl, kid_template, surfaces)
     files = sorted(source.glob("*.pkl")) if source.is_dir() else [source]
     if not files:
-        raise UserError(f"there is no .pkl in {source}; expected AGORA's camera tables")
+        raise UserError(f"expected AGORA's camera tables (.pkl) in {source}, found none")
     pictures = {path.name: path for path in sorted(images.rglob("*.png"))}
     for path in files:
         for row in read_table(path):
             missing = [name for name in COLUMNS if name not in row]
             if missing:
-                raise UserError(f"{path} is no camera table of AGORA: it has no column {', '.join(missing)}")
+                raise UserError(f"{path} is not a camera table of AGORA: it lacks the column {', '.join(missing)}")
             if smpl is None and "gt_joints_3d" not in row:
                 raise UserError(
                     f"{path} has no column gt_joints_3d; expected the tables with joints, or your SMPL file in --smpl"
@@ -209,13 +209,13 @@ def _about(row: Row, i: int) -> About:
 
 
 def _own_body(row: Row, i: int, about: About, shape: np.ndarray, parts: Source) -> Body | None:
-    """SMPL, a child's where the person is one; None where nobody can say."""
+    """SMPL, shaped as a child if the person is one; None if that is unknown."""
     if not about.kid or parts.smpl is None:
         return parts.smpl
     if parts.kid_template is None:
         if parts.surfaces and "gt_joints_3d" not in row:
             raise ValueError(
-                f"person {i} is a child, whom SMPL alone cannot shape: expected a table with joints, or smpl_kid_template.npy"
+                f"person {i} is a child, which SMPL alone cannot shape: expected a table with joints, or smpl_kid_template.npy"
             )
         return None
     if len(shape) <= BETAS:
@@ -234,7 +234,7 @@ def _given(row: Row, i: int, column: str, fewest: int) -> np.ndarray:
 
 
 def _part(fit: dict[str, Any], *names: str) -> np.ndarray:
-    """An entry of a fit under the first of its names that is there: the tool that made SMPL out of SMPL-X renamed two."""
+    """An entry of a fit under the first of its names that exists: the tool that converted SMPL-X to SMPL renamed two."""
     for name in names:
         if name in fit:
             return np.asarray(fit[name], float)

@@ -1,8 +1,8 @@
-"""Drawn training samples, varied: moved, turned, recoloured, partly covered, blurred; and photos set side by side.
+"""Augmentation of training samples: moves, turns, colours, covered parts, blur; and mosaics of photos.
 
 Works on the arrays of a shard (depthhmr/data/shards.py and depthhmr/data/pack.py) with a leading axis of B samples, in place of
 the batch: `augment(pool.draw(rng, 32), rng, AUGMENT)`. Camera and people follow the pixels: a zoom changes the focal
-length, a crop the principal point, and a turn about the principal axis turns the people. Mirroring is in batch.py.
+length, a crop the principal point, and a turn about the principal axis turns the people. batch.py mirrors.
 """
 
 import io
@@ -20,8 +20,8 @@ PADDING = (PAD_GREY,) * 3
 
 @dataclass(frozen=True)
 class Augment:
-    """How often and how far; chances per sample unless said otherwise. Ranges after SAT-HMR's (method: +-15 degrees, scale
-    0.8 to 1.8, colour 0.2, covering patches of at most 0.3 of a person)."""
+    """Probabilities, per sample if not stated otherwise, and ranges. These follow SAT-HMR: +-15 degrees, scale 0.8 to 1.8,
+    colour 0.2, patches of at most 0.3 of a person."""
 
     move: float = 0.7
     turn_degrees: float = 15.0
@@ -38,7 +38,7 @@ class Augment:
 
 
 def augment(arrays: Arrays, rng: np.random.Generator, config: Augment) -> Arrays:
-    """A varied copy of B samples; the given arrays stay as they are."""
+    """An augmented copy of B samples."""
     arrays = dict(arrays)
     samples, size = len(arrays["rgb"]), arrays["rgb"].shape[1]
     arrays = mosaic(arrays, rng, config)
@@ -51,13 +51,13 @@ def augment(arrays: Arrays, rng: np.random.Generator, config: Augment) -> Arrays
     return recolour(arrays, rng, config)
 
 
-# -- place ------------------------------------------------------------------------------------------------------------
+# -- geometry---------------------------------------------------------------------------------------------------------
 
 
 def move(arrays: Arrays, radians: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> Arrays:
-    """Turn every picture about its principal point, then map pixel u to scale * u + shift.
+    """Turns every picture about its principal point, then maps pixel u to scale * u + shift.
 
-    radians [B] (clockwise on the picture), scale [B], shift [B, 2] pixels. Depths stay: a zoom is another focal length.
+    radians [B] (clockwise on the picture), scale [B], shift [B, 2] pixels. Depths stay, as a zoom changes the focal length.
     `visible` falls by the share of a person's joints that leave the picture.
     """
     changed = (radians != 0) | (scale != 1) | (shift != 0).any(axis=1)
@@ -76,7 +76,7 @@ def move(arrays: Arrays, radians: np.ndarray, scale: np.ndarray, shift: np.ndarr
     arrays["rotations"] = rotations
     arrays["joints_3d"] = np.einsum("bij,bpkj->bpki", turn, arrays["joints_3d"])
     if "joints_2d" in arrays:
-        given = arrays["joints_2d"].any(axis=-1, keepdims=True)  # 0, 0 stands for no label
+        given = arrays["joints_2d"].any(axis=-1, keepdims=True)  # 0, 0: no label
         moved = np.einsum("bij,bpkj->bpki", matrix[..., :2], arrays["joints_2d"]) + matrix[:, None, None, :, 2]
         arrays["joints_2d"] = np.where(given, moved, 0).astype(np.float32)
     left = (before & _inside(arrays)).sum(axis=-1) / np.maximum(before.sum(axis=-1), 1)
@@ -85,7 +85,7 @@ def move(arrays: Arrays, radians: np.ndarray, scale: np.ndarray, shift: np.ndarr
 
 
 def joint_pixels(arrays: Arrays) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels [B, P, 24, 2] of all joints of which anything is known, and which those are, bool [B, P, 24]."""
+    """Pixels [B, P, 24, 2] of all joints, and which of them are known, bool [B, P, 24]."""
     joints = arrays["joints_3d"]
     f, c = arrays["intrinsics"][:, None, None, :2], arrays["intrinsics"][:, None, None, 2:]
     pixels = joints[..., :2] / np.maximum(joints[..., 2:], NEAR_M) * f + c
@@ -107,8 +107,8 @@ def _inside(arrays: Arrays) -> np.ndarray:
 
 
 def _shifts(arrays: Arrays, scale: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Where the scaled picture lies [B, 2]: somewhere inside the square, or cut around a person as far as it can be."""
-    free = size * (1 - scale)[:, None]  # what is left over, or hangs over
+    """Offset of the scaled picture [B, 2]: anywhere inside the square, or cropped around a person where possible."""
+    free = size * (1 - scale)[:, None]  # positive: room to move; negative: what is cropped
     shift = free * rng.random((len(scale), 2))
     pixels, known = joint_pixels(arrays)
     for row in np.flatnonzero(scale > 1):
@@ -142,7 +142,7 @@ def _pixel_matrix(intrinsics: np.ndarray, radians: np.ndarray, scale: np.ndarray
 
 
 def _warped(rgb: np.ndarray, depth: np.ndarray, matrix: np.ndarray, changed: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The moved pictures and depth maps; what comes from outside is padding, and nobody."""
+    """The moved pictures and depth maps; from outside come padding and no depth."""
     rgb, depth = rgb.copy(), depth.copy()
     for row in np.flatnonzero(changed):
         full = np.vstack([matrix[row], [0, 0, 1]])
@@ -159,13 +159,13 @@ def _warped(rgb: np.ndarray, depth: np.ndarray, matrix: np.ndarray, changed: np.
     return rgb, depth
 
 
-# -- several photos in one --------------------------------------------------------------------------------------------
+# -- mosaics of photos ------------------------------------------------------------------------------------------------
 
 
 def mosaic(arrays: Arrays, rng: np.random.Generator, config: Augment) -> Arrays:
     """Some photos of one person become two or four crops side by side: several people, each with 2D joints.
 
-    Only photos of which nothing is known in 3D or in metres: the tiles have no common camera but the default one.
+    Only photos without any 3D or metric label, as the tiles share no camera but the default one.
     """
     if "joints_2d" not in arrays or config.mosaic <= 0:
         return arrays
@@ -192,7 +192,7 @@ def mosaic(arrays: Arrays, rng: np.random.Generator, config: Augment) -> Arrays:
             arrays["rgb"][row, top : top + height, left : left + width] = picture
             arrays["joints_2d"][row, place] = joints
         arrays["count"][row] = len(tiles)
-        arrays["layer"][row] = -1  # layers of different photos say nothing of each other
+        arrays["layer"][row] = -1  # layers of different photos cannot be compared
         arrays["everyone"][row] = old["everyone"][sources].all()
         arrays["intrinsics"][row] = Intrinsics.from_fov(size, size).array()
     return arrays
@@ -227,7 +227,7 @@ def _tile(
     corner = (low + high) / 2 - window / 2 + rng.uniform(-0.5, 0.5, 2) * np.maximum(window - 1.2 * extent, 0)
     back = (1 / scale, 0, corner[0], 0, 1 / scale, corner[1])
     picture = Image.fromarray(arrays["rgb"][source])
-    if scale < 0.75:  # else every other pixel would be left out
+    if scale < 0.75:  # against aliasing
         picture = picture.filter(ImageFilter.GaussianBlur(0.4 / scale))
     crop = picture.transform(
         (width, height), Image.Transform.AFFINE, back, Image.Resampling.BILINEAR, fillcolor=PADDING
@@ -236,11 +236,11 @@ def _tile(
     return np.asarray(crop), np.where(given[:, None], moved, 0).astype(np.float32)
 
 
-# -- looks ------------------------------------------------------------------------------------------------------------
+# -- appearance---------------------------------------------------------------------------------------------------------
 
 
 def cover(arrays: Arrays, rng: np.random.Generator, config: Augment) -> Arrays:
-    """Cloudy patches in front of some people. The depth map loses what they hide, and `visible` the share of joints."""
+    """Cloudy patches in front of some people. The depth map loses the hidden pixels, `visible` the share of hidden joints."""
     pixels, known = joint_pixels(arrays)
     size = arrays["rgb"].shape[1]
     seen = known & ((pixels > 0) & (pixels < size)).all(axis=-1)
@@ -270,14 +270,14 @@ def cover(arrays: Arrays, rng: np.random.Generator, config: Augment) -> Arrays:
 
 
 def _cloud(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
-    """A patch of one colour with slow changes, uint8 [height, width, 3]: never part of another picture, where people are."""
+    """A patch of one slowly varying colour, uint8 [height, width, 3]. Patches of other pictures could contain people."""
     coarse = rng.uniform(0, 255, 3) + rng.normal(0, rng.uniform(5, 50), (rng.integers(2, 7), rng.integers(2, 7), 1))
     small = Image.fromarray(coarse.clip(0, 255).astype(np.uint8))
     return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def recolour(arrays: Arrays, rng: np.random.Generator, config: Augment) -> Arrays:
-    """Other light, other cameras: gain, contrast, saturation, tint, gamma; blur and JPEG. Padding keeps its grey."""
+    """Light and camera: gain, contrast, saturation, tint, gamma; blur and JPEG. Padding keeps its grey."""
     arrays = dict(arrays)
     rgb = arrays["rgb"].copy()
     for row, given in enumerate(arrays["rgb"]):

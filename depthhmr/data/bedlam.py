@@ -23,19 +23,17 @@ from depthhmr.data.picture import Person, Picture, size_of
 from depthhmr.data.unpickle import read_npz
 
 KEYS = ("imgname", "pose_cam", "shape", "trans_cam", "cam_ext", "cam_int", "gtkps")
-AGREES = (
-    0.03  # of the extent of a person: how far SMPL's joints may lie from gtkps. Another gender's body is off by more
-)
+AGREES = 0.03  # of the extent of a person: how far SMPL's joints may lie from gtkps. A body of another gender differs by more
 
 
 def read(source: Path, images: Path, transfer: BodyTransfer, smpl: Body | None, *, every: int = 1) -> Iterator[Picture]:
     """Every `every`-th picture of one scene file, or of all in a folder. Without `smpl`, people have 2D joints alone.
 
-    Everyone is listed of whom at least 8 joints lie in the picture. Raises UserError for files of another form.
+    All people with at least 8 joints in the picture are listed. Raises UserError for files of another form.
     """
     files = sorted(source.glob("*.npz")) if source.is_dir() else [source]
     if not files:
-        raise UserError(f"there is no .npz in {source}; expected BEDLAM's processed labels, one per scene")
+        raise UserError(f"expected BEDLAM's processed labels (.npz, one per scene) in {source}, found none")
     for path in files:
         yield from _scene(path, images, transfer, smpl, every)
 
@@ -96,4 +94,4 @@ def _file(images: Path, scene: str, name: str) -> Path:
     for place in places:
         if place.exists():
             return place
-    raise UserError(f"cannot find {name} of {scene}; looked for {', '.join(map(str, places))}")
+    raise UserError(f"expected {name} of {scene}, looked for {', '.join(map(str, places))}")

@@ -1,9 +1,8 @@
-"""SMPL parameters of a data set, said in terms of the body in use.
+"""Transfer of a data set's SMPL parameters to the body in use.
 
-Data sets speak of SMPL's body. Where the body in use is that very body (`depthhmr body import`, docs/body.md), parameters
-are taken as they are. Another body, like the free one, has the same tree but other joints: rotations are carried over
-so that the limbs point where SMPL's do, and betas and place are fitted to the given joints. What does not fit closely
-enough stays a person with 2D joints and no pose.
+If the body in use is SMPL itself (`depthhmr body import`, docs/body.md), parameters stay as they are. Another body, like
+the free one, has the same tree but other joints: rotations are changed so that the limbs point where SMPL's do, and betas
+and place are fitted to the given joints. A person that does not fit closely enough keeps 2D joints and no pose.
 """
 
 from dataclasses import dataclass
@@ -21,30 +20,30 @@ BONES = (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "w
 LIMBS = {JOINT[f"{side}_{near}"]: JOINT[f"{side}_{far}"] for near, far in BONES for side in SIDES}
 COMPARED = np.array(sorted({*LIMBS, *LIMBS.values()}))
 EXACT_M = 0.01  # root mean square over all joints below which two bodies are one: labels are rounded
-FARTHEST_BETA = 4.0  # standard deviations; beyond, the body is no longer one (small children)
+FARTHEST_BETA = 4.0  # standard deviations; beyond, the shape is not plausible (small children)
 NOISE_M = 0.02  # of a joint, against betas of standard deviation 1
 
 
 @dataclass(frozen=True, eq=False)
 class SmplPerson:
-    """SMPL's word on one person, camera frame."""
+    """SMPL parameters and joints of one person, camera frame."""
 
     rotations: np.ndarray  # [24, 3, 3], joint 0 into the camera frame
     betas: np.ndarray  # [10]
     joints: np.ndarray  # [24, 3] metres
-    vertices: np.ndarray | None = None  # [6890, 3] metres, where the data set or a body of the person's own gives them
+    vertices: np.ndarray | None = None  # [6890, 3] metres, if the data set or a gendered body gives them
 
 
 @dataclass(frozen=True)
 class BodyTransfer:
-    """From SMPL to `body`. A fit whose limbs are off by more than `tolerance_m` (root mean square), or that needs a
-    body unlike any, is no pose."""
+    """From SMPL to `body`. A fit is rejected if its limbs are off by more than `tolerance_m` (root mean square), or if its
+    betas are not plausible."""
 
     body: Body
     tolerance_m: float = 0.04
 
     def person(self, smpl: SmplPerson, camera: Intrinsics, *, visible: float = 1.0, about: About = NOTHING) -> Person:
-        """The person in terms of the body; without a fit, SMPL's joints as pixels, the limbs' marked as known."""
+        """The person on `body`; without a fit, SMPL's joints as pixels, with the limbs marked as known."""
         pose = self.pose(smpl)
         if pose is not None:
             return posed(pose, camera, visible=visible, about=about)
@@ -54,9 +53,9 @@ class BodyTransfer:
         return Person(pixels, SAME_JOINTS & in_front, visible=visible, about=about)
 
     def pose(self, smpl: SmplPerson) -> Pose | None:
-        """The pose of the body that puts its joints where SMPL's are, or None.
+        """The pose that puts the joints of `body` where SMPL's are, or None.
 
-        A person whose own surface is given, in the vertices of this body, needs no fit: joints and surface stay hers.
+        A person with a given surface, in the vertices of this body, needs no fit and keeps joints and surface.
         """
         if smpl.vertices is not None and smpl.vertices.shape == self.body.template.shape:
             return Pose(smpl.rotations, smpl.betas, smpl.joints, smpl.vertices)
@@ -72,7 +71,7 @@ class BodyTransfer:
     def aim(self, smpl: SmplPerson) -> np.ndarray:
         """Rotations [24, 3, 3] under which our limbs point where SMPL's do, with the same twist about them.
 
-        SMPL's bones at rest follow from its joints and rotations, so that no SMPL file is needed for this.
+        SMPL's bones at rest follow from its joints and rotations, so this needs no SMPL file.
         """
         parents = self.body.parents
         world = np.empty((JOINTS, 3, 3))
@@ -111,7 +110,7 @@ class BodyTransfer:
 
 
 def posed(pose: Pose, camera: Intrinsics, *, visible: float = 1.0, about: About = NOTHING) -> Person:
-    """A person of whom everything is known: the joints in front of the camera have their pixels."""
+    """A person with a full pose; the joints in front of the camera have pixels."""
     in_front = pose.joints_3d[:, 2] > NEAR_M
     pixels = np.full((JOINTS, 2), np.nan)
     pixels[in_front] = camera.project(pose.joints_3d[in_front])
@@ -119,7 +118,7 @@ def posed(pose: Pose, camera: Intrinsics, *, visible: float = 1.0, about: About 
 
 
 def smpl_joints(smpl: Body, betas: np.ndarray, rotations: np.ndarray, transl: np.ndarray) -> np.ndarray:
-    """Joints [24, 3] that SMPL's own code gives: it turns the body about its resting pelvis and then adds `transl`.
+    """Joints [24, 3] as SMPL's code computes them: it turns the body about its resting pelvis and then adds `transl`.
 
     smpl: a licensed user's own file, imported. Our translation is the pelvis itself, hence the sum.
     """

@@ -1,8 +1,8 @@
-"""COCO keypoint files, and others of that form: COCO's person_keypoints_*.json, CrowdPose, OCHuman, exports of label tools.
+"""COCO keypoint files and their relatives: COCO's person_keypoints_*.json, CrowdPose, OCHuman, exports of label tools.
 
 Layout (cocodataset.org, "Data format"): `images` with id and file_name; `annotations` with image_id, category_id, iscrowd and
 keypoints [x, y, v, ...], v = 0 not labelled, 1 hidden, 2 seen, x and y counted from 0; `categories` with the names of the
-keypoints. Points are found by those names, so that 17 and 14 of them (or any other list) are read alike.
+keypoints. Points are identified by those names, so any list of them can be read (17, 14, ...).
 """
 
 import json
@@ -21,8 +21,8 @@ from depthhmr.data.picture import Picture
 def read(path: Path, images: Path, *, with_empty: bool = False) -> Iterator[Picture]:
     """The pictures of a file, which lie under `images`. Raises UserError for a file of another form.
 
-    Everyone is known in a picture of which each annotation has keypoints and none is a crowd. `with_empty` gives the
-    pictures without any annotation, too: there is nobody in them, if the file lists all pictures as COCO's own do.
+    A picture is complete if each of its annotations has keypoints and none is a crowd. `with_empty` adds the pictures
+    without annotations, which contain no people if the file lists all pictures, as COCO's do.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -36,7 +36,7 @@ def read(path: Path, images: Path, *, with_empty: bool = False) -> Iterator[Pict
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path} is no COCO keypoint file with images, annotations and categories: {error!r}"
+            f"{path} is not a COCO keypoint file with images, annotations and categories: {error!r}"
         ) from error
     if not names:
         raise UserError(f"{path}: no category has keypoints; expected one with their names, as COCO's `person`")

@@ -1,15 +1,15 @@
-"""Depth Around Humans (paper, sec. 3.2): targets of the depth stream that know people and nothing else.
+"""Depth Around Humans (paper, sec. 3.2): depth targets for people alone.
 
-Built in order of trust (our reconstruction; the paper gives no details):
+In order of trust (our reconstruction; the paper gives no details):
 
-1. isolate: a z-buffer of the ground-truth meshes says who is seen at which pixel and how far away;
+1. isolate: a z-buffer of the ground-truth meshes gives the person and the depth at each pixel;
 2. refine: a monocular depth map of any network, known up to scale and shift, is fitted to that z-buffer, for the picture
    and then for each person. Where both agree, the map has the finer relief (hair, clothes); right beside a person it
-   adds what sticks out; where it sees something well in front of a trusted person, the person is hidden there; where
-   it disagrees otherwise, the mesh stands;
-3. pool: a cell of the network takes its nearest surface, and never a mean of two people or of a person and a wall.
+   adds what sticks out; where it has something well in front of a trusted person, the person is hidden there; in all
+   other disagreements the mesh wins;
+3. pool: a cell of the network takes its nearest surface, never a mean of two people or of a person and a wall.
 
-Depths are metres along the camera's axis, 0 where there is nobody.
+Depths are metres along the camera's axis, 0 without a person.
 """
 
 from dataclasses import dataclass
@@ -25,19 +25,19 @@ from bodykit.skinning import pose_vertices
 AGREE_M, AGREE_SHARE = (
     0.3,
     0.15,
-)  # |map - mesh| up to which a map is believed on a person: metres, and share of the depth
-RELIEF_M = 0.03  # what clothes and hair add to a naked mesh: a map noisier than this says little about them
-REACH_M = 0.15  # and beside one, against the nearest pixel of the mesh
+)  # |map - mesh| up to which a map is trusted on a person: metres, and share of the depth
+RELIEF_M = 0.03  # what clothes and hair add to a naked mesh: a noisier map cannot show them
+REACH_M = 0.15  # beside a person, against the nearest pixel of the mesh
 REACH_SHARE = 0.08  # how far beside a person: a share of the height of the mask
-BLEND = 0.5  # share of the surroundings that is "as far away as the person" in a map that shows no outline
-EDGE = 3  # pixels in which a jump of a map happens: they are blurred
+BLEND = 0.5  # share of the surroundings at the person's depth, from which on a map shows no outline
+EDGE = 3  # pixels over which a map blurs a depth edge
 TRUST = 0.5  # share of a person's pixels that must agree before the map may add or hide anything
 FEWEST_PIXELS = 20  # of a mask, for a fit
 MOST_PIXELS, TRIES = 600, 400  # of the search for the line that most pixels agree with
-WILD = 0.04  # relative depth beyond which a pixel is equally wrong: about the relief of one person
-FLAT = 0.3  # a person's scale below which the map's relief on her is noise
-USUAL = (0.3, 0.08)  # how far one person's scale and shift lie from the picture's, as a rule
-SAME_SURFACE = 0.08  # relative depth: what belongs to the nearest surface of a cell
+WILD = 0.04  # relative depth beyond which all pixels are equally wrong: about the relief of one person
+FLAT = 0.3  # a scale of the map on a person below which its relief is noise
+USUAL = (0.3, 0.08)  # usual deviation of a person's scale and shift from the picture's
+SAME_SURFACE = 0.08  # relative depth: within the nearest surface of a cell
 SAMPLES = 2  # the z-buffer is drawn with 2 x 2 samples per pixel
 # Joints near the floor, which is as far away as the feet: nothing is added there.
 LOWER_LEGS = [JOINT[f"{side}_{part}"] for part in ("knee", "ankle", "foot") for side in SIDES]
@@ -45,22 +45,22 @@ LOWER_LEGS = [JOINT[f"{side}_{part}"] for part in ("knee", "ankle", "foot") for 
 
 @dataclass(frozen=True)
 class Isolated:
-    """Who is seen at each of S x S pixels."""
+    """The visible person at each of S x S pixels."""
 
     depth: np.ndarray  # float32 [S, S] metres
-    person: np.ndarray  # int16 [S, S] row of the person, -1 nobody
-    joint: np.ndarray  # int16 [S, S] the joint that moves the skin there most, -1 nobody
+    person: np.ndarray  # int16 [S, S] row of the person, -1 without one
+    joint: np.ndarray  # int16 [S, S] the joint that moves the skin there most, -1 without one
 
     def within(self, inside: np.ndarray) -> "Isolated":
-        """The same with nobody outside of `inside`, bool [S, S]: people reach into the padding, pictures of them do not."""
+        """The same without people outside of `inside`, bool [S, S]: people reach into the padding, pictures do not."""
         depth = np.where(inside, self.depth, 0).astype(np.float32)
-        nobody = np.int16(-1)
-        return Isolated(depth, np.where(inside, self.person, nobody), np.where(inside, self.joint, nobody))
+        empty = np.int16(-1)
+        return Isolated(depth, np.where(inside, self.person, empty), np.where(inside, self.joint, empty))
 
 
 @dataclass(frozen=True)
 class Refined:
-    """The target, and what became of the map."""
+    """The target, and how the map was used."""
 
     depth: np.ndarray  # float32 [S, S] metres
     person: np.ndarray  # int16 [S, S]
@@ -71,11 +71,11 @@ class Refined:
 def isolate(
     body: Body, betas: np.ndarray, rotations: np.ndarray, pelvis: np.ndarray, camera: Intrinsics, size: int
 ) -> Isolated:
-    """Draw P people (betas [P, 10], rotations [P, 24, 3, 3], pelvis [P, 3]) into a square of `size` pixels."""
+    """Draws P people (betas [P, 10], rotations [P, 24, 3, 3], pelvis [P, 3]) into a square of `size` pixels."""
     people, sides = len(betas), len(body.faces)
     if not people:
-        nobody = np.full((size, size), -1, np.int16)
-        return Isolated(np.zeros((size, size), np.float32), nobody, nobody)
+        empty = np.full((size, size), -1, np.int16)
+        return Isolated(np.zeros((size, size), np.float32), empty, empty)
     vertices, _ = pose_vertices(body, betas, rotations, pelvis)
     faces = np.concatenate([body.faces + i * len(body.template) for i in range(people)])
     fine = Intrinsics(*(SAMPLES * value for value in (camera.fx, camera.fy, camera.cx, camera.cy)))
@@ -95,7 +95,7 @@ def isolate(
 
 
 def refine(isolated: Isolated, people: int, monocular: np.ndarray, *, inverse: bool) -> Refined:
-    """Fit a monocular map [S, S] to the meshes and take from it what can be believed.
+    """Fits a monocular map [S, S] to the meshes and adopts its trusted parts.
 
     inverse: the map grows towards the camera (relative Depth Anything, MiDaS), else with the distance. Pixels where it is
     not finite (padding) are unknown.
@@ -134,7 +134,7 @@ def refine(isolated: Isolated, people: int, monocular: np.ndarray, *, inverse: b
 def pool(depth: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
     """Depth maps [..., S, S] to cells [..., S/stride, S/stride]: depth of the nearest surface, and the share that is human.
 
-    The depth is the median of the pixels within 8 % of the nearest one: one person's, and no stray pixel's.
+    The depth is the median of the pixels within 8 % of the nearest one: from one person, without stray pixels.
     """
     side = depth.shape[-1]
     if side % stride:
@@ -157,16 +157,16 @@ def _cells(values: np.ndarray, stride: int) -> np.ndarray:
 
 
 def metres(line: np.ndarray, inverse: bool) -> np.ndarray:
-    """The fitted map as metres; what is behind the camera or beyond all distance is unknown (NaN)."""
+    """The fitted map as metres; NaN behind the camera or at infinity."""
     with np.errstate(divide="ignore", invalid="ignore"):
         z = 1 / line if inverse else line
     return np.where(np.isfinite(z) & (z > 0) & (z < 1000), z, np.nan).astype(np.float32)
 
 
 def fit_picture(isolated: Isolated, monocular: np.ndarray, inverse: bool) -> np.ndarray | None:
-    """Scale and shift [2] of a map over all people, who count alike; None where it shows nothing of them."""
+    """Scale and shift [2] of a map over all people, with equal weights; None if it does not show them."""
     person = isolated.person
-    inner = ndimage.binary_erosion(person >= 0)  # at the outline maps are blurred and meshes naked
+    inner = ndimage.binary_erosion(person >= 0)  # at the outline maps are blurred and meshes lack clothes
     chosen = _enough(inner & np.isfinite(monocular), (person >= 0) & np.isfinite(monocular))
     if chosen.sum() < FEWEST_PIXELS:
         return None
@@ -186,9 +186,9 @@ def _enough(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _most_agreed(x: np.ndarray, target: np.ndarray, relative: np.ndarray, share: np.ndarray) -> np.ndarray | None:
-    """The rising line [2] through two pixels that most agree with, of many tries; None when the map is flat or falls.
+    """The rising line [2] through two pixels that most pixels agree with, of many tries; None for a flat or falling map.
 
-    Least squares alone would start from what stands before people: that has the largest inverse depth of all.
+    Least squares alone would be dominated by objects in front of people, which have the largest inverse depth.
     """
     rng = np.random.default_rng(0)
     some = rng.choice(len(x), min(MOST_PIXELS, len(x)), replace=False, p=share / share.sum())
@@ -206,12 +206,12 @@ def _most_agreed(x: np.ndarray, target: np.ndarray, relative: np.ndarray, share:
 
 
 def _fit_person(line: np.ndarray, depth: np.ndarray, mask: np.ndarray, inverse: bool) -> tuple[np.ndarray, float]:
-    """The picture's fitted line [S, S], once more scaled and shifted for one person, and that scale; 1 is no change."""
+    """The picture's fitted line [S, S], scaled and shifted again for one person, and that scale; 1 is no change."""
     chosen = _enough(ndimage.binary_erosion(mask) & np.isfinite(line), mask & np.isfinite(line))
     x, z = line[chosen].astype(np.float64), depth[chosen].astype(np.float64)
     target = 1 / z if inverse else z
     middle = float(np.median(target))
-    # around the person's middle scale and shift do not stand in for each other
+    # around the person's middle scale and shift do not compensate each other
     parts = np.stack([x - middle, np.full_like(x, middle)], axis=1)
     relative = z if inverse else 1 / z
     scale, shift = _robust(parts, target - middle, relative, np.array([1.0, 0.0]), usual=USUAL)
@@ -225,8 +225,8 @@ def _robust(
     """Least squares of relative depth by iterated weights (Tukey's, scale from the median residual), from `start` [k] on.
 
     An error e of 1/z is a relative depth error of e z, one of z itself of e / z: `relative` [n] is that factor, so that near
-    and far people count alike. `usual`: how far the solution lies from the start as a rule; None leaves it free. `share` [n]: how
-    much a pixel counts, 1 on average.
+    and far people count alike. `usual`: the usual distance of the solution from the start; None leaves it free. `share` [n]: the
+    weight of a pixel, 1 on average.
     """
     solution = start
     for step in range(12):
@@ -245,12 +245,12 @@ def _robust(
 
 
 def _hidden(nearer: np.ndarray, agree: np.ndarray, own: np.ndarray, limit: np.ndarray) -> np.ndarray:
-    """The parts of `nearer` [S, S] that are something before the person: there the map jumps at their edge.
+    """The parts of `nearer` [S, S] that are an object in front of the person: the map jumps at their edge.
 
-    A part that comes near little by little is a person whom the map bends.
+    A part that comes nearer gradually is a person whom the map bends.
     """
     hidden = np.zeros_like(nearer)
-    # specks go, and what stays keeps its corners
+    # removes specks and keeps corners
     whole = ndimage.binary_propagation(ndimage.binary_opening(nearer), mask=nearer)
     parts, count = ndimage.label(whole)
     for part in range(1, count + 1):
@@ -263,7 +263,7 @@ def _hidden(nearer: np.ndarray, agree: np.ndarray, own: np.ndarray, limit: np.nd
 
 
 def _beside(isolated: Isolated, i: int, own: np.ndarray) -> np.ndarray:
-    """Pixels close to person i's mask that are as far away as the nearest pixel of it: hair, clothes, bags. bool [S, S]."""
+    """Pixels close to person i's mask at the depth of its nearest pixel: hair, clothes, bags. bool [S, S]."""
     mask = isolated.person == i
     rows = np.flatnonzero(mask.any(axis=1))
     reach = max(1.0, REACH_SHARE * (rows[-1] - rows[0] + 1))
@@ -272,6 +272,6 @@ def _beside(isolated: Isolated, i: int, own: np.ndarray) -> np.ndarray:
     near = (away > 0) & (away <= reach) & ~from_legs
     same = near & (np.abs(own - isolated.depth[row, column]) <= REACH_M)
     if same.sum() > BLEND * near.sum():
-        return np.zeros_like(mask)  # the map does not tell the person from what is behind
-    grown = ndimage.binary_propagation(mask, mask=mask | same)  # only what hangs together with the person
+        return np.zeros_like(mask)  # the map does not separate the person from the background
+    grown = ndimage.binary_propagation(mask, mask=mask | same)  # only what is connected to the person
     return grown & ~mask

@@ -1,4 +1,4 @@
-"""Pictures of what the DAH step does: the map before, the meshes, the target after, and the cells that are learned."""
+"""Pictures of the DAH step: the map before, the meshes, the target after, and the cells that are learned."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Shown:
 
     rgb: np.ndarray  # uint8 [S, S, 3]
     camera: Intrinsics
-    monocular: np.ndarray | None  # [S, S], as it came
+    monocular: np.ndarray | None  # [S, S], as given
     inverse: bool
     isolated: Isolated
     refined: Refined
@@ -31,10 +31,10 @@ class Shown:
 
 @dataclass(frozen=True)
 class Score:
-    """How a human-only depth map compares with the rendered one."""
+    """A human-only depth map against the rendered one."""
 
     overlap: float  # intersection over union of the human masks
-    error_m: float  # mean absolute error over the pixels that both call human
+    error_m: float  # mean absolute error over the pixels that are human in both
 
 
 def sheet(rows: list[Shown], stride: int, scale: int = 1) -> Image.Image:
@@ -89,7 +89,7 @@ def _to_canonical(camera: Intrinsics, size: int) -> float:
 
 
 def _nearness(depth: np.ndarray, near: float, far: float) -> np.ndarray:
-    """1 at `near`, 0.05 at `far` and beyond, NaN where there is nobody."""
+    """1 at `near`, 0.05 at `far` and beyond, NaN without a person."""
     with np.errstate(divide="ignore"):
         share = (1 / depth - 1 / far) / (1 / near - 1 / far)
     return np.where(depth > 0, np.clip(share, 0.05, 1), np.nan)
@@ -104,15 +104,15 @@ def _colours(share: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(share)[..., None], 225, mixed).astype(np.uint8)
 
 
-# -- a map that was never near a network ------------------------------------------------------------------------------
+# -- a simulated monocular map --------------------------------------------------------------------------------------
 
 
 def distorted(sample: Sample, isolated: Isolated, seed: int) -> np.ndarray:
-    """What a monocular network might say of a rendered scene, float32 [S, S], growing towards the camera.
+    """A monocular depth map as a network might give it for a rendered scene, float32 [S, S], growing towards the camera.
 
-    True inverse depth of people, of things that stand before them (where a mesh is hidden), of a floor and a wall; then the
-    known weaknesses: edges are blurred, far people sink towards the background, slow waves of error, and scale and shift
-    are anybody's guess.
+    True inverse depth of people, of objects in front of them (where a mesh is hidden), of a floor and a wall; then the
+    known weaknesses: edges are blurred, far people sink towards the background, slow waves of error, and unknown scale
+    and shift.
     """
     rng = np.random.default_rng(seed)
     size = sample.rgb.shape[0]
@@ -130,7 +130,7 @@ def distorted(sample: Sample, isolated: Isolated, seed: int) -> np.ndarray:
 
 
 def _behind(sample: Sample) -> np.ndarray:
-    """Inverse depth [S, S] of a floor that people stand on and a wall behind them, as their bodies suggest."""
+    """Inverse depth [S, S] of a floor that people stand on and a wall behind them, as their bodies indicate."""
     size = sample.rgb.shape[0]
     fx, fy, cx, cy = (float(value) for value in sample.intrinsics)
     joints = sample.joints_3d.astype(np.float64)
@@ -144,7 +144,7 @@ def _behind(sample: Sample) -> np.ndarray:
 
 
 def rehearse(body: Body, seeds: range, size: int) -> tuple[list[Shown], dict[str, Score]]:
-    """The DAH step on rendered people, of whom the true depth is known with hair and clothes; and how well it does.
+    """The DAH step on rendered people, whose true depth is known with hair and clothes, and its scores.
 
     -> a row per picture with people in it, and the scores over all of them of the fitted map alone (people cut out of it
     by the meshes), of the meshes alone, and of the target.

@@ -1,7 +1,7 @@
-"""The depth maps of packed shards, made after the fact: the DAH step over whole data sets.
+"""Depth maps for packed shards: the DAH step over whole data sets.
 
-A picture gets a target when everybody in it is known in 3D and in metres; then 0 elsewhere is as true as the depths. Others
-keep `known_depth` false.
+A picture gets a target if all its people are known in 3D and in metres, as only then 0 elsewhere is true. Others keep
+`known_depth` false.
 """
 
 import json
@@ -30,13 +30,13 @@ ASPECT = 0.03  # how much the proportions of a map and its picture may differ: n
 
 @dataclass
 class Tally:
-    """What became of the pictures, maps and people."""
+    """Counts of pictures, maps and people."""
 
     made: int = 0
     kept: int = 0  # had a true depth map already
     unknown: int = 0  # not everyone is known in 3D
     without_map: int = 0
-    rejected: int = 0  # maps that show nothing of the people, or run the wrong way
+    rejected: int = 0  # maps that do not show the people, or run the wrong way
     people: int = 0
     trusted: int = 0
     rows: list[Shown] = field(default_factory=list)  # of the first pictures, for the sheet
@@ -52,10 +52,10 @@ class DepthMaps:
             if path.suffix.lower() in SUFFIXES:
                 self._by_stem[path.stem].append(path)
         if not self._by_stem:
-            raise UserError(f"there is no depth map under {folder}; expected files that end in {' or '.join(SUFFIXES)}")
+            raise UserError(f"expected depth maps ({' or '.join(SUFFIXES)}) under {folder}, found none")
 
     def of(self, origin: Origin, size: int) -> np.ndarray | None:
-        """The map of a picture in its letterboxed square, NaN in the padding; None when there is none."""
+        """The map of a picture in its letterboxed square, NaN in the padding; None without one."""
         path = self.find(Path(origin.path))
         if path is None:
             return None
@@ -67,7 +67,7 @@ class DepthMaps:
         return fit_map(values, Letterbox(origin.width, origin.height, size), np.nan)
 
     def find(self, picture: Path) -> Path | None:
-        """The map whose last folders are most like the picture's. Raises UserError when two are alike."""
+        """The map whose last folders match the picture's best. Raises UserError for a tie."""
         found = self._by_stem.get(picture.stem, [])
         shared = [_shared_folders(picture, path) for path in found]
         best = [path for path, count in zip(found, shared, strict=True) if count == max(shared)]
@@ -105,13 +105,13 @@ def make_targets(
     folder: Path, body: Body, maps: DepthMaps | None, *, inverse: bool = True, again: bool = False, show: int = 0,
     progress: bool = False,
 ) -> Tally:  # fmt: skip
-    """Write `depth` and `known_depth` of all shards of a folder anew. `again`: also where a depth map is known already.
+    """Rewrites `depth` and `known_depth` of all shards of a folder; `again`: also where a depth map exists.
 
     Raises UserError for a folder without packed shards, or with shards of another body.
     """
     shards = sorted(path for path in folder.iterdir() if (path / "shard.json").exists()) if folder.is_dir() else []
     if not shards:
-        raise UserError(f"there is no shard in {folder}; expected a folder that `depthhmr data pack` wrote")
+        raise UserError(f"expected shards of `depthhmr data pack` in {folder}, found none")
     refuse_shards_of_other_bodies(folder, body)
     tally = Tally()
     for shard in tqdm(shards, unit="shard", disable=not progress, dynamic_ncols=True):
@@ -123,7 +123,7 @@ def _of_shard(
     shard: Path, body: Body, maps: DepthMaps | None, inverse: bool, again: bool, show: int, tally: Tally
 ) -> None:
     if not (shard / "known_depth.npy").exists():
-        raise UserError(f"{shard} was rendered and has true depth maps; expected a shard that was packed")
+        raise UserError(f"{shard} was rendered and has true depth maps, expected a packed shard")
     arrays = {path.stem: np.load(path, mmap_mode="r") for path in shard.glob("*.npy")}
     origins = [Origin(**item) for item in json.loads((shard / ORIGINS).read_text())]
     depth, known = np.array(arrays["depth"]), np.array(arrays["known_depth"])
@@ -154,7 +154,7 @@ def _of_shard(
         partial = shard / f".{name}.npy"
         with partial.open("wb") as file:
             np.save(file, values)
-        partial.replace(shard / f"{name}.npy")  # who reads the old file keeps it
+        partial.replace(shard / f"{name}.npy")  # readers of the old file keep it
 
 
 def content_of(origin: Origin, size: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Which labelled points are joints of ours, and which are only near one."""
+"""Which labelled points are joints of the body, and which are only near one."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,13 @@ NEAR = ("left_hip", "right_hip", "neck")
 SAME_JOINTS = np.array([name.partition("_")[2] in SAME for name in JOINT_NAMES])
 NEAR_JOINTS = np.array([name in NEAR for name in JOINT_NAMES])
 
-FEWEST_JOINTS = 4  # known ones; SAT-HMR keeps people from as many on
+FEWEST_JOINTS = 4  # known ones; as in SAT-HMR
 
 
 def labelled(joints: np.ndarray, *, layer: int = -1, about: About = NOTHING) -> Person:
-    """A person seen by people who clicked on joints. joints [24, 2] pixels, NaN where not labelled.
+    """A person with joints labelled by hand. joints [24, 2] pixels, NaN without a label.
 
-    Ankles, knees, wrists, elbows and shoulders are the joints of our body. Hips are clicked on the surface, above and outside
+    Ankles, knees, wrists, elbows and shoulders are the joints of the body. Hips are labelled on the surface, above and outside
     our hip joints, and a neck where the collar bones meet: they keep their pixels and are not marked as known.
     `visible` is the share of these joints that is labelled.
     """
@@ -28,7 +28,7 @@ def labelled(joints: np.ndarray, *, layer: int = -1, about: About = NOTHING) -> 
 
 
 def in_our_order(names: Sequence[str], points: np.ndarray, given: np.ndarray) -> np.ndarray:
-    """Named points [n, 2] as joints [24, 2], NaN where not `given` [n] or not named; names of other points are passed over."""
+    """Named points [n, 2] as joints [24, 2], NaN where not `given` [n] or not named; other names are ignored."""
     joints = np.full((JOINTS, 2), np.nan)
     for name, point, is_given in zip(names, points, given, strict=True):
         if is_given and name in JOINT_NAMES:

@@ -35,8 +35,8 @@ def _read_mat(folder: Path) -> Iterator[Picture]:
     path = folder / "joints.mat"
     try:
         joints = np.asarray(loadmat(path)["joints"], float)
-    except Exception as error:  # scipy says what it likes of a damaged file
-        raise UserError(f"{path} is no MATLAB file with a matrix `joints`: {error!r}") from error
+    except Exception as error:  # scipy can raise any error for a damaged file
+        raise UserError(f"{path} is not a MATLAB file with a matrix `joints`: {error!r}") from error
     if joints.ndim == 3 and joints.shape[:2] == (3, 14):
         points, given, digits = joints[:2].transpose(2, 1, 0), np.ones((joints.shape[2], 14), bool), 4
     elif joints.ndim == 3 and joints.shape[:2] == (14, 3):

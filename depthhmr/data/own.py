@@ -1,6 +1,6 @@
-"""Users' own data: a file of JSON lines beside its pictures, one line per picture. docs/data.md has the table of fields.
+"""Custom data: a file of JSON lines beside its pictures, one line per picture. docs/data.md has the table of fields.
 
-A rendered data set of `depthhmr synth --out` is of this form, too.
+A rendered data set of `depthhmr synth --out` has this form.
 """
 
 import json
@@ -49,7 +49,7 @@ class Place:
 
 
 def read(path: Path, body: Body, *, everyone: bool = False, metric: bool = False) -> Iterator[Picture]:
-    """The pictures of a file. `everyone` and `metric` hold where a line does not say.
+    """The pictures of a file. `everyone` and `metric` are the defaults of the lines.
 
     Raises UserError that names file, line and field, what was expected and what came.
     """
@@ -166,7 +166,7 @@ def _depth(path: Path, place: Place) -> np.ndarray:
         raise place.error(f"a readable npz or npy file of depths ({error})", path) from error
     if depth.ndim != 2 or depth.dtype.kind not in "fiu" or not np.isfinite(depth).all() or depth.min() < 0:
         came = f"{depth.dtype} {list(depth.shape)}"
-        raise place.error("finite metres [H, W], 0 where there is nobody", came)
+        raise place.error("finite metres [H, W], 0 without a person", came)
     return depth.astype(np.float32)
 
 

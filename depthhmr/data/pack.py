@@ -1,4 +1,4 @@
-"""Pictures of any reader into shards of the form of depthhmr/data/shards.py, with the arrays that say what is labelled.
+"""Pictures of any reader into shards of the form of depthhmr/data/shards.py, with the arrays that mark what is labelled.
 
 Beside the arrays of a rendered shard, with P = MOST_PEOPLE: joints_2d float32 [N, P, 24, 2] pixels of rgb, known_2d bool
 [N, P, 24], known_3d bool [N, P] (rotations, betas and joints_3d are true), layer int16 [N, P] (-1 unknown), everyone,
@@ -26,9 +26,9 @@ from depthhmr.data.picture import NO_LAYER, Person, Picture
 from depthhmr.data.shards import MOST_PEOPLE, SHARD
 
 ORIGINS = "pictures.json"
-BLOCK = 16 * SHARD  # pictures that are shuffled together; labels of a large data set do not fit into memory
+BLOCK = 16 * SHARD  # pictures shuffled together; the labels of a large data set do not fit into memory
 
-ARRAYS: dict[str, tuple[type, tuple[int, ...]]] = {  # name -> type and shape of a sample, where that is not square
+ARRAYS: dict[str, tuple[type, tuple[int, ...]]] = {  # name -> type and shape of a sample
     "intrinsics": (np.float32, (4,)),
     "count": (np.int16, ()),
     "visible": (np.float32, (MOST_PEOPLE,)),
@@ -70,13 +70,13 @@ def pack(
     pictures: Iterable[Picture], folder: Path, *, size: int, seed: int = 0, progress: bool = False,
     body: Body | None = None,
 ) -> Packed:  # fmt: skip
-    """Write all pictures as shards of nearly equal length into a new or empty folder, shuffled by `seed` block by block.
+    """Writes all pictures as shards of nearly equal length into a new or empty folder, shuffled by `seed` block by block.
 
     People in 3D are of `body`, the free one when None.
-    Raises UserError when there is no picture, one cannot be read, or the folder holds something.
+    Raises UserError without pictures, for an unreadable one, or if the folder is not empty.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} is no empty folder; expected a new one, so that two data sets are never mixed up")
+        raise UserError(f"expected a new or empty folder, so that two data sets are never mixed, got {folder}")
     folder.mkdir(parents=True, exist_ok=True)
     body = load_body() if body is None else body
     rng = np.random.default_rng(seed)
@@ -93,7 +93,7 @@ def pack(
                         bar.update()
                 written, shards = written + len(rows), shards + 1
     if not written:
-        raise UserError("there is no picture to pack; expected at least 1")
+        raise UserError("expected at least 1 picture to pack, got none")
     return Packed(written, people, posed, left_out, shards)
 
 
@@ -110,9 +110,9 @@ def blocks(pictures: Iterable[Picture], length: int) -> Iterator[list[Picture]]:
 
 
 class ShardWriter:
-    """One shard, filled picture by picture and put into place at the end; nothing is left behind after an error.
+    """One shard, filled picture by picture and moved into place at the end; an error leaves nothing behind.
 
-    The arrays are files from the start: a shard of any size takes no memory, and zeros take no room on most disks.
+    The arrays are files from the start: a shard of any size takes no memory, and most file systems store no zeros.
     """
 
     def __init__(self, root: Path, first: int, count: int, size: int, body: Body) -> None:
@@ -148,7 +148,7 @@ class ShardWriter:
         self._partial.rename(self._final)
 
     def add(self, picture: Picture) -> list[Person]:
-        """Letterbox a picture into the next row, with all that is known about it. -> the people that were kept."""
+        """Letterboxes a picture into the next row, with its labels. -> the people kept."""
         row, arrays = self.row, self.arrays
         pixels = picture.pixels()
         square, box = letterbox(pixels, self.size)
@@ -160,7 +160,7 @@ class ShardWriter:
         arrays["count"][row] = len(people)
         arrays["everyone"][row] = picture.everyone and len(people) == len(picture.people)
         arrays["metric"][row] = picture.metric
-        arrays["known_depth"][row] = picture.everyone and not picture.people  # nobody, and so no depth anywhere
+        arrays["known_depth"][row] = picture.everyone and not picture.people  # no people, so no depth anywhere
         if picture.depth is not None:
             arrays["depth"][row], arrays["known_depth"][row] = fit_depth(picture.depth(), box, picture.path), True
         for i, person in enumerate(people):
@@ -182,7 +182,7 @@ class ShardWriter:
 
 
 def nearest_the_eye(people: Sequence[Person]) -> list[Person]:
-    """At most MOST_PEOPLE of them, in their order: those that cover the most of the picture."""
+    """The MOST_PEOPLE of them that cover most of the picture, in their order."""
     if len(people) <= MOST_PEOPLE:
         return list(people)
     extents = [_extent(person.joints_2d) for person in people]
@@ -197,7 +197,7 @@ def _extent(joints: np.ndarray) -> float:
 
 
 def fit_depth(depth: np.ndarray, box: Letterbox, path: Path) -> np.ndarray:
-    """A depth map of the picture in the letterboxed square, float32 [S, S]. Nearest neighbour: people and gaps never mix."""
+    """A depth map of the picture in the letterboxed square, float32 [S, S]. By nearest neighbour: depths never mix."""
     if depth.shape != (box.height, box.width):
         wanted = f"[{box.height}, {box.width}] as of {path}"
         raise UserError(f"a depth map has shape {list(depth.shape)}, expected {wanted}")

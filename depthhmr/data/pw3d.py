@@ -32,13 +32,13 @@ def read(
 ) -> Iterator[Picture]:
     """Every `every`-th frame of one sequence file, or of all under a folder, with the actors whose camera is valid.
 
-    `bodies`, by gender and for an evaluation: SMPL's for women and men, which betas here belong to; people then keep the
-    true vertices that these give (80 KB each). Passers-by are not labelled, so never everyone is known. Raises UserError
+    `bodies`, for an evaluation: SMPL's female and male bodies, by gender, to which the betas belong; people then keep
+    the true vertices of these (80 KB each). Passers-by are not labelled, so no picture is complete. Raises UserError
     for files of another form.
     """
     files = sorted(source.rglob("*.pkl")) if source.is_dir() else [source]
     if not files:
-        raise UserError(f"there is no .pkl under {source}; expected 3DPW's sequenceFiles or one of its splits")
+        raise UserError(f"expected 3DPW's sequenceFiles or one of its splits (.pkl) at {source}, found none")
     for path in files:
         yield from _sequence(path, images, transfer, every, bodies)
 
@@ -49,7 +49,7 @@ def _sequence(
     content = read_pickle(path)
     missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
     if missing:
-        raise UserError(f"{path} is no sequence of 3DPW: it has no {', '.join(missing)}")
+        raise UserError(f"{path} is not a sequence of 3DPW: it lacks {', '.join(missing)}")
     try:
         matrix = np.asarray(content["cam_intrinsics"], float)
         camera = Intrinsics(matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2])

@@ -1,9 +1,9 @@
-"""Relative Human (Sun et al., CVPR 2022): 2D joints, and who is in front of whom as layers of depth.
+"""Relative Human (Sun et al., CVPR 2022): 2D joints, and the order of people in depth as layers.
 
 Layout (github.com/Arthur151/Relative_Human): `SPLIT_annots.npz` holds `annots`, from a picture's name to a list of people with
 `kp2d` (x, y, score of 14 or 19 points, or none), `depth_id` (0 nearest; -1 unknown), `age`, `gender` and boxes; pictures lie in
-`images/` beside it. Three orders of points occur: CrowdPose's 14, OCHuman's 19, and the set's own 19, which belongs to
-pictures whose names have seven characters.
+`images/` beside it. There are three orders of points: CrowdPose's 14, OCHuman's 19, and the set's own 19, for pictures whose
+names have seven characters.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,9 +32,9 @@ OWN_NAME = 7  # characters of a picture's name without .jpg
 def read(path: Path, images: Path, *, fewest: int = FEWEST_JOINTS) -> Iterator[Picture]:
     """The pictures of an annotation file. Raises UserError for one of another form.
 
-    People with fewer than `fewest` labelled limb joints are left out: one says little to a network, but is to be scored.
+    People with fewer than `fewest` labelled limb joints are left out: a single joint hardly helps training, but is scored.
 
-    Not everyone is known: people in crowds are left out by the annotators, or have no joints.
+    No picture is complete: annotators left out people in crowds, or gave them no joints.
     """
     annotations = read_npz(path, ("annots",))["annots"]
     if not isinstance(annotations, dict):

@@ -1,8 +1,8 @@
 """Rendered training samples on disk: written by background processes, read by the trainer while more are written.
 
 A shard is a folder of plain arrays with a fixed number of samples of consecutive seeds. Shard i of a split (and of a body and a
-folder of backdrops) always holds the same bytes, so a lost cache is only lost time. Shards of other sources (depthhmr.data) have
-arrays more that say what is labelled; without them everything is.
+folder of backdrops) always holds the same bytes, so a lost cache costs time alone. Shards of other sources (depthhmr.data) have
+additional arrays that mark what is labelled; without them everything is.
 """
 
 import contextlib
@@ -33,10 +33,10 @@ def render_shard(
     root: Path, first_seed: int, count: int, size: int, *, whole_depth: bool = False,
     backdrops: "Backdrops | None" = None, body: Body | None = None,
 ) -> Path:  # fmt: skip
-    """Render seeds [first_seed, first_seed + count) and put them into place in one step.
+    """Renders seeds [first_seed, first_seed + count) and moves them into place in one step.
 
     `whole_depth` adds the depth of everything in the picture, for training without DAH; `backdrops` puts photographs
-    behind a share of the pictures, of which nobody knows the depth; `body` is the free one when None.
+    of unknown depth behind a share of the pictures; `body` is the free one when None.
     """
     from depthhmr.synth.scene import Generator
 
@@ -85,11 +85,11 @@ def keep_rendering(
     root: Path, first: int, step: int, limit: int, size: int, share: float, parent: int,
     behind: tuple[Path, float] | None = None, body: Path | None = None,
 ) -> None:  # fmt: skip
-    """Body of a renderer process: shards first, first + step, ... of the training split, from the newest in the cache on.
+    """The loop of a renderer process: shards first, first + step, ... of the training split, from the newest in the cache on.
 
-    Fills the cache up to `limit` shards at full speed, then replaces the oldest shard at `share` of its time, so that the
-    trainer never sees the last picture. `behind` is a folder of backdrops and their share, `body` a body file. Ends when
-    the process `parent` has gone, or with the split: the seeds behind it are those of other splits.
+    Fills the cache up to `limit` shards at full speed, then replaces the oldest shard in `share` of its time, so that the
+    trainer gets new pictures all the time. `behind` is a folder of backdrops and their share, `body` a body file. Ends with
+    the process `parent`, or at the end of the split, as the seeds after it belong to other splits.
     """
     from depthhmr.synth.backdrops import Backdrops
 
@@ -117,15 +117,15 @@ def _shards(root: Path) -> list[Path]:
 
 
 def _remove(shard: Path) -> None:
-    """Out of sight in one step first: no reader finds half of it."""
+    """Renamed first, so that no reader finds half of it."""
     hidden = shard.with_name(f".{shard.name}.{os.getpid()}")
-    with contextlib.suppress(FileNotFoundError):  # another renderer was quicker
+    with contextlib.suppress(FileNotFoundError):  # another renderer has removed it
         shard.rename(hidden)
         shutil.rmtree(hidden, ignore_errors=True)
 
 
 def _arrays_of(shard: Path) -> dict[str, np.ndarray]:
-    """The arrays of a shard by name; none of a folder that is no shard, or has gone. UserError for a damaged one."""
+    """The arrays of a shard by name; none for a folder that is no shard or has gone. UserError for a damaged one."""
     if not (shard / "shard.json").exists():
         return {}
     arrays: dict[str, np.ndarray] = {}
@@ -142,7 +142,7 @@ def _arrays_of(shard: Path) -> dict[str, np.ndarray]:
 
 
 def refuse_shards_of_other_bodies(root: Path, body: Body) -> None:
-    """UserError where people whom a shard of the folder knows in 3D are of another body."""
+    """UserError if a shard of the folder has 3D people of another body."""
     for shard in sorted(_shards(root)):
         with contextlib.suppress(FileNotFoundError):  # no shard, or a renderer has removed it
             stated = json.loads((shard / "shard.json").read_text()).get("body")
@@ -152,7 +152,7 @@ def refuse_shards_of_other_bodies(root: Path, body: Body) -> None:
 
 
 class ShardPool:
-    """Random samples out of all shards that lie in a folder at the moment."""
+    """Random samples from all shards that are in a folder at the moment."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -160,9 +160,9 @@ class ShardPool:
         self._checked = 0.0
 
     def refresh(self, every: float = 10.0) -> int:
-        """Notice new and vanished shards, at most once in `every` seconds. Returns how many there are.
+        """Looks for new and removed shards, at most once in `every` seconds. Returns their number.
 
-        Raises UserError for an array that is damaged.
+        Raises UserError for a damaged array.
         """
         now = time.monotonic()
         if now - self._checked >= every or not self._open:
@@ -175,7 +175,7 @@ class ShardPool:
         return len(self._open)
 
     def wait_for(self, count: int, patience: float = 1800.0) -> None:
-        """Block until `count` shards are there."""
+        """Blocks until there are `count` shards."""
         deadline = time.monotonic() + patience
         while self.refresh(every=1.0) < count:
             if time.monotonic() > deadline:
@@ -208,13 +208,13 @@ class Source:
 
 
 class Mixture:
-    """Random samples out of several sources, each with its share."""
+    """Random samples from several sources, each with its share."""
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self._sources = sources
 
     def draw(self, rng: np.random.Generator, count: int) -> list[dict[str, np.ndarray]]:
-        """`count` samples, a dict of arrays for every source that gave any."""
+        """`count` samples, one dict of arrays for every source drawn from."""
         counts = rng.multinomial(count, [source.share for source in self._sources])
         parts = []
         for source, n in zip(self._sources, counts, strict=True):

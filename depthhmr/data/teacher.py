@@ -22,12 +22,12 @@ from depthhmr.data.picture import Person, Picture, size_of
 
 LIMBS = ("left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip",
          "left_knee", "right_knee", "left_ankle", "right_ankle")  # fmt: skip
-LEAST_VISIBILITY = 0.6  # of a teacher's point that stands in for a label
+LEAST_VISIBILITY = 0.6  # of a teacher's point used as a label
 LABELS = ("names", "size", "point_names", "xy", "visibility", "trust")
 
 
 def _other_side(name: str) -> str:
-    """left_knee -> right_knee and back; a joint of the middle is its own."""
+    """left_knee -> right_knee and back; a joint on the middle line is its own counterpart."""
     side, _, joint = name.partition("_")
     return {"left": f"right_{joint}", "right": f"left_{joint}"}.get(side, name)
 
@@ -38,7 +38,7 @@ EXCHANGED = np.array([JOINT_NAMES.index(_other_side(name)) for name in JOINT_NAM
 def read(path: Path, images: Path) -> Iterator[Picture]:
     """Pictures under `images` with the people on whom the teacher is trusted. Others may be there: they are no background.
 
-    Pictures that are not there are passed over; UserError where none is.
+    Missing pictures are skipped; UserError if all are missing.
     """
     labels = read_labels(path, "photo")
     trusted = labels["trust"] & ~labels.get("duplicate", np.zeros_like(labels["trust"]))
@@ -60,7 +60,7 @@ def read(path: Path, images: Path) -> Iterator[Picture]:
 
 
 def read_lsp_with(folder: Path, path: Path) -> Iterator[Picture]:
-    """Leeds Sports Pose with exchanged sides put right, and trusted points of the teacher where nobody left a label."""
+    """Leeds Sports Pose with exchanged sides put right, and trusted points of the teacher where a label is missing."""
     labels = read_labels(path, "swapped")
     row_of = {str(name): row for row, name in enumerate(labels["names"])}
     for picture in read_lsp(folder):

@@ -1,7 +1,7 @@
-"""Pickles of other people's data sets, read without running any code of theirs.
+"""Reads the pickles of data sets without running any code from them.
 
-A pickle may name any function to be called. This reader knows numpy's array constructors, and, where asked, stand-ins for
-pandas' tables and torch's tensors; every other name ends the reading. Neither pandas nor chumpy has to be installed.
+A pickle can call any function. This reader accepts numpy's array constructors and, on request, substitutes for pandas'
+tables and torch's tensors; every other name is an error. Neither pandas nor chumpy needs to be installed.
 """
 
 import io
@@ -23,7 +23,7 @@ Row = Mapping[str, Any]
 def read_pickle(path: Path) -> Any:
     """What a pickle holds: numbers, texts, lists, dictionaries, arrays; tensors become arrays, tables stay `Table`.
 
-    Raises UserError when the file cannot be read, is damaged, or asks for anything else.
+    Raises UserError if the file cannot be read, is damaged, or needs any other name.
     """
     try:
         content = path.read_bytes()
@@ -46,7 +46,7 @@ def read_table(path: Path) -> list[Row]:
 def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
     """Entries of an npz file by name, those of Python objects too (`np.load(..., allow_pickle=True)` would run them).
 
-    A single object in an array without axes comes back as itself. Raises UserError, also for a missing entry.
+    A single object in an array without axes is returned itself. Raises UserError, also for a missing entry.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -79,8 +79,8 @@ def _load(content: bytes, path: Path) -> Any:
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except ModuleNotFoundError:
-        raise  # torch, for tensors: the command says which extra brings it
-    except Exception as error:  # a damaged pickle raises whatever its bytes happen to say
+        raise  # torch, for tensors: the command names the extra that brings it
+    except Exception as error:  # a damaged pickle can raise any error
         raise UserError(f"{path} is no readable pickle: {error}") from error
 
 
@@ -101,7 +101,7 @@ class Table:
 
 
 class _Manager:
-    """pandas' BlockManager: columns of one type lie together in a block [columns, rows], with where they belong.
+    """pandas' BlockManager: columns of one type lie together in a block [columns, rows], with their positions.
 
     Written as arguments since pandas 1.3, as a state before.
     """
@@ -117,7 +117,7 @@ class _Manager:
 
 
 class _Index:
-    """The kinds of pandas' index; only ever named."""
+    """pandas' index classes, which are only named."""
 
 
 def _block(values: Any, place: Any, *_: Any) -> tuple[Any, Any]:

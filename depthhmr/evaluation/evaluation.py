@@ -1,7 +1,7 @@
-"""Scores a network on labelled pictures. Knows the tensor contract, not who computes the tensors: no torch, no service.
+"""Scores a network on labelled pictures. Needs the tensor contract alone: no torch, no service.
 
-`predictions.collect` asks the network once; `score` and `best_threshold` then judge its predictions, as often as one likes.
-What is measured, and on whom: docs/evaluation.md.
+`predictions.collect` runs the network once; `score` and `best_threshold` work on its predictions. The measures are defined
+in docs/evaluation.md.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DRAWS = 300  # of the bootstrap
 
-# Name of a split -> column and the edges of its classes, with what a class is called.
+# Name of a split -> column, and the edges and name of each class.
 SPLITS: dict[str, tuple[str, tuple[tuple[float, float, str], ...]]] = {
     "distance": ("distance", ((0, 3, "under 3 m"), (3, 5, "3 to 5 m"), (5, 8, "5 to 8 m"), (8, np.inf, "over 8 m"))),
     "height": ("height", ((0, 0.4, "under 0.4"), (0.4, 0.7, "0.4 to 0.7"), (0.7, np.inf, "over 0.7"))),
@@ -31,7 +31,7 @@ SPLITS: dict[str, tuple[str, tuple[tuple[float, float, str], ...]]] = {
 
 @dataclass(frozen=True)
 class PeopleRow:
-    """One class of people; distances of poses in millimetres, of roots in metres, of those found. NaN without anybody."""
+    """One class of people; pose errors in millimetres and root errors in metres, over the people found. NaN without any."""
 
     name: str
     people: int
@@ -44,14 +44,14 @@ class PeopleRow:
 
 @dataclass(frozen=True)
 class SplitRow(PeopleRow):
-    """A class of rendered people, whose facing is known, too."""
+    """A class of rendered people, whose facing is known as well."""
 
     facing_median: float
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The table of one network on one set. NaN where nobody was found."""
+    """The scores of one network on one set. NaN if nobody was found."""
 
     f1: float
     precision: float
@@ -69,12 +69,12 @@ class Scores:
     orientation_median: float  # degrees
     pcdr: float  # share of pairs in the right order of depth, missed people included
     pck: float  # at 5 % of the longer side of the box
-    depth_error: float  # mean |z - z'| / z of the human depth map where both see a human
+    depth_error: float  # mean |z - z'| / z of the human depth map where both have a human
     depth_iou: float  # of the human region of that map
     threshold: float
     counts: dict[str, int]
     splits: dict[str, list[SplitRow]]
-    intervals: dict[str, tuple[float, float]]  # 95 %, of the measures of people
+    intervals: dict[str, tuple[float, float]]  # 95 %, of the measures over people
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file; NaN becomes null."""
@@ -90,12 +90,12 @@ def evaluate(
     min_height: float = MIN_HEIGHT,
     batch: int = 8,
 ) -> Scores:
-    """Asks the network about all samples and scores what it says from `threshold` on."""
+    """Runs the network on all samples and scores its people, those with a score of at least `threshold`."""
     return score(list(collect(predict, samples, body, batch=batch)), body, threshold, min_height=min_height)
 
 
 def score(predictions: Sequence[Prediction], body: Body, threshold: float, *, min_height: float = MIN_HEIGHT) -> Scores:
-    """The table of these predictions, when a query is a person from `threshold` on."""
+    """The scores of these predictions; a query is a person from `threshold` on."""
     scored = measure_people(predictions, body, threshold, min_height=min_height)
     found, people = scored.found, scored.people
     depth = sum((prediction.depth for prediction in predictions), DepthTally())
@@ -119,7 +119,7 @@ def score(predictions: Sequence[Prediction], body: Body, threshold: float, *, mi
 
 
 def figures(scored: PersonScores) -> dict[str, float]:
-    """The fields of `Scores` that come from people, by name."""
+    """The fields of `Scores` that are computed over people, by name."""
     found = scored.found
     missed = len(scored.people) - len(found)
     precision, recall, f1 = metrics.precision_recall_f1(len(found), int(scored.false.sum()), missed)
@@ -146,9 +146,9 @@ def figures(scored: PersonScores) -> dict[str, float]:
 
 
 def intervals(scored: PersonScores) -> dict[str, tuple[float, float]]:
-    """95 % intervals of `figures`: how far they would move with other pictures of the same kind (percentile bootstrap).
+    """95 % intervals of `figures`: percentile bootstrap over pictures, always with the same draws.
 
-    Whole pictures are drawn, because people in one picture share its difficulty. Always the same draws.
+    Whole pictures are drawn, because people in one picture share its difficulty.
     """
     rng, count = np.random.default_rng(0), len(scored.false)
     draws = [figures(scored.pick(rng.integers(0, count, count))) for _ in range(DRAWS if count else 0)]
@@ -157,7 +157,7 @@ def intervals(scored: PersonScores) -> dict[str, tuple[float, float]]:
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % of these draws lie between the two; NaN when none is known."""
+    """The 2.5 and 97.5 % quantiles of these draws; NaN if none is known."""
     known = values[~np.isnan(values)]
     if not len(known):
         return np.nan, np.nan
@@ -170,7 +170,7 @@ def best_threshold(
 ) -> tuple[float, list[tuple[float, float, float, float]]]:
     """The threshold of the best F1, and (threshold, precision, recall, F1) of every one tried.
 
-    To be used on the `val` split: a threshold chosen on the people it is reported for flatters the network.
+    Use it on the `val` split: a threshold chosen on the reported people flatters the network.
     """
     rows = []
     for threshold in np.arange(0.05, 0.96, 0.05).round(2).tolist() if thresholds is None else thresholds:

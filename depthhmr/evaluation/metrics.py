@@ -1,34 +1,34 @@
-"""The public measures of multi-person mesh recovery, in numpy. Knows nothing of networks, files or images.
+"""The public measures of multi-person mesh recovery, on numpy arrays.
 
 Definitions and their sources are in docs/evaluation.md. P people, V vertices, J joints; camera frame (x right, y down,
-z forward) in metres, pixels in any one scale. Errors come back per person, so that the caller can pool and split them.
+z forward) in metres, pixels in any one scale. Errors are returned per person, for the caller to pool and split.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-MATCH_IOU = 0.1  # AGORA: a pair whose joint boxes overlap less is no pair
-SAME_LAYER_M = 0.2  # PCDR: people nearer to each other in depth than this stand in one layer
+MATCH_IOU = 0.1  # AGORA: pairs whose joint boxes overlap less do not match
+SAME_LAYER_M = 0.2  # PCDR: people nearer to each other in depth than this are in one layer
 PCK_SHARE = 0.05  # PCK: of the person's box
-FORWARD = np.array([0.0, 0.0, 1.0])  # body frame: the way the chest looks in the rest pose
+FORWARD = np.array([0.0, 0.0, 1.0])  # body frame: where the chest faces in the rest pose
 
 
 @dataclass(frozen=True)
 class Matching:
-    """Who is who in one image. Indices into the predictions and into the true people."""
+    """The matching of one image. Indices into the predictions and into the true people."""
 
     predicted: np.ndarray  # int[T], the prediction of each found person
     true: np.ndarray  # int[T], the true person of each found person
     missed: np.ndarray  # int[], true people that count and were not found
-    false: np.ndarray  # int[], predictions that are nobody
+    false: np.ndarray  # int[], predictions that match no person
 
 
 def match_people(predicted: np.ndarray, true: np.ndarray, counts: np.ndarray | None = None) -> Matching:
     """Greedy matching as AGORA does it: pairs in the order of their mean joint distance, accepted from IoU 0.1 on.
 
     predicted: [N, J, 2] and true: [M, J, 2], projected joints in pixels; counts: bool[M], all when None. A true person
-    that does not count takes part, but neither is missed when nobody matches nor makes a false person of who does.
+    that does not count takes part, but is not missed, and a prediction matched to them is not false.
     """
     counts = np.ones(len(true), dtype=bool) if counts is None else np.asarray(counts, dtype=bool)
     distance = np.linalg.norm(predicted[:, None] - true[None], axis=-1).mean(axis=-1)  # [N, M]
@@ -68,7 +68,7 @@ def mean_distance(
 ) -> np.ndarray:
     """Mean distance of corresponding points once both pelvis joints lie at the origin: [P, N, 3] x2 -> metres [P].
 
-    MPJPE for joints and MVE for vertices. Nothing but the translation is taken out.
+    MPJPE for joints and MVE for vertices. Only the translation is removed.
     """
     moved = (predicted - predicted_pelvis[:, None]) - (true - true_pelvis[:, None])
     return np.linalg.norm(moved, axis=-1).mean(axis=-1)
@@ -97,14 +97,14 @@ def root_distance(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 
 def facing_angle(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Angle between the ways two bodies look, from their global orientations [P, 3, 3]: degrees [P], 0 to 180.
+    """Angle between the facings of two bodies, from their global orientations [P, 3, 3]: degrees [P], 0 to 180.
 
-    The way a body looks is the third column of its global orientation: where the chest's forward axis points in the
-    camera frame. Turning about that axis (lying on a side against standing) does not change it.
+    The facing is the third column of the global orientation: the chest's forward axis in the camera frame. A turn about
+    that axis (lying on a side against standing) does not change it.
     """
-    ways = predicted @ FORWARD, true @ FORWARD
-    across = np.linalg.norm(np.cross(*ways), axis=-1)
-    return np.degrees(np.arctan2(across, (ways[0] * ways[1]).sum(axis=-1)))
+    facings = predicted @ FORWARD, true @ FORWARD
+    across = np.linalg.norm(np.cross(*facings), axis=-1)
+    return np.degrees(np.arctan2(across, (facings[0] * facings[1]).sum(axis=-1)))
 
 
 def rotation_angle(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -119,8 +119,8 @@ def rotation_angle(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
 def depth_order(predicted_z: np.ndarray, true_z: np.ndarray) -> tuple[int, int]:
     """(correct pairs, pairs) of the people of one image, from their pelvis depths [P] in metres. PCDR0.2.
 
-    predicted_z is NaN for a missed person: each of her pairs is wrong. A pair within 0.2 m truly stands in one layer,
-    and the prediction must say so; any other pair must be predicted more than 0.2 m apart, in the right order.
+    predicted_z is NaN for a missed person, whose pairs are all wrong. A pair within 0.2 m is in one layer and must be
+    predicted so; any other pair must be predicted more than 0.2 m apart, in the right order.
     """
     first, second = np.triu_indices(len(true_z), k=1)
     true_layer, predicted_layer = (_layer(z[first] - z[second]) for z in (true_z, predicted_z))
@@ -137,7 +137,7 @@ def correct_keypoints(
 ) -> np.ndarray:
     """Share of the joints within `share` of the person's size: [P, J, 2] x2, size [P] in the same pixels -> [P]. PCK.
 
-    A joint that is NaN in `true` is not labelled and does not count; a person without labels gives NaN.
+    A joint that is NaN in `true` has no label and does not count; a person without labels gives NaN.
     """
     distance = np.linalg.norm(predicted - true, axis=-1)
     labelled = ~np.isnan(distance)

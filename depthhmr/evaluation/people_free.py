@@ -1,4 +1,4 @@
-"""Pictures without anybody: whoever the network reports there is a false person.
+"""Pictures without people, on which every reported person is false.
 
 Two sets: a folder of the user's own photographs, and rendered places of depthhmr.synth from seeds that no split holds.
 """
@@ -41,7 +41,7 @@ class EmptyPlace:
 
     @property
     def intrinsics(self) -> None:
-        """The default camera stands in, as for a photograph."""
+        """None: the default camera, as for a photograph."""
         return None
 
     def pixels(self) -> np.ndarray:
@@ -50,7 +50,7 @@ class EmptyPlace:
 
 @dataclass(frozen=True)
 class FalsePeople:
-    """False people of a set of pictures without anybody."""
+    """False people of a set of pictures without people."""
 
     pictures: int
     false: int
@@ -59,7 +59,7 @@ class FalsePeople:
 
 
 def empty_places(generator: "Generator", count: int = RENDERED) -> list[EmptyPlace]:
-    """The first `count` pictures from seed 40,000,000 on in which the generator's own dice put nobody (one in 25)."""
+    """The first `count` pictures from seed 40,000,000 on for which the generator draws no people (one in 25)."""
     places: list[EmptyPlace] = []
     for seed in itertools.count(FIRST_SEED):
         if len(places) == count:
@@ -70,16 +70,16 @@ def empty_places(generator: "Generator", count: int = RENDERED) -> list[EmptyPla
 
 
 def _looks_empty(generator: "Generator", seed: int) -> bool:
-    """The generator's first dice, thrown without rendering: 0.1 ms instead of 25. The rendered sample has the last word."""
+    """The generator's first draws alone: 0.1 ms instead of 25 for a rendered sample, which decides."""
     rng = np.random.Generator(np.random.PCG64(seed))
     sample_lenses(rng, 1, generator.size)
     return bool(rng.random() < COUNT_CHANCE[0])
 
 
 def read_people_free(folder: Path) -> list[Photo]:
-    """All pictures below a folder, by name. Raises UserError when there is none."""
+    """All pictures below a folder, by name. Raises UserError without any."""
     if not folder.is_dir():
-        raise UserError(f"expected a folder of pictures without people, there is none at {folder}")
+        raise UserError(f"expected a folder of pictures without people at {folder}, found none")
     paths = picture_files(folder.rglob("*"))
     if not paths:
         raise UserError(f"expected pictures ({', '.join(PICTURE_SUFFIXES)}) in {folder}, found none")
@@ -87,6 +87,6 @@ def read_people_free(folder: Path) -> list[Photo]:
 
 
 def count_false(predictions: Sequence[PhotoPrediction], threshold: float) -> FalsePeople:
-    """What is reported on pictures without anybody, when a query is a person from `threshold` on."""
+    """The people reported on pictures without people; a query is a person from `threshold` on."""
     reported = np.array([len(prediction.people(threshold)) for prediction in predictions], dtype=int)
     return FalsePeople(len(reported), int(reported.sum()), float(100 * reported.mean()), int((reported > 0).sum()))

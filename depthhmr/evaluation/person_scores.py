@@ -1,4 +1,4 @@
-"""Who was found, who was missed, and how far off every found person is. Turns predictions into records, not into tables."""
+"""Scores per person: found or missed, and the errors of each found person, as records."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from bodykit.skinning import pose_vertices
 from depthhmr.evaluation import metrics
 from depthhmr.evaluation.predictions import Prediction, Truth
 
-MIN_HEIGHT = 0.2  # a person counts from a fifth of the picture's side on
-MIN_VISIBLE = 0.3  # ... and from this share of her silhouette on
-MISS_M = 0.4  # what a missed or a false person weighs where whole pictures are ranked
+MIN_HEIGHT = 0.2  # share of the picture's side: smaller people do not count
+MIN_VISIBLE = 0.3  # share of the silhouette: people who are hidden further do not count
+MISS_M = 0.4  # error of a missed or a false person where pictures are ranked
 
 PERSON = np.dtype(
     [
@@ -23,7 +23,7 @@ PERSON = np.dtype(
         ("distance", "f8"),  # of the pelvis along z, metres
         ("height", "f8"),  # of the box, share of the picture's side
         ("visible", "f8"),  # share of the silhouette
-        ("towards", "f8"),  # cosine of the way the body looks against the way to the camera: 1 looks along -z
+        ("towards", "f8"),  # cosine between the facing and the direction to the camera: 1 faces along -z
         ("mve", "f8"),  # metres, as all distances here
         ("mpjpe", "f8"),
         ("pa_mpjpe", "f8"),
@@ -38,10 +38,10 @@ ERRORS = ("mve", "mpjpe", "pa_mpjpe", "root", "facing", "orientation", "pck")
 
 @dataclass(frozen=True, eq=False)
 class PersonScores:
-    """Every person that counts, found or missed, and what else happened in each picture."""
+    """Every person that counts, found or missed, and the tallies of each picture."""
 
     people: np.ndarray  # PERSON records, ordered by picture
-    false: np.ndarray  # int[I] predictions that are nobody
+    false: np.ndarray  # int[I] predictions that match no person
     ignored: np.ndarray  # int[I] true people who do not count
     in_order: np.ndarray  # int[I] pairs of people in the right order of depth
     pairs: np.ndarray  # int[I] pairs of people
@@ -51,7 +51,7 @@ class PersonScores:
         return self.people[self.people["query"] >= 0]
 
     def pick(self, pictures: np.ndarray) -> "PersonScores":
-        """The scored of these pictures only, each as often as it is named: int[N]. Records keep their picture."""
+        """Only these pictures, int[N], with repetitions. Records keep their picture's number."""
         size = np.bincount(self.people["image"], minlength=len(self.false))
         start = np.cumsum(size) - size
         within = np.arange(size[pictures].sum()) - np.repeat(np.cumsum(size[pictures]) - size[pictures], size[pictures])
@@ -63,7 +63,7 @@ class PersonScores:
 def measure_people(
     predictions: Sequence[Prediction], body: Body, threshold: float, *, min_height: float = MIN_HEIGHT
 ) -> PersonScores:
-    """Matches every picture and measures everybody who was found."""
+    """Matches every picture and measures the people found."""
     records, tallies = [], np.zeros((len(predictions), 4), dtype=int)
     for image, prediction in enumerate(predictions):
         counts, chosen, matching = match(prediction, threshold, min_height)
@@ -80,10 +80,10 @@ def measure_people(
 
 
 def picture_errors(scored: PersonScores, only: np.ndarray | None = None) -> np.ndarray:
-    """One number per picture to rank them by, metres [I]: the mean MVE of its people, misses and false ones added.
+    """The error of each picture, metres [I], for ranking: the mean MVE of its people, with misses and false people.
 
-    only: bool[people], the people to rank by; false people belong to no class and are left out then. NaN for a picture
-    without anybody to rank by.
+    only: bool[people], the people to rank by, without false people, who belong to no class. NaN for a picture without
+    such people.
     """
     images = len(scored.false)
     people = scored.people if only is None else scored.people[only]
@@ -94,7 +94,7 @@ def picture_errors(scored: PersonScores, only: np.ndarray | None = None) -> np.n
     return np.where(size > 0, total / np.maximum(size, 1), np.nan)
 
 
-def who_counts(truth: Truth, min_height: float = MIN_HEIGHT) -> np.ndarray:
+def counted(truth: Truth, min_height: float = MIN_HEIGHT) -> np.ndarray:
     """bool[P]: tall enough in the picture, visible enough, and with the pelvis in front of the camera."""
     height = (truth.boxes[:, 3] - truth.boxes[:, 1]) / truth.side
     return (height >= min_height) & (truth.visible >= MIN_VISIBLE) & (truth.translation[:, 2] > NEAR_M)
@@ -103,8 +103,8 @@ def who_counts(truth: Truth, min_height: float = MIN_HEIGHT) -> np.ndarray:
 def match(
     prediction: Prediction, threshold: float, min_height: float
 ) -> tuple[np.ndarray, np.ndarray, metrics.Matching]:
-    """Who counts bool[P], the queries that are people, and the matching of those with the true people."""
-    counts = who_counts(prediction.truth, min_height)
+    """The true people that count, bool[P], the queries that are people, and the matching of both."""
+    counts = counted(prediction.truth, min_height)
     chosen = np.flatnonzero(prediction.scores >= threshold)
     return counts, chosen, metrics.match_people(prediction.joints_2d[chosen], prediction.truth.joints_2d, counts)
 

@@ -1,8 +1,8 @@
-"""How well a network finds the one labelled person of each photo. Knows 2D labels only: no depth, no mesh.
+"""Scores on photographs of which one person each has 2D labels: recall and PCK. No depth, no mesh.
 
 PCK counts a joint as right within a share of the torso diameter: the distance from the left shoulder to the right hip of
 the labelled person (Sapp and Taskar, "MODEC", CVPR 2013; joints 10 and 3 of Leeds Sports Poses). The shares of the
-longer side of the labelled box, as 4DHumans and SAM 3D Body print for LSP Extended, stand beside it under their own name.
+longer side of the labelled box, as 4DHumans and SAM 3D Body print for LSP Extended, are reported as well, under their own name.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ JOINT_SHARE = 0.2  # of the torso: single joints, splits and intervals
 TORSO = tuple((JOINT_NAMES.index(a), JOINT_NAMES.index(b)) for a, b in (("left_shoulder", "right_hip"),
                                                                         ("right_shoulder", "left_hip")))  # fmt: skip
 
-# Name of a split -> column of `Sight` and its classes. Distances are not known of photographs.
+# Name of a split -> column of `PhotoMatches` and its classes. Photographs have no known distances.
 SPLITS: dict[str, tuple[str, tuple[tuple[float, float, str], ...]]] = {
     "size": ("height", ((0, 0.35, "under 0.35"), (0.35, 0.65, "0.35 to 0.65"), (0.65, np.inf, "over 0.65"))),
     "labelled": ("labelled", ((0, 0.85, "under 85 %"), (0.85, 1.0, "85 to 99 %"), (1.0, np.inf, "all joints"))),
@@ -28,21 +28,21 @@ SPLITS: dict[str, tuple[str, tuple[tuple[float, float, str], ...]]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
-    """What became of the labelled people of N photos. Pixels of the photos; J our 24 joints."""
+class PhotoMatches:
+    """The matches of the labelled people of N photos. Pixels of the photos; J our 24 joints."""
 
     found: np.ndarray  # bool[N]
-    query: np.ndarray  # int[N], the prediction that is the labelled person, -1 where she is missed
-    distance: np.ndarray  # [N, J] from label to prediction; inf of a missed person, NaN without a label
-    torso: np.ndarray  # [N] torso diameter, NaN where neither diagonal is labelled
+    query: np.ndarray  # int[N], the prediction matched to the labelled person, -1 if missed
+    distance: np.ndarray  # [N, J] from label to prediction; inf if the person is missed, NaN without a label
+    torso: np.ndarray  # [N] torso diameter, NaN if neither diagonal is labelled
     box: np.ndarray  # [N] longer side of the box around the labels
     height: np.ndarray  # [N] the same as a share of the longer side of the photo
     labelled: np.ndarray  # [N] share of the joints labelled anywhere that are labelled here
     reported: np.ndarray  # int[N] predictions of any person
 
-    def pick(self, photos: np.ndarray) -> "Sight":
+    def pick(self, photos: np.ndarray) -> "PhotoMatches":
         """These photos only: a mask or int[M]."""
-        return Sight(*(getattr(self, name)[photos] for name in self.__dataclass_fields__))
+        return PhotoMatches(*(getattr(self, name)[photos] for name in self.__dataclass_fields__))
 
     def errors(self) -> np.ndarray:
         """Mean distance of each person's joints in torso diameters, each at most 1 [N]; NaN: missed or no torso."""
@@ -63,7 +63,7 @@ class PhotoSplitRow:
 
 @dataclass(frozen=True)
 class PhotoScores:
-    """A missed person has all joints wrong. Shares of labelled people and of their labelled joints."""
+    """Shares of labelled people and of their labelled joints. All joints of a missed person are wrong."""
 
     photos: int
     recall: float
@@ -80,13 +80,13 @@ class PhotoScores:
 def torso_diameter(joints: np.ndarray) -> np.ndarray:
     """From the left shoulder to the right hip: joints [P, 24, 2] -> pixels [P].
 
-    Where one of the two has no label, the other diagonal; NaN where that has none either.
+    If one of the two has no label, the other diagonal; NaN if that has none either.
     """
     straight, other = (np.linalg.norm(joints[:, a] - joints[:, b], axis=-1) for a, b in TORSO)
     return np.where(np.isnan(straight), other, straight)
 
 
-def look(predictions: Sequence[PhotoPrediction], threshold: float) -> Sight:
+def match_photos(predictions: Sequence[PhotoPrediction], threshold: float) -> PhotoMatches:
     """Matches the labelled person of every photo with a prediction; a query is a person from `threshold` on.
 
     Matching is that of AGORA (metrics.match_people) over the labelled joints.
@@ -106,55 +106,55 @@ def look(predictions: Sequence[PhotoPrediction], threshold: float) -> Sight:
     box = (np.nanmax(joints, axis=1) - np.nanmin(joints, axis=1)).max(axis=1)
     sides = np.array([max(prediction.size) for prediction in predictions])
     ever = known.any(axis=0).sum()
-    return Sight(
+    return PhotoMatches(
         query >= 0, query, distance, torso_diameter(joints), box, box / sides, known.sum(axis=1) / ever, reported
     )
 
 
 def score_photos(predictions: Sequence[PhotoPrediction], threshold: float) -> PhotoScores:
     """Recall and PCK of the labelled people when a query is a person from `threshold` on. At least one prediction."""
-    sight = look(predictions, threshold)
-    labelled = ~np.isnan(sight.distance)
+    matches = match_photos(predictions, threshold)
+    labelled = ~np.isnan(matches.distance)
     names = [j for j in range(len(JOINT_NAMES)) if labelled[:, j].any()]
     return PhotoScores(
         photos=len(predictions),
-        recall=_recall(sight),
-        pck={f"{share:g}": _pck(sight, share) for share in SHARES},
-        with_torso=int((~np.isnan(sight.torso)).sum()),
-        pck_box={f"{share:g}": _share_within(sight.distance, share * sight.box) for share in SHARES},
+        recall=_recall(matches),
+        pck={f"{share:g}": _pck(matches, share) for share in SHARES},
+        with_torso=int((~np.isnan(matches.torso)).sum()),
+        pck_box={f"{share:g}": _share_within(matches.distance, share * matches.box) for share in SHARES},
         pck_by_joint={
-            JOINT_NAMES[j]: _share_within(sight.distance[:, j, None], JOINT_SHARE * sight.torso) for j in names
+            JOINT_NAMES[j]: _share_within(matches.distance[:, j, None], JOINT_SHARE * matches.torso) for j in names
         },
-        people_per_photo=float(sight.reported.mean()),
+        people_per_photo=float(matches.reported.mean()),
         threshold=threshold,
-        splits={name: _split(sight, column, classes) for name, (column, classes) in SPLITS.items()},
-        intervals={"recall": _interval(sight, _recall), "pck": _interval(sight, _pck)},
+        splits={name: _split(matches, column, classes) for name, (column, classes) in SPLITS.items()},
+        intervals={"recall": _interval(matches, _recall), "pck": _interval(matches, _pck)},
     )
 
 
-def _recall(sight: Sight) -> float:
-    return float(sight.found.mean()) if len(sight.found) else np.nan
+def _recall(matches: PhotoMatches) -> float:
+    return float(matches.found.mean()) if len(matches.found) else np.nan
 
 
-def _pck(sight: Sight, share: float = JOINT_SHARE) -> float:
-    return _share_within(sight.distance, share * sight.torso)
+def _pck(matches: PhotoMatches, share: float = JOINT_SHARE) -> float:
+    return _share_within(matches.distance, share * matches.torso)
 
 
 def _share_within(distance: np.ndarray, reach: np.ndarray) -> float:
-    """Share of the labelled joints [N, J] within `reach` [N] of their label; people of unknown reach do not count."""
+    """Share of the labelled joints [N, J] within `reach` [N] of their label; people with a reach of NaN do not count."""
     known = ~np.isnan(distance) & ~np.isnan(reach)[:, None]
     return float((distance <= reach[:, None])[known].mean()) if known.any() else np.nan
 
 
-def _split(sight: Sight, column: str, classes: tuple[tuple[float, float, str], ...]) -> list[PhotoSplitRow]:
-    values, rows = getattr(sight, column), []
+def _split(matches: PhotoMatches, column: str, classes: tuple[tuple[float, float, str], ...]) -> list[PhotoSplitRow]:
+    values, rows = getattr(matches, column), []
     for low, high, name in classes:
-        members = sight.pick((values >= low) & (values < high))
+        members = matches.pick((values >= low) & (values < high))
         rows.append(PhotoSplitRow(name, len(members.found), _recall(members), _pck(members)))
     return rows
 
 
-def _interval(sight: Sight, measure: Callable[[Sight], float]) -> tuple[float, float]:
+def _interval(matches: PhotoMatches, measure: Callable[[PhotoMatches], float]) -> tuple[float, float]:
     """Percentile bootstrap over photos, always the same draws."""
-    rng, count = np.random.default_rng(0), len(sight.found)
-    return interval(np.array([measure(sight.pick(rng.integers(0, count, count))) for _ in range(DRAWS)]))
+    rng, count = np.random.default_rng(0), len(matches.found)
+    return interval(np.array([measure(matches.pick(rng.integers(0, count, count))) for _ in range(DRAWS)]))

@@ -1,7 +1,7 @@
-"""Photographs of which one person each is labelled with 2D joints, and photographs without anybody.
+"""Photographs with one person labelled by 2D joints, and photographs without people.
 
 A labelled folder has `images/` and `joints.json`: {"joint_names": [...], "images": [{"file", "joints": [[x, y, visible],
-...]}]}. How well a network finds those joints: photo_scores.py; how many people it sees where nobody is: people_free.py.
+...]}]}. photo_scores.py scores the former, people_free.py the latter.
 """
 
 import json
@@ -20,14 +20,12 @@ from bodykit.letterbox import Letterbox, letterbox
 from bodykit.picture_files import read_picture
 from depthhmr.evaluation.predictions import Predict, project_joints
 
-FEWEST_JOINTS = 6  # a person with fewer labelled joints that we know has no meaningful box
+FEWEST_JOINTS = 6  # with fewer labelled joints of ours a person has no meaningful box
 UNLABELLED = np.full((len(JOINT_NAMES), 2), np.nan)
 
 
 class Picture(Protocol):
-    """What can be shown to the network: pixels, the joints of the labelled person, NaN where there is no label, and the
-    camera where it is known.
-    """
+    """A picture for the network: pixels, the joints of the labelled person, NaN without a label, and the camera if known."""
 
     @property
     def name(self) -> str: ...
@@ -43,18 +41,18 @@ class Picture(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """One photograph; joints [24, 2] pixels in our order, NaN where there is no label."""
+    """One photograph; joints [24, 2] pixels in our order, NaN without a label."""
 
     path: Path
     joints: np.ndarray
-    intrinsics: None = None  # nothing is known of the camera
+    intrinsics: None = None  # the camera is unknown
 
     @property
     def name(self) -> str:
         return self.path.stem
 
     def pixels(self) -> np.ndarray:
-        """uint8[H, W, 3], turned upright. Raises UserError for a file that is no picture."""
+        """uint8[H, W, 3], turned upright. Raises UserError if the file cannot be read."""
         return read_picture(self.path)
 
 
@@ -83,12 +81,12 @@ def read_photos(folder: Path) -> list[Photo]:
         raise UserError(f"cannot read the labels {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise UserError(
-            f"{path} does not list joint_names and images with joints [x, y, visible]: {error!r}"
+            f"{path} must list joint_names and images with joints [x, y, visible], got: {error!r}"
         ) from error
     kept = [photo for photo in photos if np.isfinite(photo.joints[:, 0]).sum() >= FEWEST_JOINTS]
     if not kept:
         raise UserError(
-            f"{path} labels nobody: expected pictures with at least {FEWEST_JOINTS} of our joints, "
+            f"expected pictures with at least {FEWEST_JOINTS} of our joints in {path}, "
             f"got {len(photos)} pictures with fewer"
         )
     return kept

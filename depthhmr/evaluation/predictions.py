@@ -1,6 +1,6 @@
-"""What the network says about labelled pictures, kept without the pixels so that it can be judged again and again.
+"""The network's predictions on labelled pictures, kept without the pixels so that they can be scored repeatedly.
 
-Knows the tensor contract, not who computes the tensors. K queries of one picture; camera frame, metres.
+Needs the tensor contract alone. K queries of one picture; camera frame, metres.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,8 +30,8 @@ class Truth:
     betas: np.ndarray  # [P, 10]
     translation: np.ndarray  # [P, 3]
     joints_2d: np.ndarray  # [P, 24, 2] pixels
-    boxes: np.ndarray  # [P, 4] x0, y0, x1, y1 around the whole person, also where she leaves the picture
-    visible: np.ndarray  # [P] share of her silhouette that is seen
+    boxes: np.ndarray  # [P, 4] x0, y0, x1, y1 around the whole person, beyond the picture as well
+    visible: np.ndarray  # [P] visible share of the silhouette
     side: int  # S, pixels
 
     @classmethod
@@ -42,10 +42,10 @@ class Truth:
 
 @dataclass(frozen=True)
 class DepthTally:
-    """How the human depth map of one picture compares with the true one, cell by cell; sums can be added up."""
+    """Sums over the cells of human depth maps against the true ones; they can be added."""
 
-    shared: int = 0  # cells that both call human
-    either: int = 0  # cells that one of them calls human
+    shared: int = 0  # cells that are human in both
+    either: int = 0  # cells that are human in at least one
     relative_error: float = 0.0  # sum of |z - z'| / z over the shared cells
 
     def __add__(self, other: "DepthTally") -> "DepthTally":
@@ -56,7 +56,7 @@ class DepthTally:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """All queries of the network for one picture, beside the truth."""
+    """All queries of the network for one picture, with the truth."""
 
     truth: Truth
     scores: np.ndarray  # [K]
@@ -64,14 +64,14 @@ class Prediction:
     betas: np.ndarray  # [K, 10]
     translation: np.ndarray  # [K, 3]
     joints_3d: np.ndarray  # [K, 24, 3]
-    joints_2d: np.ndarray  # [K, 24, 2] pixels of the network's picture
+    joints_2d: np.ndarray  # [K, 24, 2] pixels of the network's input
     depth: DepthTally
 
 
 def collect(
     predict: Predict, samples: Iterable["Sample"], body: Body, *, batch: int = 8, progress: bool = False
 ) -> Iterator[Prediction]:
-    """The network's prediction to each sample, in order; `progress` shows a bar on the terminal."""
+    """The network's prediction for each sample, in order; `progress` shows a bar on the terminal."""
     total = len(samples) if isinstance(samples, Sequence) else None
     with tqdm(total=total, unit="image", disable=not progress, dynamic_ncols=True) as bar:
         for group in _batches(samples, batch):

@@ -1,6 +1,6 @@
-"""How well people are followed over the frames of a sequence: identities, jitter, position, lag. In numpy.
+"""Scores of tracking people over the frames of a sequence: identities, jitter, position, lag.
 
-Knows nothing of trackers, smoothers or networks. What each figure means is in docs/tracking.md. A sequence has T
+Needs no tracker, smoother or network. docs/tracking.md defines each figure. A sequence has T
 frames and P true people; person i of every frame is the same person. Camera frame, metres, seconds.
 """
 
@@ -13,12 +13,10 @@ import numpy as np
 from bodykit.camera import NEAR_M
 from depthhmr.evaluation import metrics
 
-MIN_VISIBLE, MIN_HEIGHT = (
-    0.3,
-    0.2,
-)  # who counts, as in `person_scores`: share of the silhouette, share of the picture's side
-FAR = 1.0  # a pair whose cost is higher is no pair: half a body height off sideways and 50 % in depth, say
-LONGEST_LAG_S = 0.4
+# As in `person_scores`: shares of the silhouette and of the picture's side from which on a person counts.
+MIN_VISIBLE, MIN_HEIGHT = 0.3, 0.2
+MAX_COST = 1.0  # of a pair: for example half a body height sideways and 50 % in depth
+MAX_LAG_S = 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,30 +26,30 @@ class TrueFrame:
     time_s: float
     joints_3d: np.ndarray  # [P, 24, 3]
     joints_2d: np.ndarray  # [P, 24, 2] pixels
-    counts: np.ndarray  # bool[P]; others may be found or missed for free
+    counts: np.ndarray  # bool[P]; for the others neither a find nor a miss counts
 
 
 @dataclass(frozen=True, eq=False)
-class SaidFrame:
-    """The N people that were reported in a frame."""
+class ReportedFrame:
+    """The N people reported in a frame."""
 
     joints_3d: np.ndarray  # [N, 24, 3]
     joints_2d: np.ndarray  # [N, 24, 2] pixels
-    ids: tuple[int | None, ...] = ()  # of the track of each; None for nobody's
+    ids: tuple[int | None, ...] = ()  # the track of each; None without a track
 
 
 @dataclass(frozen=True)
 class IdentityScores:
-    """Sums over sequences; they can be added."""
+    """Sums over sequences, which can be added."""
 
-    truths: int = 0  # people who count, frame by frame
-    found: int = 0  # of them, those that were reported with an id
-    false: int = 0  # reports with an id that are nobody
-    switches: int = 0  # a found person has another id than when last found
-    fragments: int = 0  # a person is found again after frames in which they counted and were not
+    truths: int = 0  # people that count, summed over frames
+    found: int = 0  # of these, reported with an id
+    false: int = 0  # reports with an id that match no person
+    switches: int = 0  # a found person has another id than at the last find
+    fragments: int = 0  # a person is found again after frames in which they counted and were missed
     owned: int = 0  # frames in which people and ids agree under the best one-to-one assignment of the whole sequence
-    tracks: int = 0  # ids that were given
-    ghosts: int = 0  # of them, those that never were anybody
+    tracks: int = 0  # assigned ids
+    ghosts: int = 0  # of these, never matched to a person
     people: int = 0  # true people that counted at least once
 
     def __add__(self, other: "IdentityScores") -> "IdentityScores":
@@ -82,41 +80,45 @@ class MotionScores:
     frames: int
 
 
-def pair(said: SaidFrame, true: TrueFrame) -> np.ndarray:
-    """For each true person the row of the report that is them, -1 where there is none.
+def pair(reported: ReportedFrame, true: TrueFrame) -> np.ndarray:
+    """The row of the report matched to each true person, -1 without one.
 
-    The best assignment at once, by the mean distance of the projected joints in heights of the true person plus the
+    The optimal assignment by the mean distance of the projected joints in heights of the true person plus the
     difference in log depth; joint boxes must overlap as AGORA asks.
     """
     partner = np.full(len(true.joints_2d), -1)
-    if not len(said.joints_2d) or not len(partner):
+    if not len(reported.joints_2d) or not len(partner):
         return partner
     boxes = metrics.joint_boxes(true.joints_2d)
     height = np.maximum(boxes[:, 3] - boxes[:, 1], 1.0)
-    pixels = np.linalg.norm(said.joints_2d[:, None] - true.joints_2d[None], axis=-1).mean(axis=-1)
+    pixels = np.linalg.norm(reported.joints_2d[:, None] - true.joints_2d[None], axis=-1).mean(axis=-1)
     depth = np.maximum(true.joints_3d[:, 0, 2], NEAR_M)
-    apart = np.abs(np.log(said.joints_3d[:, None, 0, 2] / depth))
+    apart = np.abs(np.log(reported.joints_3d[:, None, 0, 2] / depth))
     cost = pixels / height + apart
-    cost[metrics.box_iou(metrics.joint_boxes(said.joints_2d), boxes) < metrics.MATCH_IOU] = 10 * FAR * max(cost.shape)
-    cost = np.minimum(cost, 10 * FAR * max(cost.shape))
-    _, column, _ = lap.lapjv(cost.astype(np.float64), extend_cost=True, cost_limit=FAR)
+    cost[metrics.box_iou(metrics.joint_boxes(reported.joints_2d), boxes) < metrics.MATCH_IOU] = (
+        10 * MAX_COST * max(cost.shape)
+    )
+    cost = np.minimum(cost, 10 * MAX_COST * max(cost.shape))
+    _, column, _ = lap.lapjv(cost.astype(np.float64), extend_cost=True, cost_limit=MAX_COST)
     rows = np.flatnonzero(column >= 0)
-    rows = rows[cost[rows, column[rows]] <= FAR]
+    rows = rows[cost[rows, column[rows]] <= MAX_COST]
     partner[column[rows]] = rows
     return partner
 
 
-def identity(pairs: Sequence[np.ndarray], said: Sequence[SaidFrame], true: Sequence[TrueFrame]) -> IdentityScores:
-    """Scores of the ids of one sequence; `pairs` are those of `pair`, frame by frame."""
+def identity(
+    pairs: Sequence[np.ndarray], reported: Sequence[ReportedFrame], true: Sequence[TrueFrame]
+) -> IdentityScores:
+    """Scores of the ids of one sequence; `pairs` are the results of `pair`, frame by frame."""
     people = len(true[0].counts) if true else 0
-    given = sorted({track for frame in said for track in frame.ids if track is not None})
+    given = sorted({track for frame in reported for track in frame.ids if track is not None})
     column = {track: i for i, track in enumerate(given)}
     together = np.zeros((people, len(given)), int)
     ever = np.zeros(len(given), bool)
     last: list[int | None] = [None] * people
     lost = np.zeros(people, bool)
     truths = found = false = switches = fragments = 0
-    for partner, report, frame in zip(pairs, said, true, strict=True):
+    for partner, report, frame in zip(pairs, reported, true, strict=True):
         truths += int(frame.counts.sum())
         taken = set(partner[partner >= 0].tolist())
         false += sum(track is not None and row not in taken for row, track in enumerate(report.ids))
@@ -144,17 +146,17 @@ def identity(pairs: Sequence[np.ndarray], said: Sequence[SaidFrame], true: Seque
 
 
 def motion(
-    sequences: Sequence[tuple[Sequence[np.ndarray], Sequence[SaidFrame], Sequence[TrueFrame]]],
+    sequences: Sequence[tuple[Sequence[np.ndarray], Sequence[ReportedFrame], Sequence[TrueFrame]]],
 ) -> MotionScores:
-    """Errors and jitter over sequences of (pairs, reports, truth); the pairs say who is who, not the ids."""
+    """Errors and jitter over sequences of (pairs, reports, truth); people are matched by the pairs, not by ids."""
     errors: list[tuple[float, ...]] = []
     jitters: list[tuple[float, ...]] = []
-    for pairs, said, true in sequences:
+    for pairs, reported, true in sequences:
         for t, person in _found(pairs, true):
-            mine, real = said[t].joints_3d[pairs[t][person]], true[t].joints_3d[person]
+            mine, real = reported[t].joints_3d[pairs[t][person]], true[t].joints_3d[person]
             off = mine[0] - real[0]
             relative = (mine - mine[0]) - (real - real[0])
-            flat = said[t].joints_2d[pairs[t][person]] - true[t].joints_2d[person]
+            flat = reported[t].joints_2d[pairs[t][person]] - true[t].joints_2d[person]
             errors.append(
                 (
                     float(np.linalg.norm(off)), abs(float(off[2])), 1e3 * float(np.linalg.norm(relative, axis=1).mean()),
@@ -167,7 +169,7 @@ def motion(
             ):
                 continue
             before, after = true[t].time_s - true[t - 1].time_s, true[t + 1].time_s - true[t].time_s
-            wrong = [said[s].joints_3d[pairs[s][person]] - true[s].joints_3d[person] for s in (t - 1, t, t + 1)]
+            wrong = [reported[s].joints_3d[pairs[s][person]] - true[s].joints_3d[person] for s in (t - 1, t, t + 1)]
             bend = 2 * ((wrong[2] - wrong[1]) / after - (wrong[1] - wrong[0]) / before) / (before + after)
             jitters.append(
                 (
@@ -184,11 +186,11 @@ def motion(
 
 
 def lag_ms(late: np.ndarray, early: np.ndarray, step_s: float) -> float:
-    """By how many milliseconds the curve `late` [T, D] is behind `early` [T, D]: the shift that brings them closest.
+    """Milliseconds by which the curve `late` [T, D] follows `early` [T, D]: the shift that brings them closest.
 
-    Both at a fixed step; the minimum is found between frames by a parabola. NaN for curves too short or too still.
+    Both have a fixed step; a parabola locates the minimum between frames. NaN for curves that are too short or constant.
     """
-    most = round(LONGEST_LAG_S / step_s)
+    most = round(MAX_LAG_S / step_s)
     if len(late) < 4 * most + 1 or np.ptp(early, axis=0).max() < 1e-6:
         return float("nan")
     inner = late[most : len(late) - most]
@@ -202,5 +204,5 @@ def lag_ms(late: np.ndarray, early: np.ndarray, step_s: float) -> float:
 
 
 def _found(pairs: Sequence[np.ndarray], true: Sequence[TrueFrame]) -> list[tuple[int, int]]:
-    """(frame, person) of everybody who counts and was reported."""
+    """(frame, person) of all people that count and were reported."""
     return [(t, int(i)) for t, partner in enumerate(pairs) for i in np.flatnonzero((partner >= 0) & true[t].counts)]

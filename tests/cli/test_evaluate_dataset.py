@@ -220,7 +220,7 @@ def test_a_kid_template_needs_smpl(agora, model_dir, tmp_path, capsys):
         ),
         (["--dataset", "agora", ".", "--regressor", "x"], "agora has no --regressor; expected --images --fits"),
         (["--dataset", "relative-human", ".", "--every", "2"], "relative-human has no --every; expected --images"),
-        (["--dataset", "agora", "docs"], "there is no .pkl in docs"),
+        (["--dataset", "agora", "docs"], "expected AGORA's camera tables (.pkl) in docs"),
         (["--dataset", "agora", ".", "--photos", "x"], "--dataset stands alone"),
         (["--dataset", "agora", ".", "--every", "0"], "--every must be at least 1, got 0"),
     ],

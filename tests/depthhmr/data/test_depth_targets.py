@@ -106,8 +106,8 @@ def test_what_is_wrong_is_told(shards, tmp_path, capsys):
 
     maps = tmp_path / "maps"
     maps.mkdir()
-    assert "there is no shard in" in complaint(maps)
-    assert "there is no depth map under" in complaint(shards, "--depth-maps", maps)
+    assert "expected shards of `depthhmr data pack` in" in complaint(maps)
+    assert "expected depth maps (.npy or .png) under" in complaint(shards, "--depth-maps", maps)
     np.save(maps / "full.npy", np.ones((40, 40), np.float32))
     assert "has 40 x 40 pixels; expected the proportions of its picture, 80 x 40" in complaint(
         shards, "--depth-maps", maps

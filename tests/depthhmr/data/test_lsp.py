@@ -83,7 +83,7 @@ def test_a_matrix_of_another_form_is_refused(tmp_path, picture):
     with pytest.raises(UserError, match=r"shape \[2, 14, 2\], expected"):
         list(lsp.read(write_mat(tmp_path, picture, np.ones((2, 14, 2)))))
     (tmp_path / "joints.mat").write_bytes(b"no matrix")
-    with pytest.raises(UserError, match="no MATLAB file"):
+    with pytest.raises(UserError, match="not a MATLAB file"):
         list(lsp.read(tmp_path))
 
 

@@ -107,9 +107,9 @@ def test_a_damaged_picture_is_named_and_leaves_no_half_shard(tmp_path, picture):
 
 
 def test_a_folder_in_use_and_an_empty_data_set_are_refused(tmp_path, picture):
-    with pytest.raises(UserError, match="no empty folder"):
+    with pytest.raises(UserError, match="expected a new or empty folder"):
         pack([Picture(picture(tmp_path / "a.png"))], tmp_path, size=32)
-    with pytest.raises(UserError, match="no picture to pack"):
+    with pytest.raises(UserError, match="expected at least 1 picture to pack"):
         pack([], tmp_path / "shards", size=32)
 
 

@@ -12,7 +12,7 @@ from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
 from bodykit.skinning import pose_joints
 from depthhmr.evaluation.people_free import count_false, empty_places, read_people_free
-from depthhmr.evaluation.photo_scores import look, score_photos, torso_diameter
+from depthhmr.evaluation.photo_scores import match_photos, score_photos, torso_diameter
 from depthhmr.evaluation.photos import UNLABELLED, Photo, PhotoPrediction, predict_photos, read_photos
 from depthhmr.synth.scene import Generator
 
@@ -47,7 +47,7 @@ def test_labels_come_in_our_order_and_unknown_or_hidden_joints_are_left_out(tmp_
 def test_a_folder_in_which_nobody_has_enough_labels_is_refused(tmp_path):
     folder = write_folder(tmp_path, [[x, y, int(i < 3)] for i, (x, y, _) in enumerate(labels())])
 
-    with pytest.raises(UserError, match="labels nobody: expected pictures with at least 6 of our joints, got 1"):
+    with pytest.raises(UserError, match="expected pictures with at least 6 of our joints in .*, got 1"):
         read_photos(folder)
 
 
@@ -61,7 +61,7 @@ def test_a_file_that_is_no_picture_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [(None, "cannot read the labels"), ("[1, 2]", "does not list"), ("{", "does not list"), ("{}", "joint_names")],
+    [(None, "cannot read the labels"), ("[1, 2]", "must list"), ("{", "must list"), ("{}", "joint_names")],
 )
 def test_a_folder_of_another_form_is_refused(tmp_path, content, complaint):
     if content is not None:
@@ -208,10 +208,10 @@ def test_the_closest_of_several_predictions_is_the_labelled_person():
         Photo(Path("a.jpg"), joints), {"scores": np.array([0.9, 0.1, 0.6])}, np.stack([far, far, near]), (200, 100)
     )
 
-    sight = look([prediction], 0.5)
+    matches = match_photos([prediction], 0.5)
 
-    assert sight.query.tolist() == [2] and sight.reported.tolist() == [2]
-    assert sight.errors() == pytest.approx([0])
+    assert matches.query.tolist() == [2] and matches.reported.tolist() == [2]
+    assert matches.errors() == pytest.approx([0])
 
 
 def test_false_people_are_counted_where_nobody_is():
@@ -248,5 +248,5 @@ def test_people_free_pictures_are_all_those_below_a_folder(tmp_path):
 def test_a_folder_without_pictures_is_refused(tmp_path):
     with pytest.raises(UserError, match="expected pictures .* found none"):
         read_people_free(tmp_path)
-    with pytest.raises(UserError, match="there is none at"):
+    with pytest.raises(UserError, match="found none"):
         read_people_free(tmp_path / "nowhere")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from depthhmr.evaluation.tracking_scores import IdentityScores, SaidFrame, TrueFrame, identity, lag_ms, motion, pair
+from depthhmr.evaluation.tracking_scores import IdentityScores, ReportedFrame, TrueFrame, identity, lag_ms, motion, pair
 
 FPS = 25
 RNG = np.random.default_rng(0)
@@ -19,11 +19,11 @@ def true_frame(index: int, *places, counts=None) -> TrueFrame:
     return TrueFrame(index / FPS, *joints(*places), np.ones(len(places), bool) if counts is None else np.array(counts))
 
 
-def said_frame(ids, *places) -> SaidFrame:
-    return SaidFrame(*joints(*places), tuple(ids))
+def said_frame(ids, *places) -> ReportedFrame:
+    return ReportedFrame(*joints(*places), tuple(ids))
 
 
-def scored(true: list[TrueFrame], said: list[SaidFrame]) -> IdentityScores:
+def scored(true: list[TrueFrame], said: list[ReportedFrame]) -> IdentityScores:
     return identity([pair(report, frame) for report, frame in zip(said, true, strict=True)], said, true)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bodykit.errors import UserError
-from depthhmr.data import nobody
+from depthhmr.data import people_free
 from depthhmr_cli.main import main
 
 
@@ -23,4 +23,4 @@ def test_every_picture_of_a_folder_shows_everyone_there_is(tmp_path, picture):
 
 def test_a_folder_without_pictures_is_refused(tmp_path):
     with pytest.raises(UserError, match="expected pictures \\(.*\\) under .*, found none"):
-        list(nobody.read(tmp_path))
+        list(people_free.read(tmp_path))
