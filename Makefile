@@ -1,6 +1,6 @@
 # Every target is one script; the scripts install what they need into .venv and say what they do.
 
-.PHONY: help demo serve test check bench soak fuzz docker-check lock env-example audit sbom format train-env clean
+.PHONY: help demo serve test test-fast check bench soak fuzz docker-check lock env-example audit sbom format train-env clean
 
 help:         ## this list
 	@sed -n 's/^\([a-z-]*\): *##/  make \1\t/p' Makefile | expand -t 20
@@ -13,6 +13,9 @@ serve:        ## set up and serve on http://127.0.0.1:8000 until Ctrl-C
 
 test:         ## set up everything, then run every test that this machine can run
 	@scripts/test
+
+test-fast:    ## the tests that take no seconds each, for daily work: a minute and a half
+	@scripts/test-fast
 
 check:        ## format, lint, types and the import rules
 	@scripts/check

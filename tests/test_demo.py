@@ -8,6 +8,8 @@ from bodykit.errors import UserError
 from depthhmr_cli import demo
 from depthhmr_cli.running import running_service
 
+pytestmark = pytest.mark.slow
+
 PERSON = {"id": 0, "score": 0.98, "translation": [0.1, -0.2, 3.4], "height_m": 1.71, "box": [10.2, 20.0, 110.0, 219.6]}
 
 

@@ -21,6 +21,7 @@ def finished(folder, variant, seed):
     (target / "result.json").write_text(json.dumps(result))
 
 
+@pytest.mark.slow
 def test_the_page_is_made_of_finished_results(tmp_path, capsys):
     for seed in range(2):
         for variant in VARIANTS:

@@ -12,6 +12,8 @@ from depthhmr_cli.bench_overload import Bench, people_of, print_table, rate_of, 
 from depthhmr_cli.main import main
 from depthhmr_cli.running import plain_environment, running_service
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.triton
 @pytest.mark.usefixtures("bundled_triton")

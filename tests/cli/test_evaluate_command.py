@@ -16,6 +16,7 @@ from depthhmr_cli.main import main
 from depthhmr_cli.page import EACH, choose
 
 
+@pytest.mark.slow
 def test_scores_and_page_of_a_few_pictures(model_dir, tmp_path, capsys):
     scores, page = tmp_path / "out" / "scores.json", tmp_path / "page"
 
@@ -42,6 +43,7 @@ def test_scores_and_page_of_a_few_pictures(model_dir, tmp_path, capsys):
     assert any(sheet.name.startswith("distance-") for sheet in sheets)
 
 
+@pytest.mark.slow
 def test_scores_and_page_of_photographs(model_dir, people_jpeg, tmp_path, capsys):
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.jpg").write_bytes(people_jpeg)  # 96 x 64 pixels, the tiny network finds two people

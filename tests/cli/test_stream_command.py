@@ -395,6 +395,7 @@ def test_ctrl_c_writes_the_animation_so_far(target, people_jpeg, tmp_path):
     assert process.returncode == 130 and out.read_bytes()[:4] == b"glTF"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_service_that_goes_down_leaves_what_it_answered(model_dir, people_jpeg, tmp_path, number):
     endless(tmp_path / "frames", people_jpeg)

@@ -10,6 +10,8 @@ from onnx import TensorProto, helper, save
 from depthhmr_cli import tensorrt
 from depthhmr_cli.main import COMMANDS, main
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 FOLDER = REPOSITORY / "docker" / "supply_chain"
 TOOLS = REPOSITORY / ".venv" / "supply-chain" / "bin" / "python"  # by scripts/install-supply-chain

@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0
 

@@ -11,6 +11,8 @@ import pytest
 
 from depthhmr_cli.running import RunningService, running_service
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLES = REPOSITORY / "examples"
 NODE_PACKAGES = REPOSITORY / ".venv" / "node-examples" / "node_modules"

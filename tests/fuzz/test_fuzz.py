@@ -7,6 +7,8 @@ from fuzz import coverage, rest, streams
 from fuzz.__main__ import table
 from fuzz.results import Result
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def service(model_dir):

@@ -21,7 +21,9 @@ LIMITS = ImageLimits()
 LONGEST_S = 5.0
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if case.large else []) for name, case in CASES.items()]
+)
 def test_every_picture_of_the_corpus_ends_as_it_must(name: str) -> None:
     case = CASES[name]
     content = case.content()

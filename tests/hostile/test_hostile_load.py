@@ -7,7 +7,7 @@ from depthhmr_cli.running import running_service
 from fuzz.checked_clients import Ports
 from fuzz.hostile_load import HostileLoad
 
-pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
 # The allocators' caches fill during the first requests; a leak of 4 kB in each of ten thousand would be 40 MB.
 MAY_GROW_MB = 25.0

@@ -8,6 +8,8 @@ import pytest
 
 from depthhmr_cli.running import running_service
 
+pytestmark = pytest.mark.slow
+
 PATH = "/v1/reconstruct"
 HEAD = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
 ANSWER_S = 10.0

@@ -14,6 +14,8 @@ from service.decoding.images import DECODING_BYTES, PNG_BYTES, WEBP_BYTES
 from service.decoding.memory import DecodingMemory
 from service.errors import Overloaded
 
+pytestmark = pytest.mark.slow
+
 MEGABYTE = 1_000_000
 PIXELS = 40_000_000
 with_heif = pytest.mark.skipif(not AVAILABLE, reason="needs the extra heif: scripts/install heif")

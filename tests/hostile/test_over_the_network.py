@@ -37,6 +37,7 @@ async def edges(core):
     await server.stop(0)
 
 
+@pytest.mark.slow
 async def test_both_protocols_end_every_picture_as_the_decoder_does(edges):
     client, stub = edges
     differ = {}

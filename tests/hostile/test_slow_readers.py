@@ -14,7 +14,7 @@ from service.rest import connection
 from service.rest.app import create_app
 from service.serve import listen
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 MEGABYTE = 1_000_000
 READERS, EACH = 10, 200

@@ -11,7 +11,7 @@ from fuzz.hostile_load import HostileLoad, memory_mb
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
 MAY_GROW_MB = 30.0

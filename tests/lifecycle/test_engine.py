@@ -14,6 +14,8 @@ from service.engines.base import Call, blank_inputs, output_names
 from service.engines.embedded import EmbeddedEngine
 from service.errors import EngineFailed, EngineUnavailable
 
+pytestmark = pytest.mark.slow
+
 JPEG = {"Content-Type": "image/jpeg"}
 
 

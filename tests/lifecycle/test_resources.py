@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 JPEG = {"Content-Type": "image/jpeg"}
 OVERLAY, ARCHIVE = {"Accept": "image/jpeg"}, {"Accept": "application/zip"}
 FULL_DISK = """

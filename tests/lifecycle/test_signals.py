@@ -16,6 +16,8 @@ from bodykit.manifest import ONNX_PATH
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
 
+pytestmark = pytest.mark.slow
+
 JPEG = {"Content-Type": "image/jpeg"}
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 

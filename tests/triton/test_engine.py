@@ -17,7 +17,7 @@ from service.engines.triton import TritonEngine
 from service.options import Options
 from service.settings import Settings, default_model_dir
 
-pytestmark = [pytest.mark.anyio, pytest.mark.triton]
+pytestmark = [pytest.mark.anyio, pytest.mark.triton, pytest.mark.slow]
 
 TOLERANCE = 1e-4  # metres, entries of rotation matrices, scores; pixels are compared relative to the side of the input
 

@@ -26,7 +26,7 @@ from service.engines.triton import TritonEngine
 from service.errors import EngineUnavailable
 from service.options import Options
 
-pytestmark = [pytest.mark.anyio, pytest.mark.triton]
+pytestmark = [pytest.mark.anyio, pytest.mark.triton, pytest.mark.slow]
 
 URL = "/v1/reconstruct"
 JPEG = {"Content-Type": "image/jpeg"}

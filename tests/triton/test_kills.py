@@ -7,7 +7,7 @@ import pytest
 from depthhmr_cli.running import running_service
 from fuzz.checked_clients import CheckedClients, Ports, table
 
-pytestmark = [pytest.mark.anyio, pytest.mark.triton]
+pytestmark = [pytest.mark.anyio, pytest.mark.triton, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.long)])

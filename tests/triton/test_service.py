@@ -20,7 +20,7 @@ from service.options import Options
 from service.serve import open_core
 from service.settings import Settings
 
-pytestmark = [pytest.mark.anyio, pytest.mark.triton]
+pytestmark = [pytest.mark.anyio, pytest.mark.triton, pytest.mark.slow]
 
 CLIENTS = 200
 JPEG = {"Content-Type": "image/jpeg"}

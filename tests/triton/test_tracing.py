@@ -6,7 +6,7 @@ import pytest
 
 from depthhmr_cli.local_triton import LocalTriton
 
-pytestmark = [pytest.mark.anyio, pytest.mark.triton]
+pytestmark = [pytest.mark.anyio, pytest.mark.triton, pytest.mark.slow]
 
 TRIES = 3  # Triton's exporter drops what a busy machine does not let it send
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

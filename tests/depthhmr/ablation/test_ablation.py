@@ -42,6 +42,7 @@ def test_each_variant_differs_from_the_full_network_and_builds() -> None:
     assert sizes[0] < sizes[1] < max(sizes)
 
 
+@pytest.mark.slow
 def test_an_ablation_is_cut_and_goes_on_to_the_same_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("depthhmr.ablation.ablation.SHARD", 8)
     monkeypatch.setattr("depthhmr.ablation.ablation.CHOSEN_ON", 10)

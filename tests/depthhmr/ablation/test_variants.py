@@ -79,6 +79,7 @@ def test_the_default_network_still_answers_what_it_did_before_parts_could_be_tak
     assert magnitudes == pytest.approx(EXPECTED, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rgb", "stream"])
 def test_a_remainder_exports(name: str, tmp_path: Path) -> None:
     torch.manual_seed(1)

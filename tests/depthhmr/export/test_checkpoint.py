@@ -41,6 +41,7 @@ def write_run(folder: Path, network: DepthHMR, **changes) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_becomes_a_model_folder(network, tmp_path):
     trained = read_trained(write_run(tmp_path / "run", network))
 
@@ -114,6 +115,7 @@ def test_a_checkpoint_of_another_network_is_refused(network, tmp_path):
         read_trained(write_run(tmp_path / "c", network, model={}))
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_finite_are_found(network, tmp_path):
     spoilt = build_model(SMALL).eval()
     spoilt.load_state_dict(network.state_dict())
@@ -128,6 +130,7 @@ def test_weights_that_are_not_finite_are_found(network, tmp_path):
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.slow
 def test_a_graph_that_differs_from_pytorch_is_found(network, tmp_path, monkeypatch):
     honest = export.export_onnx
 

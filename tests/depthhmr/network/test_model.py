@@ -97,6 +97,7 @@ def test_a_batch_without_people_still_trains() -> None:
     assert total.isfinite()
 
 
+@pytest.mark.slow
 def test_the_criterion_falls_when_one_batch_is_learned() -> None:
     torch.manual_seed(0)
     model = build_model(TINY).train()
@@ -145,6 +146,7 @@ def test_boxes_hold_all_joints() -> None:
     assert (uv >= boxes[:, None, :2]).all() and (uv <= boxes[:, None, 2:]).all()
 
 
+@pytest.mark.slow
 def test_the_exported_graph_agrees_with_pytorch_at_two_batch_sizes(tmp_path: Path) -> None:
     torch.manual_seed(1)
     model = build_model(TINY).eval()

@@ -44,6 +44,7 @@ def plain() -> Generator:
     return Generator(load_body(), SIZE)
 
 
+@pytest.mark.slow
 def test_a_seed_and_a_folder_give_the_same_bytes_in_another_process_and_order(
     always: Generator, folder: Path, same_elsewhere: Callable[[Generator, str], bool]
 ) -> None:

@@ -24,6 +24,7 @@ def samples(generator: Generator) -> list[Sample]:
     return [generator.sample(seed) for seed in SEEDS]
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_bytes_in_another_process_and_order(
     generator: Generator, same_elsewhere: Callable[[Generator, str], bool]
 ) -> None:

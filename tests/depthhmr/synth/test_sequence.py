@@ -42,6 +42,7 @@ def digest(frame: Frame) -> str:
     return hashlib.sha256(b"".join(array.tobytes() for _, array in sorted(frame.sample.arrays().items()))).hexdigest()
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_bytes_in_another_process_and_order(frames: list[Frame]) -> None:
     program = (
         "import hashlib\n"

@@ -27,6 +27,7 @@ def said() -> list[str]:
     return []
 
 
+@pytest.mark.slow
 def test_a_build_lays_out_a_model_repository_for_triton(options, machine, said, folder):
     plan = build(options(), said.append)
 
@@ -128,6 +129,7 @@ def test_without_tensorrt_a_build_ends_before_the_rehearsal(options, said):
     assert not any(line.startswith("6") for line in said)
 
 
+@pytest.mark.slow
 def test_half_everywhere_fails_its_rehearsal_on_the_shipped_network(tmp_path, said):
     copied = tmp_path / "depthhmr"
     shutil.copytree(SHIPPED, copied, ignore=shutil.ignore_patterns("configs"))

@@ -7,6 +7,7 @@ from depthhmr.tensorrt.graph import element_types
 from depthhmr.tensorrt.precision import convert, half_nodes
 
 
+@pytest.mark.slow
 def test_the_convolutions_are_half_but_those_that_choose_the_cells(folded):
     half = heavy_and_glue(folded)
 

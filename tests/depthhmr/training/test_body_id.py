@@ -146,6 +146,7 @@ def test_a_run_does_not_go_on_in_a_cache_of_another_body(tmp_path: Path, file: P
         write_settings(run_in(tmp_path, body=file))
 
 
+@pytest.mark.slow
 def test_weights_for_another_body_are_refused(tmp_path: Path, large: Body, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("depthhmr.training.train_lifter.POOL", 600)
     fresh = lambda body: TrainingState(TINY, TrainConfig(), torch.device("cpu"), body)  # noqa: E731

@@ -23,6 +23,8 @@ from depthhmr.training.state import TrainingState
 from depthhmr.training.train import to_device
 from depthhmr.training.validate import Validation
 
+pytestmark = pytest.mark.slow
+
 ELSEWHERE = torch.device("meta")  # a device that every build of PyTorch knows, and autograd runs on the calling thread
 
 DEVICES = (torch.device("cpu"), ELSEWHERE)

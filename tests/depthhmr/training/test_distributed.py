@@ -17,6 +17,8 @@ from depthhmr.training.train import Run, train
 from depthhmr.training.train_lifter import train_lifter
 from depthhmr_cli.main import main
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[3]
 SIZE = 64
 TIMEOUT_S = 900  # two processes that each import PyTorch, on a machine that may be very busy

@@ -12,6 +12,8 @@ from depthhmr.network.config import preset
 from depthhmr.network.model import DepthHMR, build_model
 from depthhmr.training.restore import fill, restore, unfold
 
+pytestmark = pytest.mark.slow
+
 SMALL = preset(
     "tiny", size=64, lifter_width=32, lifter_blocks=1, conv_widths=(8, 8, 16, 16), dim=32, map_dim=16, fine_dim=8,
     window_dim=8, queries=4,

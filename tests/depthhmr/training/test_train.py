@@ -21,6 +21,8 @@ from depthhmr.training.train import Run, train, write_settings
 from depthhmr.training.train_lifter import draw, simulate, train_lifter
 from depthhmr_cli.main import main
 
+pytestmark = pytest.mark.slow
+
 TINY = preset(
     "tiny",
     size=128,

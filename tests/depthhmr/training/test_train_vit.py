@@ -26,6 +26,8 @@ from service.recovery import Options
 from service.serve import open_core
 from service.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 SIZE = 56  # four patches a side
 SHRUNKEN = {
     "size": SIZE, "dim": 32, "map_dim": 16, "fine_dim": 8, "window_dim": 8, "window_cells": 8, "queries": 5,
