@@ -72,7 +72,7 @@ def _sequence(
                 yield Picture(file, people, camera, metric=True)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         reason = error if isinstance(error, ValueError) else repr(error)
-        raise UserError(f"{path} is no sequence of 3DPW: {reason}") from error
+        raise UserError(f"{path} is not a sequence of 3DPW: {reason}") from error
 
 
 def _person(content: Mapping[str, Any], actor: int, frame: int, camera: np.ndarray, body: Body | None) -> SmplPerson:
