@@ -1,4 +1,4 @@
-"""What a connection may send besides bodies, and how long it may be there with nothing in work."""
+"""Limits on what a connection may send besides bodies, and on how long it may be idle."""
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
@@ -11,7 +11,7 @@ from service.serve import listen
 
 pytestmark = pytest.mark.anyio
 
-BOUND_S = 5.0  # for what takes a fraction of a second; below the 10 s after which a timer would end it anyway
+BOUND_S = 5.0  # far more than needed, and below the 10 s after which a timer would end the connection anyway
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 SIZED = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
 WITHOUT_END = {
@@ -23,13 +23,13 @@ OK = {"type": "http.response.start", "status": 200, "headers": [(b"content-lengt
 
 
 async def at_once(scope, receive, send):
-    """An application that answers before it has read anything."""
+    """An application that answers before reading anything."""
     await send(OK)
     await send({"type": "http.response.body", "body": b"OK"})
 
 
 async def when_read(scope, receive, send):
-    """An application that says how long the body was."""
+    """An application that returns the length of the body."""
     count, more = 0, True
     while more:
         message = await receive()
@@ -60,7 +60,7 @@ async def connected(app):
 
 
 async def end_of(reader) -> bytes:
-    """All that comes until the other side hangs up."""
+    """Everything received until the server closes the connection."""
     found = b""
     with suppress(ConnectionResetError):
         async with asyncio.timeout(BOUND_S):
@@ -70,7 +70,7 @@ async def end_of(reader) -> bytes:
 
 
 @pytest.mark.parametrize("sent", WITHOUT_END.values(), ids=WITHOUT_END)
-async def test_what_a_body_has_around_it_without_end_ends_the_connection(sent):
+async def test_endless_chunk_framing_or_trailers_end_the_connection(sent):
     async with connected(when_read) as (reader, writer):
         writer.write(CHUNKED + sent)
 
@@ -78,7 +78,7 @@ async def test_what_a_body_has_around_it_without_end_ends_the_connection(sent):
 
 
 @pytest.mark.parametrize("sent", WITHOUT_END.values(), ids=WITHOUT_END)
-async def test_so_it_does_behind_an_answer_that_came_early(sent):
+async def test_endless_framing_after_an_early_answer_ends_the_connection(sent):
     async with connected(at_once) as (reader, writer):
         writer.write(CHUNKED)
         await reader.readuntil(b"\r\n\r\nOK")
@@ -110,7 +110,7 @@ async def test_a_body_with_more_around_it_than_a_head_may_have_is_served():
     [(SIZED, b"x"), (CHUNKED, b"1\r\nx\r\n"), (CHUNKED + b"0\r\n", b"T: x\r\n"), (b"GET / HTTP/1.1\r\n\r\n", b"\r\n")],
     ids=["body", "chunks", "trailers", "empty lines"],
 )
-async def test_who_has_an_answer_and_goes_on_in_drops_is_hung_up_on(request_, drop, monkeypatch):
+async def test_trickling_a_request_after_its_answer_ends_the_connection(request_, drop, monkeypatch):
     monkeypatch.setattr(connection, "HEAD_TIMEOUT_S", 0.5)
     async with connected(at_once) as (reader, writer):
         writer.write(request_)
@@ -123,7 +123,7 @@ async def test_who_has_an_answer_and_goes_on_in_drops_is_hung_up_on(request_, dr
         assert ended.result() == b""
 
 
-async def test_who_has_an_answer_and_ends_the_request_late_is_not_kept_for_ever(monkeypatch):
+async def test_ending_a_request_late_after_its_answer_ends_the_connection(monkeypatch):
     monkeypatch.setattr(connection, "HEAD_TIMEOUT_S", 0.5)
     async with connected(at_once) as (reader, writer):
         writer.write(SIZED.replace(b"1000000", b"5"))
@@ -133,7 +133,7 @@ async def test_who_has_an_answer_and_ends_the_request_late_is_not_kept_for_ever(
         assert await end_of(reader) == b""
 
 
-async def test_who_has_an_answer_and_ends_the_request_may_send_the_next():
+async def test_after_ending_an_answered_request_the_next_one_is_served():
     async with connected(at_once) as (reader, writer):
         for _ in range(2):
             writer.write(SIZED.replace(b"1000000", b"5"))

@@ -12,9 +12,7 @@ from fuzz.corpus.pictures import FORMATS
 from service.decoding.images import ImageLimits, Photo, decode, upright_pixels
 from service.errors import ImageTooLarge, InvalidImage, RequestError, UnsupportedMedia
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore"
-)  # Pillow warns of what it finds strange; the service does not stop for it
+pytestmark = pytest.mark.filterwarnings("ignore")  # Pillow warns about oddities that the service accepts
 
 SIZE = 32
 LIMITS = ImageLimits()
@@ -27,7 +25,7 @@ LONGEST_S = 5.0
 def test_every_picture_of_the_corpus_ends_as_it_must(name: str) -> None:
     case = CASES[name]
     content = case.content()
-    begin = time.process_time()  # whatever else the machine does
+    begin = time.process_time()  # independent of other load on the machine
 
     outcome = what_becomes_of(content)
 
@@ -46,7 +44,7 @@ def test_a_thousand_pictures_of_flipped_bits_do_no_harm(format_name: str) -> Non
     "name", [name for name, case in CASES.items() if isinstance(case.expected, Decoded) and not case.large]
 )
 def test_the_whole_picture_is_that_of_the_small_one(name: str) -> None:
-    """The overlay is drawn over what the network saw."""
+    """The overlay is drawn over the same picture that the network received."""
     content = CASES[name].content()
 
     photo = decode(content, size=SIZE, limits=LIMITS)

@@ -1,4 +1,4 @@
-"""HTTP that no library would send, over bare sockets to a service of its own: it answers or hangs up, and lives on."""
+"""Malformed HTTP over bare sockets: the service answers or closes the connection, and keeps running."""
 
 import gzip
 import socket
@@ -24,14 +24,14 @@ def service(model_dir):
 
 @pytest.fixture
 def ask(service, people_jpeg):
-    """Sends bytes and returns all that comes back; afterwards an ordinary request must still be answered."""
+    """Sends bytes and returns everything received; afterwards an ordinary request must still be answered."""
 
     def send(*pieces: bytes, half_close: bool = False, pause_s: float = 0.0) -> bytes:
         with socket.create_connection(("127.0.0.1", service.port), ANSWER_S) as connection:
             for piece in pieces:
                 try:
                     connection.sendall(piece)
-                except OSError:  # it has hung up already
+                except OSError:  # already closed by the service
                     break
                 time.sleep(pause_s)
             if half_close:
@@ -48,7 +48,7 @@ def head(*lines: str) -> bytes:
 
 
 def received(connection: socket.socket) -> bytes:
-    """Until the other side closes, or is silent for longer than any answer takes."""
+    """Read until the server closes or is silent for longer than any response takes."""
     connection.settimeout(3.5)
     found = bytearray()
     try:
@@ -63,10 +63,10 @@ def test_a_body_shorter_than_announced_ends_in_a_timeout(ask, people_jpeg):
     assert ask(head(f"Content-Length: {len(people_jpeg) + 10}"), people_jpeg).startswith(b"HTTP/1.1 408")
 
 
-def test_what_is_longer_than_announced_is_no_part_of_the_picture(ask, people_jpeg):
+def test_bytes_beyond_the_announced_length_are_not_part_of_the_picture(ask, people_jpeg):
     answer = ask(head(f"Content-Length: {len(people_jpeg) - 10}"), people_jpeg)
 
-    # What follows is taken for the next request, and its refusal may be the faster one.
+    # The surplus is parsed as the next request, whose refusal may arrive first.
     assert answer[:12] in (b"HTTP/1.1 422", b"HTTP/1.1 400")
 
 
@@ -99,7 +99,7 @@ def test_a_body_that_was_compressed_is_not_unpacked(ask):
     assert answer.startswith(b"HTTP/1.1 415") and b"gzip" in answer
 
 
-def test_who_asks_first_is_told_to_continue(ask, people_jpeg):
+def test_expect_100_continue_is_answered(ask, people_jpeg):
     request = head(f"Content-Length: {len(people_jpeg)}", "Expect: 100-continue", "Connection: close")
 
     answer = ask(request, people_jpeg, pause_s=0.2)
@@ -129,7 +129,7 @@ def test_a_client_that_only_closes_its_own_side_may_be_answered(ask, people_jpeg
 
 
 def test_a_header_of_two_megabytes_is_refused(ask):
-    # A client that is still sending may see the connection end instead of the answer.
+    # A client that is still sending may see the connection close instead of the response.
     assert ask(head("X-Big: " + "a" * 2_000_000, "Content-Length: 0"))[:12] in (b"HTTP/1.1 400", b"")
 
 

@@ -1,4 +1,4 @@
-"""The worst pictures in a process of its own: what decoding takes at its peak, and how many at once share it."""
+"""The most expensive pictures, in a separate process: peak memory of decoding, and sharing among threads."""
 
 import re
 import subprocess
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 MEGABYTE = 1_000_000
 PIXELS = 40_000_000
 with_heif = pytest.mark.skipif(not AVAILABLE, reason="needs the extra heif: scripts/install heif")
-SLACK = 60 * MEGABYTE  # the file itself, and what the libraries keep for themselves
+SLACK = 60 * MEGABYTE  # the file itself and the libraries' own caches
 
 # Decodes one file in N threads at once and prints by how much the peak of the process grew.
 DECODE = """
@@ -95,7 +95,7 @@ def test_a_bomb_takes_little_more_than_its_own_size(name):
 def test_many_large_pictures_at_once_share_one_bound():
     grown, failed = growth("40 megapixels with transparency", how="whole", threads=6)
 
-    # What is returned, 120 MB each, is not part of decoding any more.
+    # The results, 120 MB each, do not count as decoding.
     assert failed == 0 and grown < DECODING_BYTES + 6 * 3 * PIXELS + SLACK
 
 
@@ -105,11 +105,11 @@ def test_overlays_of_many_large_pictures_share_the_bound_of_decoding(how, tmp_pa
 
     grown, failed = growth("40 megapixels with transparency", how, threads=4, warm_up=str(tmp_path / "small.jpg"))
 
-    # What is returned is a file, and not part of drawing any more.
+    # The results are files and do not count as drawing.
     assert failed == 0 and grown < DECODING_BYTES + SLACK
 
 
-def test_who_wants_more_than_is_left_waits_for_it():
+def test_a_request_for_more_than_is_free_waits():
     memory, order = DecodingMemory(100), []
 
     def want(name: str, amount: int) -> None:

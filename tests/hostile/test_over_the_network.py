@@ -1,4 +1,4 @@
-"""The hostile corpus over REST and gRPC: the same outcome on both, never a fault of ours, and nothing kept or told."""
+"""The hostile corpus over REST and gRPC: the same outcome on both, no fault of the service, and no data leaked."""
 
 import logging
 
@@ -59,7 +59,7 @@ async def test_both_protocols_end_every_picture_as_the_decoder_does(edges):
 @pytest.mark.parametrize(
     "accept", ["application/json", "image/jpeg", "image/png", "application/zip", "model/gltf-binary"]
 )
-async def test_where_a_picture_was_taken_is_neither_told_nor_logged(edges, caplog, accept):
+async def test_gps_coordinates_are_neither_returned_nor_logged(edges, caplog, accept):
     caplog.set_level(logging.DEBUG)
     client, _ = edges
 
@@ -69,7 +69,7 @@ async def test_where_a_picture_was_taken_is_neither_told_nor_logged(edges, caplo
             assert secret.encode() not in response.content and secret not in caplog.text
 
 
-async def test_what_hides_behind_a_picture_does_not_come_back(edges):
+async def test_bytes_behind_a_picture_are_not_returned(edges):
     client, _ = edges
     content = CASES["a JPEG and HTML behind it"].content()
 
@@ -86,7 +86,7 @@ async def over_rest(client: httpx.AsyncClient, content: bytes) -> tuple:
 
 
 async def over_grpc(stub: ReconstructionServiceStub, content: bytes) -> tuple:
-    """In the words of HTTP."""
+    """The outcome as an HTTP status."""
     try:
         found = (await stub.Reconstruct(pb.ReconstructRequest(image=content), timeout=30)).reconstruction
         return 200, {"width": found.width, "height": found.height}

@@ -1,4 +1,4 @@
-"""Clients of REST who do not read what they asked for: they cost little memory, and not for long."""
+"""REST clients that do not read their responses: they cost little memory, and only for a limited time."""
 
 import asyncio
 import re
@@ -22,7 +22,7 @@ HEAD = b"POST /v1/reconstruct?include=vertices HTTP/1.1\r\nHost: x\r\nContent-Ty
 
 
 async def test_clients_that_never_read_their_answers_cost_a_bounded_amount_of_memory(model_dir, people_jpeg):
-    """Each sends 200 requests whose answers are 0.7 MB: 1.4 GB in all, were they made."""
+    """Each sends 200 requests whose responses are 0.7 MB: 1.4 GB in all if they were produced."""
     request = HEAD % len(people_jpeg) + people_jpeg
     with running_service("--model-dir", str(model_dir), "--log-level", "warning") as service:
         _, writer = await asyncio.open_connection("127.0.0.1", service.port)
@@ -44,7 +44,7 @@ async def test_clients_that_never_read_their_answers_cost_a_bounded_amount_of_me
             one.close()
 
 
-async def test_who_reads_nothing_for_long_is_hung_up_on_and_who_reads_slowly_is_not(core, people_jpeg, monkeypatch):
+async def test_a_client_that_stops_reading_is_disconnected_and_a_slow_reader_is_not(core, people_jpeg, monkeypatch):
     monkeypatch.setattr(connection, "READ_EVERY_S", 0.5)
     listener = listen("127.0.0.1", 0)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)  # so that answers wait in the service
@@ -73,7 +73,7 @@ async def test_who_reads_nothing_for_long_is_hung_up_on_and_who_reads_slowly_is_
 
         until = loop.time() + 30
         while server.server_state.connections:
-            assert loop.time() < until, "who reads nothing is still waited for"
+            assert loop.time() < until, "a client that reads nothing is still connected"
             await asyncio.sleep(0.1)
         found = b""
         with suppress(ConnectionResetError):

@@ -1,4 +1,4 @@
-"""The real process where something around it is wrong: it is started, asked, signalled and killed from here."""
+"""Starts the real process in adverse conditions, sends it requests and signals, and kills it."""
 
 import http.client
 import json
@@ -21,7 +21,7 @@ JPEG = {"Content-Type": "image/jpeg"}
 
 
 class Process:
-    """`depthhmr serve ARGUMENTS`. What it writes is collected, so that it is never held up."""
+    """`depthhmr serve ARGUMENTS`. Its output is read all the time, so it never blocks."""
 
     def __init__(self, arguments: Sequence[str], prefix: Sequence[str], variables: Mapping[str, str], limits) -> None:
         command = [*prefix, sys.executable, "-m", "depthhmr_cli", "serve", *arguments]
@@ -73,7 +73,7 @@ class Process:
         self._process.send_signal(number)
 
     def ended(self) -> int:
-        """The exit status, once it has ended and all that it wrote has been read."""
+        """Wait for the end of the process and of its output; the exit status."""
         status = self._process.wait(WAIT_S)
         for reader in self._readers:
             reader.join(WAIT_S)
@@ -86,7 +86,7 @@ class Process:
         self._process.stderr.close()
 
     def ask(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None):
-        """Status, headers and body of the answer, over a connection of its own."""
+        """Status, headers and body of the response, over a new connection."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S)
         try:
             connection.request(method, path, body, dict(headers or {}))
@@ -118,7 +118,7 @@ def start(model_dir: Path) -> Iterator[Callable[..., Process]]:
 
 @pytest.fixture(scope="session")
 def endless_network(tmp_path_factory, changed_model) -> Path:
-    """A model folder whose network never ends on a picture with something bright in it."""
+    """A model folder whose network never ends on a picture with a bright spot."""
     from onnx import TensorProto, helper, numpy_helper
 
     def loop(graph) -> None:
@@ -136,7 +136,7 @@ def endless_network(tmp_path_factory, changed_model) -> Path:
         body.node.append(helper.make_node("Identity", ["carried"], ["kept"]))
         body.input.append(carried)
         body.output.append(kept)
-        for node in graph.node:  # what follows takes the means out of the loop
+        for node in graph.node:  # later nodes use the means from inside the loop
             node.input[:] = ["looped" if name == "means" else name for name in node.input]
         place = next(index for index, node in enumerate(graph.node) if node.output[0] == "means") + 1
         ends = helper.make_node("Loop", ["", "is_bright", "means"], ["looped"], body=body)
@@ -152,7 +152,7 @@ def private_mounts_maker() -> Callable[[str], list[str]]:
 
 
 def private_mounts(script: str) -> list[str]:
-    """A prefix for a command that is to see the mounts of `script`, as nobody else; empty where none are allowed."""
+    """A command prefix that runs in a private mount namespace prepared by `script`; empty where that is not allowed."""
     prefix = ["unshare", "--mount", "sh", "-ec", f'{script}\nexec "$@"', "sh"]
     try:
         allowed = subprocess.run([*prefix, "true"], capture_output=True, timeout=WAIT_S).returncode == 0

@@ -1,4 +1,4 @@
-"""Certificates that are over, or of somebody else, with the real process over REST."""
+"""Expired and foreign certificates, with the real process over REST."""
 
 import ssl
 import subprocess
@@ -18,7 +18,7 @@ def openssl(folder, *arguments: str) -> None:
 
 @pytest.fixture(scope="module")
 def stale(certificates, tmp_path_factory):
-    """`stale(name)`: certificate and key of ours that were good for one day of 2020."""
+    """`stale(name)`: certificate and key of our authority that were valid for one day in 2020."""
     ca = certificates[0]
     folder = tmp_path_factory.mktemp("stale")
     (folder / "ca.cnf").write_text(
@@ -52,7 +52,7 @@ def stale(certificates, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stranger(tmp_path_factory):
-    """Certificate and key that vouch for themselves."""
+    """A self-signed certificate and its key."""
     folder = tmp_path_factory.mktemp("stranger")
     arguments = (
         "-newkey",
@@ -78,7 +78,7 @@ def live(port: int, ca, pair=None) -> int:
         return reply.status
 
 
-def test_a_certificate_of_the_service_that_is_over_is_told_at_the_start(start, certificates, stale):
+def test_an_expired_certificate_of_the_service_is_reported_at_startup(start, certificates, stale):
     certificate, key = stale("localhost")
 
     process = start(DEPTHHMR_TLS_CERTIFICATE=str(certificate), DEPTHHMR_TLS_KEY=str(key))
@@ -87,7 +87,7 @@ def test_a_certificate_of_the_service_that_is_over_is_told_at_the_start(start, c
     assert "localhost.pem was valid until 2020-01-02" in process.error and "Traceback" not in process.error
 
 
-def test_clients_whose_certificate_is_over_or_of_somebody_else_get_no_connection(start, certificates, stale, stranger):
+def test_clients_with_an_expired_or_foreign_certificate_get_no_connection(start, certificates, stale, stranger):
     ca, (certificate, key), good = certificates
     variables = {"TLS_CERTIFICATE": certificate, "TLS_KEY": key, "TLS_CLIENT_CA": ca}
     process = start(**{f"DEPTHHMR_{name}": str(path) for name, path in variables.items()}).until_ready()

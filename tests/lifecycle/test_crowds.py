@@ -1,4 +1,4 @@
-"""Many connections and streams over gRPC: storms of clients that come, go and come again."""
+"""Many gRPC connections and streams: crowds of clients that connect, disconnect and reconnect."""
 
 import asyncio
 
@@ -27,7 +27,7 @@ async def one_stream(stub: ReconstructionServiceStub, photo: bytes) -> str:
     try:
         kinds = [message.WhichOneof("message") async for message in stub.ReconstructStream(requests())]
     except grpc.aio.AioRpcError as error:
-        # The client library's word for a stream that ended while it was being written to.
+        # How the client library reports a stream that ended while it was written to.
         return "ended" if error.details() == "Internal error from Core" else error.code().name
     return "right" if kinds == ["ready", "result", "summary"] else f"WRONG {kinds}"
 
@@ -42,7 +42,7 @@ async def test_a_storm_of_reconnects_is_served(model_dir, people_jpeg, clients):
                 channel = grpc.aio.insecure_channel(f"127.0.0.1:{service.grpc_port}", options=OWN_CONNECTION)
                 async with channel:
                     stub = ReconstructionServiceStub(channel)
-                    if number % 3:  # leaves at once, with its call under way
+                    if number % 3:  # disconnects at once, with its call running
                         stub.Reconstruct(pb.ReconstructRequest(image=people_jpeg))
                         return "left"
                     try:
@@ -55,13 +55,13 @@ async def test_a_storm_of_reconnects_is_served(model_dir, people_jpeg, clients):
         before = memory_mb(service.pid)
         told = first + await asyncio.gather(*(client(number) for number in range(2 * clients // 3)))
 
-        # a machine busy with other work may have to refuse some of thirty at once; nobody is told anything else
+        # on a busy machine, some of thirty at once may be refused; no other outcome is allowed
         assert set(told) - {"RESOURCE_EXHAUSTED"} == {"left", "right"}, set(told)
         assert memory_mb(service.pid) - before < MAY_GROW_MB
 
 
 @pytest.mark.long
-async def test_ten_thousand_streams_at_once_are_served_or_told_to_come_again(model_dir, people_jpeg, capsys):
+async def test_ten_thousand_streams_at_once_are_served_or_told_to_retry(model_dir, people_jpeg, capsys):
     """Over ten connections; a thousand streams may be open at once."""
     with running_service("--model-dir", str(model_dir), "--log-level", "error") as service:
         channels = [

@@ -1,4 +1,4 @@
-"""The engine inside the process breaks: what becomes of the requests, and of the process."""
+"""A failing embedded engine: what happens to the requests and to the process."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ JPEG = {"Content-Type": "image/jpeg"}
 
 @pytest.fixture(scope="session")
 def failing_network(tmp_path_factory, changed_model):
-    """A model folder whose network breaks on a picture with something bright in it."""
+    """A model folder whose network fails on a picture with a bright spot."""
     from onnx import helper, numpy_helper
 
     def fail(graph) -> None:
@@ -55,7 +55,7 @@ def test_a_picture_on_which_the_network_fails_is_that_pictures_fault(start, fail
 
 
 def test_an_engine_that_fails_at_everything_ends_the_process_for_its_supervisor(start, people_jpeg, tmp_path):
-    """From its third run on ONNX Runtime raises, whatever it is given."""
+    """ONNX Runtime raises on every run from the third one on."""
     (tmp_path / "sitecustomize.py").write_text(BREAKS_LATER)
     process = start(PYTHONPATH=str(tmp_path)).until_ready()
     assert process.people(people_jpeg) == 2
@@ -94,15 +94,17 @@ async def test_a_run_that_never_ends_is_noticed(endless_network, monkeypatch, pe
     assert "has not ended" in reason and not engine.ready
     with pytest.raises(EngineUnavailable, match="broken"):
         await engine.infer(blank_inputs(manifest), Call.within(60, wanted))
-    with pytest.raises(EngineFailed):  # the run is told to end, and does
+    with pytest.raises(EngineFailed):  # the run is terminated
         await asyncio.wait_for(asking, 30)
     await asyncio.wait_for(engine.aclose(), 30)
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.long)])
-async def test_killed_over_and_over_it_answers_rightly_or_hangs_up(start, people_jpeg, empty_jpeg, kills, capsys):
-    """As when ONNX Runtime crashes, or the kernel takes the process for its memory: a supervisor starts another."""
+async def test_a_process_killed_repeatedly_answers_correctly_or_disconnects(
+    start, people_jpeg, empty_jpeg, kills, capsys
+):
+    """As when ONNX Runtime crashes or the kernel kills the process for its memory: a supervisor restarts it."""
     process = await asyncio.to_thread(start("--log-level", "warning").until_ready)
     ports = Ports(process.port, process.grpc_port)
     options = ("--port", str(ports.port), "--grpc-port", str(ports.grpc_port))

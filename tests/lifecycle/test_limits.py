@@ -1,4 +1,4 @@
-"""Too few threads, a death by the kernel, a clock that jumps."""
+"""Too few threads, a kill by the kernel, a clock that jumps."""
 
 import ast
 import ctypes
@@ -12,17 +12,15 @@ import pytest
 pytestmark = pytest.mark.slow
 
 SERVICE = Path(__file__).parents[2] / "service"
-OTHER_USER = 54_321  # nobody else's processes count for it
+OTHER_USER = 54_321  # no other processes count towards its limit
 PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 8, 47, 2
-# Where the wall clock may be asked: lines of the log, the validity of certificates, and the rates, whose library counts by
-# it: a jump makes one window longer or shorter. Tokens are checked by their library.
-ASK_THE_WALL_CLOCK = {"telemetry/logs.py", "access/tls.py", "limits/rate_limit.py"}
+# Where the wall clock may be read: log lines, the validity of certificates, and rate limits, whose library uses it: a jump
+# makes one window longer or shorter. Tokens are checked by their library.
+READ_THE_WALL_CLOCK = {"telemetry/logs.py", "access/tls.py", "limits/rate_limit.py"}
 
 
 def few_threads(limit: int):
-    """Before a process begins: it may have so many threads. Limits bind no root, so it becomes another user who may still
-    read everything.
-    """
+    """Limits the threads of a new process. Root is exempt, so it becomes another user with read access to everything."""
 
     def begin() -> None:
         if os.geteuid() == 0:
@@ -45,7 +43,7 @@ def become_reader(user: int) -> None:
 
 @pytest.mark.parametrize("limit", [3, 8, 40])
 def test_too_few_threads_end_the_process_or_suffice(start, limit, people_jpeg):
-    """Never a process that is there and does not answer."""
+    """The process must not keep running without answering."""
     process = start(limits=few_threads(limit))
     process.until(lambda: "ready at" in process.out or not process.running)
 
@@ -55,7 +53,7 @@ def test_too_few_threads_end_the_process_or_suffice(start, limit, people_jpeg):
         assert process.ended() != 0 and process.error
 
 
-def test_what_the_kernel_kills_can_be_started_again_at_once(start, people_jpeg):
+def test_a_process_killed_by_the_kernel_can_be_restarted_at_once(start, people_jpeg):
     process = start().until_ready()
     ports = ("--port", str(process.port), "--grpc-port", str(process.grpc_port))
     process.signal(signal.SIGKILL)
@@ -64,11 +62,11 @@ def test_what_the_kernel_kills_can_be_started_again_at_once(start, people_jpeg):
     assert start(*ports).until_ready().people(people_jpeg) == 2
 
 
-def test_no_deadline_asks_the_wall_clock() -> None:
-    """So a clock that jumps moves no deadline and no pause."""
-    asking = set()
+def test_no_deadline_uses_the_wall_clock() -> None:
+    """Then a jump of the clock changes no deadline and no pause."""
+    reading = set()
     for file in SERVICE.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute) and ast.unparse(node) in ("time.time", "time.time_ns", "datetime.now"):
-                asking.add(str(file.relative_to(SERVICE)))
-    assert asking <= ASK_THE_WALL_CLOCK
+                reading.add(str(file.relative_to(SERVICE)))
+    assert reading <= READ_THE_WALL_CLOCK

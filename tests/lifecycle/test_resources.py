@@ -1,4 +1,4 @@
-"""What the process does where the machine gives it less than it is used to: disk, memory, files, threads, a locale."""
+"""The process with less than usual: disk, memory, file descriptors, threads, a locale."""
 
 import io
 import json
@@ -29,7 +29,7 @@ NO_SHARED_MEMORY = "mount -t tmpfs -o ro none /dev/shm"
 
 
 def does_everything(process, photo: bytes) -> None:
-    """JSON, a large upload in parts, and what is drawn and packed."""
+    """JSON, a large multipart upload, an overlay and an archive."""
     assert process.people(photo) == 2
     boundary = b"--x\r\nContent-Disposition: form-data; name=image; filename=a.jpg\r\n\r\n"
     large = boundary + photo + bytes(10_000_000) + b"\r\n--x--\r\n"
@@ -43,7 +43,7 @@ def does_everything(process, photo: bytes) -> None:
 
 
 def no_file_may_grow() -> None:
-    """For machines that allow no mounts of one's own: every write to a file fails."""
+    """For machines that allow no private mounts: every write to a file fails."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
@@ -66,7 +66,7 @@ def test_shared_memory_is_not_needed(start, private_mounts, people_jpeg):
     assert "/dev/shm" not in Path(f"/proc/{process.pid}/maps").read_text()
 
 
-def test_without_files_new_connections_are_hung_up_on_and_old_ones_served(start, people_jpeg):
+def test_without_file_descriptors_new_connections_are_closed_and_old_ones_served(start, people_jpeg):
     limit = 64
     process = start(limits=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))).until_ready()
     request = b"POST /v1/reconstruct HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
@@ -92,7 +92,7 @@ def hung_up(connection: socket.socket) -> bool:
 def serves(process, photo: bytes) -> bool:
     try:
         return process.people(photo) == 2
-    except OSError:  # it has not noticed yet that the crowd is gone
+    except OSError:  # it has not yet noticed that the clients have disconnected
         return False
 
 
@@ -103,7 +103,9 @@ def connect(port: int) -> socket.socket:
 def test_a_picture_that_memory_does_not_suffice_for_is_put_off_and_not_called_damaged(start, encoded, people_jpeg):
     large = encoded(Image.new("L", (6000, 6000)), "PNG")
     process = start().until_ready()
-    assert process.ask("POST", "/v1/reconstruct", large, {"Content-Type": "image/png"})[0] == 200  # all is loaded
+    assert (
+        process.ask("POST", "/v1/reconstruct", large, {"Content-Type": "image/png"})[0] == 200
+    )  # everything is loaded
     used = int(Path(f"/proc/{process.pid}/statm").read_text().split()[0]) * resource.getpagesize()
     unlimited, most = resource.prlimit(process.pid, resource.RLIMIT_AS)
     resource.prlimit(process.pid, resource.RLIMIT_AS, (used + 2**20, most))

@@ -1,4 +1,4 @@
-"""From the first line of the process to its last: what each signal does, and when."""
+"""What each signal does at each stage of the process."""
 
 import http.client
 import json
@@ -24,7 +24,7 @@ SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
 @pytest.fixture
 def unreadable_model(model_dir: Path, tmp_path: Path) -> Path:
-    """A model folder whose network comes through a pipe that nobody fills: reading it does not end."""
+    """A model folder whose network is a pipe that is never written to: reading it does not end."""
     folder = tmp_path / "tiny"
     shutil.copytree(model_dir, folder)
     (folder / ONNX_PATH).unlink()
@@ -33,7 +33,7 @@ def unreadable_model(model_dir: Path, tmp_path: Path) -> Path:
 
 
 def half_request(port: int, photo: bytes) -> http.client.HTTPConnection:
-    """A request that is in work, whose body has come in part."""
+    """A running request whose body has arrived in part."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.putrequest("POST", "/v1/reconstruct")
     connection.putheader("Content-Type", "image/jpeg")
@@ -48,7 +48,7 @@ def half_request(port: int, photo: bytes) -> http.client.HTTPConnection:
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_while_the_network_is_loaded_ends_the_process_at_once(start, unreadable_model, number):
     process = start(folder=unreadable_model)
-    with (unreadable_model / ONNX_PATH).open("wb"):  # opens when the service has begun to read
+    with (unreadable_model / ONNX_PATH).open("wb"):  # opens once the service reads
         process.signal(number)
 
         assert process.ended() == 0
@@ -91,7 +91,7 @@ def status_of(health: health_pb2_grpc.HealthStub) -> int:
     return health.Check(health_pb2.HealthCheckRequest(), timeout=60).status
 
 
-def test_after_the_delay_what_is_in_work_is_finished_and_nothing_new_is_taken(start, people_jpeg):
+def test_after_the_delay_running_requests_finish_and_new_ones_are_refused(start, people_jpeg):
     process = start(DEPTHHMR_DRAIN_DELAY_S="1", DEPTHHMR_SHUTDOWN_TIMEOUT_S="60").until_ready()
     connection = half_request(process.port, people_jpeg)
 
@@ -113,7 +113,7 @@ def refuses(port: int) -> bool:
     return False
 
 
-def test_what_takes_longer_than_it_may_is_cut_off_and_the_process_ends(start, people_jpeg):
+def test_a_request_longer_than_the_grace_period_is_cut_off_and_the_process_ends(start, people_jpeg):
     process = start(DEPTHHMR_SHUTDOWN_TIMEOUT_S="1").until_ready()
     connection = half_request(process.port, people_jpeg)
 
@@ -157,7 +157,7 @@ def test_with_nohup_the_service_outlives_its_terminal(start, people_jpeg):
 
 
 def test_a_network_that_never_ends_does_not_keep_the_process(start, endless_network, people_jpeg):
-    """The image's deadline passes, and the thread in the library goes on for ever; SIGTERM must end it all the same."""
+    """The image's deadline passes, but the library's thread never ends; SIGTERM must still end the process."""
     arguments = ("--request-timeout-s", "1")
     process = start(*arguments, folder=endless_network, DEPTHHMR_SHUTDOWN_TIMEOUT_S="1").until_ready()
     assert process.ask("POST", "/v1/reconstruct", people_jpeg, JPEG)[0] == 504

@@ -1,4 +1,4 @@
-"""The machine behind a stream, with frames that are plain numbers."""
+"""FrameStream, with plain numbers as frames."""
 
 import asyncio
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Frame:
 
 
 class Work:
-    """Doubles ids. Each frame waits until it is let go, unless `free`."""
+    """Doubles ids. Each frame waits until it is released, unless `free`."""
 
     def __init__(self, *, free: bool = False) -> None:
         self.free, self.started, self.running, self.most = free, [], 0, 0
@@ -65,7 +65,7 @@ def stream_of(source, work, *, max_in_flight=2, drop_oldest=False, idle_s=5.0, t
 
 
 async def settle() -> None:
-    """Let everything go as far as it can without anybody's help."""
+    """Let all tasks run until they wait."""
     await asyncio.sleep(0.02)
 
 
@@ -86,7 +86,7 @@ async def test_every_frame_has_one_outcome_in_order_though_later_ones_finish_fir
     assert stream.end is End.COMPLETED and stream.tally.frames == stream.tally.results == 3
 
 
-async def test_the_sender_is_held_back_while_nobody_reads():
+async def test_the_sender_is_held_back_while_the_client_does_not_read():
     source, work = Source(*range(100)), Work(free=True)
     outcomes = stream_of(source, work, max_in_flight=3).outcomes()
 
@@ -114,7 +114,7 @@ async def test_an_error_is_the_answer_to_its_frame_alone():
     assert (stream.tally.results, stream.tally.errors) == (2, 1)
 
 
-async def test_the_newest_frames_win_and_the_others_are_told_so():
+async def test_the_newest_frames_win_and_the_others_are_reported_as_dropped():
     source, work = Source(*range(10)), Work()
     stream = stream_of(source, work, max_in_flight=2, drop_oldest=True)
     outcomes = stream.outcomes()
@@ -131,7 +131,7 @@ async def test_the_newest_frames_win_and_the_others_are_told_so():
     assert (stream.tally.results, stream.tally.dropped) == (3, 7)
 
 
-async def test_even_dropped_frames_hold_the_sender_back_while_nobody_reads():
+async def test_even_dropped_frames_hold_the_sender_back_while_the_client_does_not_read():
     source, work = Source(*range(10_000)), Work()
     outcomes = stream_of(source, work, drop_oldest=True).outcomes()
     reading = asyncio.ensure_future(anext(outcomes))
@@ -165,7 +165,7 @@ async def test_the_largest_id_is_an_id():
         ({"idle_s": 0.05, "total_s": 0.01}, End.TOO_LONG),
     ],
 )
-async def test_a_silent_stream_ends_after_what_was_in_work(limits, end):
+async def test_a_silent_stream_ends_after_its_running_frames(limits, end):
     stream = stream_of(Source(1, 2, then_hang=True), Work(free=True), **limits)
 
     found = [outcome async for outcome in stream.outcomes()]
@@ -186,7 +186,7 @@ async def test_time_that_the_service_needs_is_not_the_clients_silence():
     assert len([outcome async for outcome in outcomes]) == 2 and stream.end is End.COMPLETED
 
 
-async def test_draining_ends_the_stream_after_what_was_in_work():
+async def test_draining_ends_the_stream_after_its_running_frames():
     draining, work = asyncio.Event(), Work()
     stream = stream_of(Source(1, then_hang=True), work, draining=draining)
     outcomes = stream.outcomes()
@@ -202,7 +202,7 @@ async def test_draining_ends_the_stream_after_what_was_in_work():
 
 
 @pytest.mark.parametrize(("total_s", "end"), [(0.05, End.TOO_LONG), (60.0, End.DRAINING)])
-async def test_while_nobody_reads_the_stream_still_ends_when_it_must(total_s, end):
+async def test_a_stream_that_is_not_read_still_ends_in_time(total_s, end):
     draining, source = asyncio.Event(), Source(*range(100))
     stream = stream_of(source, Work(free=True), max_in_flight=3, total_s=total_s, draining=draining)
     outcomes = stream.outcomes()
@@ -218,7 +218,7 @@ async def test_while_nobody_reads_the_stream_still_ends_when_it_must(total_s, en
     assert [outcome.frame_id async for outcome in outcomes] == [1, 2] and source.read == 3
 
 
-async def test_what_is_thrown_away_after_the_end_is_given_back():
+async def test_frames_discarded_after_the_end_release_their_bytes():
     account, draining, held = Account(ByteBudget(1000), ""), asyncio.Event(), []
 
     async def frames():
@@ -266,7 +266,7 @@ async def test_closing_a_stream_that_has_ended_leaves_no_read_behind():
     assert asyncio.all_tasks() <= others
 
 
-async def test_a_fault_of_ours_ends_the_stream():
+async def test_an_internal_error_ends_the_stream():
     async def work(frame: Frame) -> int:
         raise ZeroDivisionError
 

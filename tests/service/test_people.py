@@ -49,7 +49,7 @@ def test_the_surest_stay_when_there_are_too_many():
     assert person.score == pytest.approx(0.9)
 
 
-def test_nobody_is_an_empty_tuple():
+def test_no_people_are_an_empty_tuple():
     assert select(tensors(scores=(0.0, 0.0, 0.0))) == ()
 
 
@@ -82,7 +82,7 @@ def test_the_stature_is_that_of_the_posed_body_standing():
     np.testing.assert_allclose(statures(BODY, betas), np.ptp(vertices[..., 1], axis=1), atol=1e-4)
 
 
-def test_somebody_at_arms_length_has_finite_joints_in_the_picture_plane():
+def test_a_person_at_arms_length_has_finite_joints_in_the_picture_plane():
     (person,) = select(tensors(scores=(0.9, 0, 0), distances=(0.05, 1, 1)))
 
     assert np.isfinite(person.joints_2d).all()
@@ -98,19 +98,19 @@ def test_an_answer_that_is_not_finite_is_thrown_away(name, value):
         select(raw)
 
 
-def test_nonsense_of_queries_that_are_nobody_does_no_harm():
+def test_invalid_values_of_unselected_queries_do_no_harm():
     raw = tensors()
     raw["translation"][1] = np.nan
 
     assert len(select(raw)) == 2
 
 
-def test_somebody_behind_the_camera_is_a_bad_answer():
+def test_a_person_behind_the_camera_is_a_bad_output():
     with pytest.raises(EngineBadOutput, match="behind the camera"):
         select(tensors(distances=(-1.0, 1.0, 2.0)))
 
 
-def test_vertices_of_nobody_have_the_right_shape():
+def test_vertices_of_no_people_have_the_right_shape():
     assert posed_vertices(BODY, ()).shape == (0, len(BODY.template), 3)
 
 

@@ -59,7 +59,7 @@ async def test_recover_finds_the_people_of_the_picture(core, people_jpeg):
 
     assert (found.width, found.height) == (96, 64)
     assert [float(person.translation[2]) for person in found.people] == [2.0, 3.0]
-    # The network puts people on the ray through a quadrant's middle: a quarter and three quarters of the width.
+    # The network places people on the rays through the quadrants' centres: a quarter and three quarters of the width.
     assert [person.joints_2d[0, 0] for person in found.people] == pytest.approx([72, 24], abs=0.01)
     assert found.vertices is None and found.depth is None
     assert found.timings.infer > 0 and found.timings.decode > 0
@@ -116,10 +116,10 @@ async def test_vertices_and_depth_come_when_asked_for(core, people_jpeg):
 
 
 async def test_a_request_may_lower_the_models_threshold_and_cap_the_people(core, people_jpeg):
-    everybody = await recover(core, people_jpeg, threshold=1e-6)
+    everyone = await recover(core, people_jpeg, threshold=1e-6)
     surest = await recover(core, people_jpeg, max_people=1)
 
-    assert len(everybody.people) == 3 and len(surest.people) == 1
+    assert len(everyone.people) == 3 and len(surest.people) == 1
 
 
 async def test_before_the_first_inference_requests_are_refused(manifest, people_jpeg):
@@ -177,12 +177,12 @@ async def test_a_slow_engine_ends_in_a_deadline_and_frees_its_place(manifest, pe
     await core.aclose()
 
 
-async def test_a_client_that_leaves_takes_its_queued_work_along(manifest, people_jpeg):
+async def test_a_disconnected_clients_queued_work_is_dropped(manifest, people_jpeg):
     engine = StallingEngine(manifest)
     core = recovery_over(engine, manifest)
     core.warm = True
     first = asyncio.create_task(recover(core, people_jpeg))
-    while engine.calls == 0:  # which of two is decoded first is anybody's guess
+    while engine.calls == 0:  # either may be decoded first
         await asyncio.sleep(0.01)
     second = asyncio.create_task(recover(core, people_jpeg))
     await asyncio.sleep(0.1)
@@ -197,7 +197,7 @@ async def test_a_client_that_leaves_takes_its_queued_work_along(manifest, people
 
 
 @pytest.mark.parametrize("error", [EngineUnavailable("gone"), EngineBadOutput("nonsense")])
-async def test_what_the_engine_raises_reaches_the_caller(manifest, people_jpeg, error):
+async def test_errors_of_the_engine_reach_the_caller(manifest, people_jpeg, error):
     def handler(tensors):
         raise error
 
@@ -219,7 +219,7 @@ async def test_one_bad_image_does_not_disturb_its_neighbours(core, people_jpeg):
 
 
 async def test_an_error_keeps_nothing_of_the_picture_that_it_is_about(core):
-    """Without the collector, too: the reference cycle of an error and its frames would hold up to 64 MB of this one's text."""
+    """Even without the garbage collector: the reference cycle of an error and its frames would hold up to 64 MB of text."""
     gc.collect()
     gc.disable()
     try:

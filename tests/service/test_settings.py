@@ -43,7 +43,7 @@ def test_an_empty_variable_counts_as_not_given(monkeypatch):
         ("DEPTHHMR_LOG_LEVEL", "loud", "setting log_level"),
     ],
 )
-def test_an_impossible_value_is_told_in_one_sentence(monkeypatch, name, value, message):
+def test_an_invalid_value_is_reported_in_one_sentence(monkeypatch, name, value, message):
     monkeypatch.setenv(name, value)
 
     with pytest.raises(UserError, match=message):
@@ -104,7 +104,7 @@ def test_variables_of_another_case_are_no_mistake(monkeypatch):
 
 
 def test_variables_that_kubernetes_sets_for_its_services_are_no_mistake(monkeypatch):
-    """As a pod gets them beside Services called depthhmr and depthhmr-web, where service links are on."""
+    """As in a pod beside Services called depthhmr and depthhmr-web, with service links enabled."""
     for service, port in (("DEPTHHMR", 8000), ("DEPTHHMR_WEB", 80)):
         link = f"tcp://10.0.0.1:{port}"
         monkeypatch.setenv(f"{service}_SERVICE_HOST", "10.0.0.1")

@@ -119,7 +119,7 @@ def test_a_public_key_is_never_taken_for_a_shared_secret(tokens, kid):
         tokens.authenticate(f"{header}.{claims}.{signature}")
 
 
-def test_a_token_of_somebody_elses_key_is_refused(tokens):
+def test_a_token_signed_with_another_key_is_refused(tokens):
     stranger = ec.generate_private_key(ec.SECP256R1())
 
     with pytest.raises(Unauthenticated, match="signature is wrong"):

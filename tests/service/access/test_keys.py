@@ -142,7 +142,7 @@ def test_a_file_that_changes_is_read_again_without_a_restart(tmp_path, caplog):
     assert len([line for line in caplog.messages if "stays in use" in line]) == 1 and hash_of("two") not in caplog.text
 
 
-async def test_no_error_ends_the_watch_and_what_may_pass_is_tried_again(tmp_path, monkeypatch, caplog):
+async def test_no_error_ends_the_watch_and_temporary_errors_are_retried(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(watched_module, "CHECK_INTERVAL_S", 0.01)
     file = tmp_path / "keys"
     file.write_text("before")
@@ -165,7 +165,7 @@ async def test_no_error_ends_the_watch_and_what_may_pass_is_tried_again(tmp_path
     assert len([line for line in caplog.messages if "stays in use" in line]) == 2
 
 
-async def test_the_file_is_looked_at_in_a_thread_and_the_loop_goes_on(tmp_path, monkeypatch):
+async def test_the_file_is_checked_in_a_thread_and_the_loop_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(watched_module, "CHECK_INTERVAL_S", 0.01)
     file = tmp_path / "keys"
     file.write_text(f"me {hash_of('one')}\n")

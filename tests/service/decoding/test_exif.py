@@ -78,7 +78,7 @@ def test_a_cropped_picture_keeps_its_focal_length_in_pixels_and_says_so(photo, t
     )
 
 
-def test_a_picture_that_is_no_part_of_what_exif_describes_has_no_focal_length(photo):
+def test_a_picture_that_is_no_crop_of_the_one_exif_describes_has_no_focal_length(photo):
     found = photo((400, 200), taken()).focal
 
     assert (found.px, found.source) == (None, "default")

@@ -1,4 +1,4 @@
-"""Bytes of pictures, good and bad, against the one place that decodes."""
+"""Decoding of good and bad pictures."""
 
 import io
 import struct
@@ -17,7 +17,7 @@ SIZE = 32
 
 
 def arrow(width: int = 48, height: int = 32) -> Image.Image:
-    """Red on the left, green on the right, blue at the bottom: every turn of it looks different."""
+    """Red on the left, green on the right, blue at the bottom: every orientation looks different."""
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[:, : width // 2, 0] = 255
     pixels[:, width // 2 :, 1] = 255

@@ -19,7 +19,7 @@ FPS = 25
 
 
 def person(place=(0, 0, 4), turn=0.0, betas=None, joint=18) -> Person:
-    """Somebody upright at `place` with one joint turned about y."""
+    """A person upright at `place` with one joint turned about y."""
     rotations = np.tile(np.eye(3, dtype=np.float32), (24, 1, 1))
     rotations[0] = np.diag([1, -1, -1])
     rotations[joint] = axis_angle_to_matrix(np.array([0, turn, 0], np.float32)) @ rotations[joint]
@@ -78,14 +78,14 @@ def test_a_still_persons_jitter_falls_to_a_fifth() -> None:
         pytest.param((0, 0, 4), 1.0, 6, id="an elbow by 57 degrees"),
     ],
 )
-def test_nine_tenths_of_a_step_are_made_within_so_many_frames(place, turn: float, most_frames: int) -> None:
+def test_nine_tenths_of_a_step_are_reached_within_the_expected_frames(place, turn: float, most_frames: int) -> None:
     before, after = person(), person(place, turn)
 
     said = smooth([before] * 10 + [after] * 40)
 
     full = np.linalg.norm(after.joints_3d - before.joints_3d)
     left = [np.linalg.norm(after.joints_3d - one.joints_3d) / full for one in said]
-    assert left[10] > 0.1  # a step is not believed at once
+    assert left[10] > 0.1  # a step is not followed at once
     assert left[10 + most_frames] < 0.1
     assert left[-1] < 0.01
 
@@ -136,7 +136,7 @@ def test_a_body_seen_turned_round_for_two_frames_is_not_believed_and_for_good_it
     assert facing(said[-1]) < -0.99
 
 
-def test_who_has_no_id_comes_back_as_they_are_and_order_is_kept() -> None:
+def test_people_without_an_id_are_unchanged_and_order_is_kept() -> None:
     near, far = person((0, 0, 2)), person((1, 0, 5))
     smoother = Smoother(BODY)
     smoother.update([near, far], [1, 2], 0.0, camera=CAMERA)

@@ -17,7 +17,7 @@ AT_ONCE = TrackingOptions(confirm_hits=1)
 
 
 def person(place, heading: float = 0.0) -> Person:
-    """Somebody upright whose pelvis is at `place`; heading 0 looks at the camera."""
+    """A person upright with the pelvis at `place`; heading 0 faces the camera."""
     rotations = np.tile(np.eye(3, dtype=np.float32), (24, 1, 1))
     rotations[0] = axis_angle_to_matrix(np.array([0, heading, 0], np.float32)) @ np.diag([1, -1, -1]).astype(np.float32)
     place, betas = np.array(place, np.float32), np.zeros(10, np.float32)
@@ -64,7 +64,7 @@ def test_half_a_second_behind_a_column_is_survived_while_walking() -> None:
     assert ids == {(1,), ()}
 
 
-def test_who_comes_back_after_the_timeout_is_somebody_new() -> None:
+def test_a_person_returning_after_the_timeout_gets_a_new_id() -> None:
     tracker = Tracker(TrackingOptions(confirm_hits=1, coast_s=1.0))
 
     assert tracker.update([person((0, 0, 3))], 0.0) == (1,)
@@ -131,7 +131,7 @@ def test_time_that_does_not_rise_is_an_error_that_changes_nothing(time_s: float)
     assert tracker.update([person((0, 0, 3))], 1.04) == (1,)
 
 
-def test_nobody_is_an_empty_tuple() -> None:
+def test_no_people_are_an_empty_tuple() -> None:
     tracker = Tracker()
 
     assert tracker.update([], 0.0) == tracker.update((), 1.0) == ()

@@ -1,4 +1,4 @@
-"""The overlay paints people, only people, and the nearer one in front."""
+"""The overlay draws people only, nearer ones in front."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ FACES = np.array([[0, 1, 2], [0, 2, 3]], dtype=np.int32)
 
 
 def square(*, x: float = 0.0, z: float = 2.0, half: float = 0.2) -> np.ndarray:
-    """A square that faces the camera; at 2 m it covers 20 x 20 pixels around the middle of the picture."""
+    """A square that faces the camera; at 2 m it covers 20 x 20 pixels around the centre of the picture."""
     corners = [(-half, -half), (-half, half), (half, half), (half, -half)]
     return np.array([(x + dx, dy, z) for dx, dy in corners], dtype=np.float32)
 
@@ -33,7 +33,7 @@ def test_only_the_pixels_of_a_person_change():
     assert changed[21:39, 31:49].all()
     changed[20:40, 30:50] = False
     assert not changed.any()
-    assert (photo == 90).all()  # the photo itself was left alone
+    assert (photo == 90).all()  # the photo itself is unchanged
 
 
 def test_the_nearer_person_covers_the_farther_one_in_any_order():
@@ -44,7 +44,7 @@ def test_the_nearer_person_covers_the_farther_one_in_any_order():
     second = draw_overlay(grey_photo(), np.stack([far, near]), FACES, CAMERA, colours=colours[::-1])
 
     assert np.array_equal(first, second)
-    assert first[30, 40, 0] > first[30, 40, 2]  # red in the middle
+    assert first[30, 40, 0] > first[30, 40, 2]  # red in the centre
     assert first[30, 15, 2] > first[30, 15, 0]  # blue around it
 
 

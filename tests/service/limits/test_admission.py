@@ -1,4 +1,4 @@
-"""The queue in front of all work: who is refused, whose turn it is, and that no place is ever lost."""
+"""The admission queue: refusals, the order of turns, and that no place is ever lost."""
 
 import asyncio
 from collections import Counter
@@ -32,7 +32,7 @@ class Clock:
 
 
 class Notes:
-    """What the queue tells of itself."""
+    """Records what the queue reports."""
 
     def __init__(self) -> None:
         self.depth: Counter[str] = Counter()
@@ -54,7 +54,7 @@ class Notes:
 
 
 class Work:
-    """One image that is worked on until it is told to end."""
+    """One image that is processed until `end` is called."""
 
     def __init__(
         self, queue: AdmissionQueue, ticket: AdmissionTicket, until: float | None = None, starts: list | None = None
@@ -98,7 +98,7 @@ def queue(clock, notes) -> AdmissionQueue:
 
 
 async def full(queue: AdmissionQueue, clock: Clock, pace_s: float = 1.0) -> list[Work]:
-    """Take all places, and let the queue know that all of them together do an image in `pace_s` seconds."""
+    """Take all places, and teach the queue that together they finish an image every `pace_s` seconds."""
     queue.pace.learn(queue.places * pace_s, pace_s)
     works = [Work(queue, AdmissionTicket(f"early {index}")) for index in range(queue.places)]
     await settle()
@@ -123,14 +123,14 @@ async def started_in_order(
     return [work.ticket for work in starts]
 
 
-async def test_a_free_place_is_had_at_once(queue, notes):
+async def test_a_free_place_is_taken_at_once(queue, notes):
     async with queue.place(AdmissionTicket("a")):
         assert queue.running == 1 and queue.waiting == 0
 
     assert queue.running == 0 and notes.waits == [("interactive", 0.0)]
 
 
-async def test_of_requests_only_so_many_are_in_work_or_waiting(queue, notes):
+async def test_the_number_of_admitted_images_is_limited(queue, notes):
     nine, one = queue.admission(AdmissionTicket("a"), 30.0, images=9), queue.admission(AdmissionTicket("b"), 30.0)
     with nine, one, pytest.raises(Overloaded, match="10 images are already running or waiting"):
         queue.check(AdmissionTicket("c"), 30.0)
@@ -138,10 +138,10 @@ async def test_of_requests_only_so_many_are_in_work_or_waiting(queue, notes):
     assert notes.refusals == ["places"] and queue.admitted == 0
 
 
-async def test_what_cannot_be_done_in_its_time_is_refused_at_once(queue, clock, notes):
+async def test_a_request_that_cannot_meet_its_deadline_is_refused_at_once(queue, clock, notes):
     holders = await full(queue, clock, pace_s=1.0)
 
-    queue.check(AdmissionTicket("a"), 3.1 / DEADLINE_SHARE)  # two in work and itself: 3 s
+    queue.check(AdmissionTicket("a"), 3.1 / DEADLINE_SHARE)  # two running and itself: 3 s
     with pytest.raises(
         Overloaded, match=r"this image would be done in about 3\.0 s, and its deadline is 3\.8 s"
     ) as caught:
@@ -151,7 +151,7 @@ async def test_what_cannot_be_done_in_its_time_is_refused_at_once(queue, clock, 
     await ended(*holders)
 
 
-async def test_when_to_come_again_is_when_there_will_be_room(queue, clock):
+async def test_retry_after_is_when_there_will_be_room(queue, clock):
     holders = await full(queue, clock, pace_s=10.0)
 
     with pytest.raises(Overloaded) as caught:
@@ -161,7 +161,7 @@ async def test_when_to_come_again_is_when_there_will_be_room(queue, clock):
     await ended(*holders)
 
 
-def test_the_time_to_come_again_is_spread_and_bounded():
+def test_retry_after_is_spread_and_bounded():
     assert {retry_after(0.1) for _ in range(50)} == {1}
     assert len({retry_after(10) for _ in range(200)}) > 3
     assert {retry_after(1e9) for _ in range(50)} == {MAX_RETRY_S}
@@ -183,7 +183,7 @@ async def test_one_client_alone_leaves_half_of_the_room_to_others(queue, clock, 
     await ended(*holders)
 
 
-async def test_who_has_much_waiting_is_refused_where_another_is_not(clock, notes):
+async def test_a_client_with_many_waiting_images_is_refused_before_another(clock, notes):
     queue = AdmissionQueue(2, 100, notes, clock=clock)
     holders = await full(queue, clock, pace_s=1.0)
     waiting = [Work(queue, AdmissionTicket("many")) for _ in range(20)]
@@ -214,7 +214,7 @@ async def test_a_clients_streams_take_turns_too(queue, clock):
     assert [ticket.flow for ticket in order] == ["first", "second", None, "first", "second", "first"]
 
 
-async def test_bulk_gives_way_but_not_for_ever(queue, clock):
+async def test_bulk_work_gives_way_but_does_not_starve(queue, clock):
     holders = await full(queue, clock)
     tickets = [AdmissionTicket("b", bulk=True)] * 3 + [AdmissionTicket("a")] * 9
 
@@ -224,7 +224,7 @@ async def test_bulk_gives_way_but_not_for_ever(queue, clock):
     assert bulk == [BULK_EVERY - 1, 2 * BULK_EVERY - 1, 11]
 
 
-async def test_bulk_waits_for_nobody_where_nothing_else_waits(queue, clock):
+async def test_bulk_work_starts_at_once_when_nothing_else_waits(queue, clock):
     holders = await full(queue, clock)
 
     order = await started_in_order(queue, holders, [AdmissionTicket("b", bulk=True)] * 3)
@@ -232,13 +232,13 @@ async def test_bulk_waits_for_nobody_where_nothing_else_waits(queue, clock):
     assert len(order) == 3
 
 
-async def test_the_work_before_bulk_work_is_that_of_all_who_go_first(clock, notes):
+async def test_bulk_work_reckons_with_all_interactive_work_ahead(clock, notes):
     queue = AdmissionQueue(2, 100, notes, clock=clock)
     holders = await full(queue, clock, pace_s=1.0)
     waiting = [Work(queue, AdmissionTicket("a")) for _ in range(3)]
     await settle()
 
-    queue.check(AdmissionTicket("b"), 5.0 / DEADLINE_SHARE)  # 2 in work, one of the other's three, itself
+    queue.check(AdmissionTicket("b"), 5.0 / DEADLINE_SHARE)  # 2 running, one of the other's three, itself
     with pytest.raises(Overloaded):
         queue.check(AdmissionTicket("b", bulk=True), 5.0 / DEADLINE_SHARE)
     await ended(*holders, *waiting)
@@ -262,7 +262,7 @@ async def test_work_past_its_deadline_is_never_started(queue, clock):
     await ended(*holders, patient)
 
 
-async def test_who_leaves_gives_the_place_back_at_once_queued_or_running(queue, clock):
+async def test_cancellation_releases_the_place_at_once_queued_or_running(queue, clock):
     holders = await full(queue, clock)
     queued, next_one = Work(queue, AdmissionTicket("a")), Work(queue, AdmissionTicket("a"))
     await settle()
@@ -279,13 +279,13 @@ async def test_who_leaves_gives_the_place_back_at_once_queued_or_running(queue, 
     assert queue.running == 0
 
 
-async def test_a_turn_that_comes_at_the_moment_of_leaving_is_passed_on(queue, clock):
+async def test_a_turn_that_comes_at_the_moment_of_cancellation_is_passed_on(queue, clock):
     holders = await full(queue, clock)
     leaving, next_one = Work(queue, AdmissionTicket("a")), Work(queue, AdmissionTicket("b"))
     await settle()
 
     holders[0]._end.set()
-    asyncio.get_running_loop().call_soon(leaving.task.cancel)  # its turn has come then, and it does not know yet
+    asyncio.get_running_loop().call_soon(leaving.task.cancel)  # after its turn has come, before it runs
     await settle()
 
     assert leaving.task.cancelled() and next_one.started and queue.running == queue.places
@@ -297,7 +297,7 @@ def test_the_pace_is_that_of_all_places_together():
     pace = Pace(4)
     assert pace.seconds is None
     pace.learn(0.4, None)
-    assert pace.seconds == 0.4  # nobody knows yet how much goes on side by side
+    assert pace.seconds == 0.4  # it is not yet known how many run side by side
     eager = Pace(4, parallel=2)
     eager.learn(0.4, None)
     assert eager.seconds == 0.2
@@ -306,12 +306,12 @@ def test_the_pace_is_that_of_all_places_together():
     assert pace.seconds == pytest.approx(0.1)
 
 
-def test_a_pace_that_is_out_of_date_is_mended_by_single_images():
+def test_an_outdated_pace_is_corrected_by_single_images():
     pace = Pace(2)
     for _ in range(50):
         pace.learn(20.0, 10.0)  # the engine hung
     for _ in range(500):
-        pace.learn(0.02, None)  # it is well again, but nobody dares to queue
+        pace.learn(0.02, None)  # it has recovered, but the queue is empty
     assert pace.seconds == pytest.approx(0.02, rel=0.01)
     for _ in range(500):
         pace.learn(2.0, None)  # it has become slow
@@ -329,7 +329,7 @@ async def test_the_pace_is_measured_while_all_places_are_taken(queue, clock, not
 
 
 @pytest.mark.parametrize("error", [None, ValueError("broken")])
-async def test_work_that_fails_counts_for_the_pace_and_work_that_is_cut_short_does_not(queue, clock, error):
+async def test_failed_work_counts_for_the_pace_and_cancelled_work_does_not(queue, clock, error):
     work = Work(queue, AdmissionTicket("a"))
     await settle()
     clock.now += 1
@@ -348,7 +348,7 @@ CLIENTS = st.sampled_from(["a", "b", "c"])
 
 
 class QueueMachine(RuleBasedStateMachine):
-    """Clients of both priorities that come, end, fail, leave and run out of time, in any order."""
+    """Clients of both priorities that arrive, end, fail, disconnect and time out, in any order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -358,7 +358,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.works: list[Work] = []
         self.starts: list[Work] = []
         self.seen = 0
-        # Starts of others since this client last had its turn or began to wait: (bulk, client) -> client -> number
+        # Starts of others since this client last had a turn or began to wait: (bulk, client) -> client -> number
         self.passed: dict[tuple[bool, str], Counter[str]] = {}
         self.bulk_passed = self.interactive_passed = 0
 
@@ -378,7 +378,7 @@ class QueueMachine(RuleBasedStateMachine):
         return [work for work in self.works if work.started and not work.task.done()]
 
     def look(self) -> None:
-        """Check the turns that were given since the last look."""
+        """Check the turns since the last call."""
         for work in self.starts[self.seen :]:
             assert work.until is None or self.clock.now < work.until, "started past its deadline"
             key = (work.ticket.bulk, work.ticket.client)
@@ -430,7 +430,7 @@ class QueueMachine(RuleBasedStateMachine):
             ends._end.set()
             asyncio.get_running_loop().call_soon(leaves.task.cancel)
 
-        # Who leaves at the moment of its turn has had it: its client's wait, and its kind's, begin anew.
+        # A client cancelled at the moment of its turn has had it: the waits of the client and of its kind restart.
         self.passed.pop((leaves.ticket.bulk, leaves.ticket.client), None)
         self.bulk_passed = self.interactive_passed = -1
         self.run(both)
@@ -444,7 +444,7 @@ class QueueMachine(RuleBasedStateMachine):
         running, waiting = len(self.running()), len(self.waiting())
         assert self.queue.running == running <= self.queue.places
         assert self.queue.waiting == waiting == self.notes.depth.total()
-        assert running == self.queue.places or not waiting, "a place is free and somebody waits"
+        assert running == self.queue.places or not waiting, "a place is free while an image waits"
 
     def teardown(self) -> None:
         self.loop.run_until_complete(ended(*self.works))

@@ -1,4 +1,4 @@
-"""The bytes of all requests together: what may be read, who waits, and that everything is given back."""
+"""The byte budget of all requests: what may be read, what waits, and that everything is released."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def test_what_is_taken_is_held_until_the_end_of_the_block():
+def test_reserved_bytes_are_held_until_the_end_of_the_block():
     seen: list[int] = []
     budget = ByteBudget(100, on_change=seen.append)
 
@@ -27,7 +27,7 @@ def test_what_is_taken_is_held_until_the_end_of_the_block():
     assert budget.held == 0 and seen == [60, 50, 0]
 
 
-def test_what_has_no_room_is_refused_before_it_is_read():
+def test_bytes_that_do_not_fit_are_refused_before_they_are_read():
     refusals: list[None] = []
     budget = ByteBudget(100, on_refusal=lambda: refusals.append(None))
 
@@ -35,12 +35,12 @@ def test_what_has_no_room_is_refused_before_it_is_read():
         first.reserve(60)
         with pytest.raises(Overloaded, match="the memory that this one's 50 bytes need"):
             second.reserve(50)
-        second.reserve(0)  # what has no body needs no room
+        second.reserve(0)  # a request without a body needs no room
 
     assert len(refusals) == 1
 
 
-def test_one_client_alone_leaves_half_to_others_but_a_first_request_may_take_all():
+def test_one_client_leaves_half_to_others_but_a_first_request_may_take_all():
     budget = ByteBudget(100)
 
     with budget.account("many") as one, budget.account("many") as two, budget.account("other") as three:
@@ -53,7 +53,7 @@ def test_one_client_alone_leaves_half_to_others_but_a_first_request_may_take_all
         one.reserve(100)
 
 
-async def test_who_waits_goes_on_when_there_is_room_and_only_the_same_client_waits_behind():
+async def test_a_waiter_goes_on_when_it_fits_and_blocks_only_the_same_client():
     budget = ByteBudget(100)
     with budget.account("a") as first, budget.account("a") as second, budget.account("b") as other:
         first.reserve(50)
@@ -67,7 +67,7 @@ async def test_who_waits_goes_on_when_there_is_room_and_only_the_same_client_wai
         assert budget.held == 60
 
 
-async def test_waiting_is_in_order_and_who_leaves_frees_what_it_was_given():
+async def test_waiting_is_in_order_and_cancellation_releases_the_bytes():
     budget = ByteBudget(100)
     order: list[str] = []
     with (
@@ -87,9 +87,7 @@ async def test_waiting_is_in_order_and_who_leaves_frees_what_it_was_given():
         tasks[1].cancel()
         await settle()
         holder.release(100)
-        asyncio.get_running_loop().call_soon(
-            tasks[0].cancel
-        )  # too late for the first, or just in time: either is whole
+        asyncio.get_running_loop().call_soon(tasks[0].cancel)  # cancelled before or after its turn: both are consistent
         await settle()
         await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -98,7 +96,7 @@ async def test_waiting_is_in_order_and_who_leaves_frees_what_it_was_given():
     assert budget.held == 0 and not budget._waiting
 
 
-async def test_streams_are_not_read_on_when_little_is_left_and_what_comes_all_the_same_is_bounded():
+async def test_streams_are_not_read_when_little_is_left_and_late_arrivals_are_bounded():
     budget = ByteBudget(100)
     with budget.account("a") as one, budget.account("b") as two, budget.account("c") as three:
         await asyncio.wait_for(one.wait_for_space(), 5)
@@ -107,7 +105,7 @@ async def test_streams_are_not_read_on_when_little_is_left_and_what_comes_all_th
         await settle()
         assert not reading.done()
 
-        three.add_received(20)  # was on its way
+        three.add_received(20)  # had been sent already
         with pytest.raises(Overloaded):
             three.add_received(10)
         one.release(50)
@@ -115,7 +113,7 @@ async def test_streams_are_not_read_on_when_little_is_left_and_what_comes_all_th
     assert budget.held == 0
 
 
-async def test_who_gives_up_waiting_lets_those_behind_it_go_on():
+async def test_a_cancelled_waiter_lets_those_behind_it_go_on():
     budget = ByteBudget(100)
     with budget.account("slow") as holder, budget.account("a") as large, budget.account("a") as small:
         holder.reserve(60)

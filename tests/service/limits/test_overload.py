@@ -1,4 +1,4 @@
-"""More than the service can do, over both protocols: one named outcome each. The engine waits until it is told to go."""
+"""Overload over both protocols: each request has a defined outcome. The engine waits until `go` is set."""
 
 import asyncio
 from collections.abc import Callable
@@ -75,7 +75,7 @@ class Served:
                 await asyncio.sleep(0.005)
 
     async def busy(self, image: bytes, count: int = 3, who: str = "early") -> list:
-        """Images that take all places, and then wait."""
+        """Images that take all places and then wait."""
         before = self.queue.running + self.queue.waiting
         tasks = [self.post(image, who=who) for _ in range(count)]
         await self.until(lambda: self.queue.running + self.queue.waiting >= before + count)
@@ -121,12 +121,12 @@ def serving(model_dir):
 
 
 def pace(served: Served, seconds: float) -> None:
-    """What the queue would have measured of an engine that takes so long."""
+    """The pace that the queue would have measured for an engine that takes this long."""
     served.queue.pace.learn(3 * seconds, seconds)
 
 
 async def refused(call) -> tuple[grpc.StatusCode, str, int]:
-    """Status, code of the error, and seconds until it may be asked again."""
+    """Status, code of the error, and seconds until a retry."""
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await call
     info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
@@ -259,7 +259,7 @@ async def test_a_client_of_rest_that_leaves_frees_its_place_and_its_bytes(servin
         await served.go(*early)
 
 
-async def test_what_waits_past_its_deadline_is_told_so_and_never_started(serving, people_jpeg):
+async def test_work_waiting_past_its_deadline_fails_and_never_starts(serving, people_jpeg):
     async with serving() as served:
         early = await served.busy(people_jpeg)
 
@@ -338,7 +338,7 @@ async def test_all_streams_together_hold_no_more_than_the_budget_and_lose_nothin
 
         assert 300_000 < most <= 600_000
         flat = [kind for kinds_of_one in kinds for kind in kinds_of_one]
-        # What was on its way when reading stopped may find no room; everything has an answer.
+        # Frames already sent when reading stopped may find no room; every frame is answered.
         assert flat.count("result") + flat.count("error") == 80 and flat.count("summary") == 10
 
 

@@ -1,4 +1,4 @@
-"""How often one caller may ask: the counting, over REST and over gRPC."""
+"""The rate limit per caller, over REST and over gRPC."""
 
 import asyncio
 import time
@@ -74,7 +74,7 @@ async def test_callers_are_counted_each_by_itself():
             await limiter.hit(*caller)
 
 
-async def test_the_wait_that_is_told_is_long_enough_and_not_much_longer():
+async def test_retry_after_is_long_enough_and_not_much_longer():
     """Seven requests of a second's ten in one window, more in the next: the wait depends on both."""
     limiter = RateLimiter("4/2 second")
     waits = []
@@ -101,10 +101,10 @@ async def test_a_flood_of_addresses_takes_bounded_memory(monkeypatch):
         except RateLimited:
             refused += 1
 
-    assert refused == 300 - 49 - 3  # 49 by themselves, and all others together three times
+    assert refused == 300 - 49 - 3  # 49 counted separately, and all others together three times
     assert len(limiter._addresses.storage) == 51
-    await limiter.hit("", "192.0.2.1")  # who was counted before is still counted alone
-    await limiter.hit("camera", "10.9.9.9")  # and who is known does not care
+    await limiter.hit("", "192.0.2.1")  # an address counted before is still counted separately
+    await limiter.hit("camera", "10.9.9.9")  # and an authenticated caller is not affected
 
 
 async def test_counts_that_are_over_are_forgotten():

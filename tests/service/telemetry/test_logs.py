@@ -1,4 +1,4 @@
-"""The log: what a line holds, what it never holds, and that nobody has to read it."""
+"""The log: what a line contains, what it never contains, and that an unread log blocks nothing."""
 
 import json
 import logging
@@ -36,7 +36,7 @@ KEYS = ApiKeys({hash_of("hidden-key"): "camera-1"})
 
 @pytest.fixture
 def lines():
-    """What the service logs, as the lines of JSON that it would write."""
+    """The service's log as parsed lines of JSON."""
 
     class Lines(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -107,7 +107,7 @@ async def test_a_traced_request_has_the_id_of_its_trace(traced_core, lines):
     assert access(lines)[0]["trace_id"] == trace
 
 
-async def test_what_a_caller_sends_is_in_no_line(core, lines, people_jpeg):
+async def test_no_input_of_a_caller_is_logged(core, lines, people_jpeg):
     file = {"image": ("hidden-name.jpg", people_jpeg, "image/jpeg")}
     hidden = {"x-api-key": "hidden-key", "authorization": "Bearer hidden", "cookie": "hidden", "user-agent": "hidden"}
     async with rest_client(core, KEYS) as client:
@@ -182,7 +182,7 @@ async def test_probes_are_not_logged(core, lines):
     assert lines == []
 
 
-async def test_a_fault_of_ours_leaves_its_traceback_under_the_ids(traced_core, lines, monkeypatch):
+async def test_an_internal_error_logs_its_traceback_with_the_ids(traced_core, lines, monkeypatch):
     monkeypatch.setattr(traced_core, "check_capacity", lambda *_, **__: 1 / 0)
 
     async with rest_client(traced_core) as client:
@@ -247,7 +247,7 @@ class Stuck:
         return len(self.written[-1])
 
 
-def test_a_log_that_nobody_empties_costs_lines_and_not_time(monkeypatch):
+def test_a_blocked_log_loses_lines_and_delays_nothing(monkeypatch):
     monkeypatch.setattr(logs, "MAX_QUEUED_LINES", 10)
     stream = Stuck()
     handler = BackgroundHandler(stream)
@@ -256,13 +256,13 @@ def test_a_log_that_nobody_empties_costs_lines_and_not_time(monkeypatch):
     for number in range(100):
         handler.emit(record("line %d", number))
     elapsed = time.perf_counter() - begin
-    handler.close()  # does not wait for a writer that is stuck
+    handler.close()  # does not wait for a blocked writer
     stream.go.set()
 
     assert elapsed < 1 and 89 <= handler.dropped <= 90
 
 
-def test_closing_the_log_writes_what_is_left():
+def test_closing_the_log_writes_the_remaining_lines():
     stream = Stuck()
     stream.go.set()
     handler = BackgroundHandler(stream)
@@ -335,7 +335,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
 
 
 @pytest.mark.parametrize("manner", ["closed", "full", "reader gone", "reader asleep"])
-def test_the_service_works_when_nobody_takes_its_log(manner, model_dir, people_jpeg):
+def test_the_service_works_when_its_log_is_not_read(manner, model_dir, people_jpeg):
     port = free_port()
     serve = ["-m", "depthhmr_cli", "serve", "--model-dir", str(model_dir), "--port", str(port), "--grpc-port", "0"]
     reading, writing = os.pipe()

@@ -1,4 +1,4 @@
-"""Metrics: what is counted, and that nobody outside can make their number grow."""
+"""Metrics: what is counted, and that clients cannot create new time series."""
 
 import asyncio
 import random
@@ -98,7 +98,7 @@ async def _read_all(call) -> list:
 
 
 async def test_a_thousand_odd_requests_add_no_series(client, core, people_jpeg):
-    """One of each kind makes all the series that there are; the next thousand find them there."""
+    """One request of each kind creates all series; the next thousand create none."""
     dice = random.Random(1)
     sent = [
         lambda word: client.get(f"/{word}"),
@@ -128,7 +128,7 @@ async def test_a_thousand_odd_requests_add_no_series(client, core, people_jpeg):
             lambda word: rpc(f"/depthhmr.v1.ReconstructionService/{word}", word),
             lambda word: rpc("", word),
         ]
-        for send in sent * 2:  # a call over gRPC is counted a moment after its answer has come
+        for send in sent * 2:  # a gRPC call is counted just after its reply has arrived
             await send("first")
         before = of_ours(core)
         for number in range(1000):
@@ -143,7 +143,7 @@ async def test_a_blocked_event_loop_is_noticed(core):
     await asyncio.sleep(0.12)
     quiet = samples(core)
 
-    time.sleep(0.6)  # what must never happen
+    time.sleep(0.6)  # blocks the event loop
     await asyncio.sleep(0.12)
     watching.cancel()
 

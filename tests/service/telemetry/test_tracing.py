@@ -1,4 +1,4 @@
-"""Traces: the spans that a real collector gets, and that no collector can hurt a request."""
+"""Traces: the spans that a real collector receives, and that no collector can harm a request."""
 
 import asyncio
 import os
@@ -119,7 +119,7 @@ async def test_a_stream_is_a_span_with_one_for_each_frame(traced_core, collector
     (span,) = await asyncio.to_thread(collector.named, STREAM)
     found = children(collector, span)
     assert [attributes(it)["depthhmr.frame_id"] for it in found if it.name == "frame"] == ["3", str(2**64 - 1)]
-    stages = STAGES[:-1] if tracked else STAGES  # a followed frame is written once those before it are known
+    stages = STAGES[:-1] if tracked else STAGES  # a tracked frame is encoded after the frames before it
     for frame in [it for it in found if it.name == "frame"]:
         assert [stage.name for stage in children(collector, frame)] == list(stages)
     for following in [it for it in found if it.name == "follow"]:
@@ -140,7 +140,7 @@ async def test_a_batch_has_a_span_for_each_image(traced_core, collector, people_
     assert b"secret-name" not in b"".join(it.SerializeToString() for it in collector.spans)
 
 
-async def test_what_a_caller_sends_is_in_no_span(traced_core, collector):
+async def test_no_input_of_a_caller_is_in_a_span(traced_core, collector):
     hidden = {"x-api-key": "dhmr_hidden", "authorization": "Bearer hidden", "cookie": "hidden", "baggage": "a=hidden"}
     async with rest_client(traced_core) as client:
         await client.post("/v1/reconstruct?hidden=hidden", content=b"hidden", headers=hidden | JPEG)
@@ -172,7 +172,7 @@ async def test_a_failure_shows_where_it_happened_and_whose_it_is(traced_core, co
     assert b"secret details" not in ours.SerializeToString()
 
 
-async def test_a_fault_of_ours_is_a_span_that_failed(traced_core, collector, monkeypatch):
+async def test_an_internal_error_is_a_failed_span(traced_core, collector, monkeypatch):
     monkeypatch.setattr(type(traced_core), "ready", property(lambda _: 1 / 0))
     monkeypatch.setattr(traced_core, "check_capacity", lambda *_, **__: 1 / 0)
 
@@ -229,7 +229,7 @@ async def test_the_standard_variables_choose_what_is_traced(collector, model_dir
     await core.aclose()
 
     assert response.status_code == 200 and collector.spans == []
-    (headers,) = seen  # the decision not to trace is passed on
+    (headers,) = seen  # the decision not to trace is propagated
     assert headers["traceparent"].startswith(f"00-{TRACE}-") and headers["traceparent"].endswith("-00")
 
 
@@ -284,7 +284,7 @@ async def test_a_collector_that_misbehaves_slows_and_fails_nothing(
     assert closed_s < 3  # half a second for the last spans; the SDK itself would take half a minute
 
 
-async def test_spans_that_nobody_takes_are_lost_and_not_hoarded(collector, model_dir, people_jpeg, monkeypatch):
+async def test_spans_without_a_collector_are_dropped_and_not_hoarded(collector, model_dir, people_jpeg, monkeypatch):
     released = threading.Event()
     collector.take = lambda: released.wait(30)
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "10")
@@ -316,7 +316,7 @@ async def test_a_stream_that_is_given_up_ends_its_span(traced_core, collector, p
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
-def test_a_long_stream_stops_being_traced_after_so_many_frames(collector, monkeypatch):
+def test_a_long_stream_stops_being_traced_at_the_limit(collector, monkeypatch):
     monkeypatch.setattr(frames, "MAX_SPANS", 2)
     tracer = OtelTracer.open()
 
