@@ -143,7 +143,7 @@ async def test_a_batch_may_be_larger_than_an_image_but_none_of_its_images(model_
     await core.aclose()
 
     assert [item["status"] for item in response.json()["results"]] == [200, 413, 200]
-    assert "bytes, this one has" in response.json()["results"][1]["problem"]["detail"]
+    assert "expected an image of at most" in response.json()["results"][1]["problem"]["detail"]
 
 
 async def test_a_batch_takes_no_more_places_than_it_works_on(client, core, people_jpeg, monkeypatch):
