@@ -49,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lifter-steps", type=int, default=6000, help="batches of 512 people for the lifter (default: %(default)s)"
     )
+    parser.add_argument(
+        "--lifter-init",
+        type=Path,
+        metavar="FILE",
+        help="lifter.pt of another run, whose weights a fresh lifter starts from",
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes that share each step (default: %(default)s)")
     parser.add_argument("--renderers", type=int, default=1, help="processes that render samples (default: %(default)s)")
     parser.add_argument(
@@ -111,7 +117,10 @@ def run(args: argparse.Namespace) -> int:
             write_settings(plan)
             if plan.init is not None and plan.init.is_dir():
                 restored(plan.init, plan.folder, body)
-            train_lifter(plan.model, plan.folder / "lifter.pt", steps=args.lifter_steps, seed=args.seed, body=body)
+            train_lifter(
+                plan.model, plan.folder / "lifter.pt",
+                steps=args.lifter_steps, seed=args.seed, body=body, init=args.lifter_init,
+            )  # fmt: skip
         barrier(context)
         if plan.init is not None and plan.init.is_dir():
             plan = dataclasses.replace(plan, init=restored(plan.init, plan.folder, body))

@@ -37,6 +37,8 @@ class ModelConfig:
     yaw_bins: int = 24
     lifter_width: int = 448
     lifter_blocks: int = 2
+    pixels_apart: bool = False  # the lifter weighs a joint's pixel and its depth apart; False: by the worse of the two
+    analytic_ik: bool = False  # after the lifter, bones are turned in closed form onto their pixels
     # what the paper claims, so that each part can be taken away (docs/ablation.md); a network has all of it
     depth_stream: bool = True  # False: one visual stream, and no depth map
     guided_queries: bool = True  # False: queries are pixels; their depth starts from one constant, the decoder finds it

@@ -32,6 +32,15 @@ def cross(a: Tensor, b: Tensor) -> Tensor:
     return torch.stack([x, y, z], -1)
 
 
+def solve_symmetric3(matrix: Tensor, right: Tensor) -> Tensor:
+    """X of matrix @ X = right, by the adjugate: ONNX has no solver. matrix [..., 3, 3] symmetric and positive definite,
+    right [..., 3, n] -> [..., 3, n]."""
+    first, second, third = matrix.unbind(-2)
+    adjugate = torch.stack([cross(second, third), cross(third, first), cross(first, second)], -1)
+    determinant = (first * adjugate[..., 0]).sum(-1)
+    return (adjugate @ right) / determinant.clamp(min=1e-12)[..., None, None]
+
+
 def _unit(v: Tensor, floor: float) -> Tensor:
     return v / v.norm(dim=-1, keepdim=True).clamp(min=floor)
 
@@ -77,3 +86,22 @@ def sincos(x: Tensor, bands: int, lowest: float = 0.5) -> Tensor:
     octaves = lowest * 2 * math.pi * 2.0 ** torch.arange(bands, device=x.device, dtype=x.dtype)
     phase = (x[..., None] * octaves).flatten(-2)
     return torch.cat([phase.sin(), phase.cos()], -1)
+
+
+def rotation_of(turn: Tensor) -> Tensor:
+    """Rotation matrices of rotation vectors, by the unit quaternion (1, turn / 2): exact rotations without a sine.
+
+    Their angle is 2 atan(|turn| / 2): that of the vector while it is small. turn [..., 3] -> [..., 3, 3].
+    """
+    half = turn / 2
+    cross_matrix = skew(half)
+    scale = 2 / (1 + half.square().sum(-1))
+    identity = torch.eye(3, device=turn.device)
+    return identity + scale[..., None, None] * (cross_matrix + cross_matrix @ cross_matrix)
+
+
+def skew(v: Tensor) -> Tensor:
+    """Matrices S with S @ x = v x x. v [..., 3] -> [..., 3, 3]."""
+    x, y, z = v.unbind(-1)
+    zero = torch.zeros_like(x)
+    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))

@@ -14,18 +14,20 @@ from torch import Tensor, nn
 
 from bodykit.body import JOINT, JOINTS, SIDES
 from depthhmr.network.config import ModelConfig
-from depthhmr.network.geometry import frame_from
+from depthhmr.network.geometry import frame_from, solve_symmetric3
 from depthhmr.network.skinning import BodyLayer
 
 PELVIS, SPINE3, NECK = JOINT["pelvis"], JOINT["spine3"], JOINT["neck"]
 # The joints that span the body's left-right axis.
 LEFT, RIGHT = ([JOINT[f"{side}_{part}"] for part in ("hip", "collar", "shoulder")] for side in SIDES)
+HALF_TRUST = (0.06, 0.15)  # metres of expected error across and along the ray at which a joint counts half
 
 
 @dataclass(frozen=True)
 class Lifted:
     rotations: Tensor  # [N, J, 3, 3]
     raw: Tensor  # [N, J, 6], before Gram-Schmidt: trained directly, its gradient does not vanish
+    world: Tensor  # [N, J, 3, 3], orientations of the joints in camera axes
     joints: Tensor  # [N, J, 3], metres, camera axes, pelvis at the origin
 
 
@@ -61,6 +63,7 @@ class Lifter(nn.Module):
             for _ in range(2)
         )
         self.exits = nn.ModuleList(nn.Linear(width, 6 * JOINTS) for _ in range(2))
+        self.apart = config.pixels_apart
         for exit_ in self.exits:
             nn.init.normal_(exit_.weight, std=0.002)
             nn.init.zeros_(exit_.bias)
@@ -75,7 +78,8 @@ class Lifter(nn.Module):
         pelvis = points[:, :1]
         local = (points - pelvis) @ frame  # rows times columns: into body axes
         view = F.normalize(pelvis, dim=-1) @ frame
-        trust = 1 / (1 + (log_sigma * 2).exp() * log_sigma.new_tensor([25.0, 11.0]))  # half at 0.2 m and 0.3 m
+        per_variance = [half**-2 for half in HALF_TRUST] if self.apart else [25.0, 11.0]  # half at 0.2 m and 0.3 m
+        trust = 1 / (1 + (log_sigma * 2).exp() * log_sigma.new_tensor(per_variance))
         hidden = self.enter(
             torch.cat([local.flatten(1), trust.flatten(1), frame.flatten(1), view.flatten(1), yaw, 0.3 * betas], -1)
         )
@@ -83,7 +87,8 @@ class Lifter(nn.Module):
         results: list[Lifted] = []
         for index, (stage, leave) in enumerate(zip(self.stages, self.exits, strict=True)):
             if index:
-                hidden = hidden + self.feedback(self._miss(results[-1].joints, points, trust, frame).flatten(1))
+                miss = miss_along_rays if self.apart else miss_of_points
+                hidden = hidden + self.feedback(miss(results[-1].joints, points, trust, frame).flatten(1))
             hidden = stage(hidden)
             raw = raw + leave(hidden).float().unflatten(-1, (JOINTS, 6))
             results.append(self._pose(raw, frame, betas))
@@ -97,16 +102,32 @@ class Lifter(nn.Module):
         others = frame_from(raw[:, 1:, :3], raw[:, 1:, 3:], order="xy", floor=floor)
         rotations = torch.cat([root[:, None], others], 1)
         axes = torch.cat([corrected[..., 0], corrected[..., 1]], -1)
-        joints = self.body.joints(betas, rotations, 0 * betas[:, :3])
-        return Lifted(rotations, torch.cat([axes[:, None], raw[:, 1:]], 1), joints)
+        world, joints = self.body.frames(betas, rotations, 0 * betas[:, :3])
+        return Lifted(rotations, torch.cat([axes[:, None], raw[:, 1:]], 1), world, joints)
 
-    @staticmethod
-    def _miss(joints: Tensor, points: Tensor, trust: Tensor, frame: Tensor) -> Tensor:
-        """Observed minus posed joints, in body axes, after the best shift; distrusted joints count little. [N, J, 3]."""
-        weight = trust.amin(-1, keepdim=True)
-        apart = points - joints
-        shift = (apart * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1e-3)
-        return (((apart - shift) * weight) @ frame).clamp(-1, 1).detach()
+
+def miss_of_points(joints: Tensor, points: Tensor, trust: Tensor, frame: Tensor) -> Tensor:
+    """Observed minus posed joints, in body axes, after the best shift; distrusted joints count little. [N, J, 3]."""
+    weight = trust.amin(-1, keepdim=True)
+    apart = points - joints
+    shift = (apart * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1e-3)
+    return (((apart - shift) * weight) @ frame).clamp(-1, 1).detach()
+
+
+def miss_along_rays(joints: Tensor, points: Tensor, trust: Tensor, frame: Tensor) -> Tensor:
+    """The same, but what lies across a joint's viewing ray counts by the trust in its pixel, what lies along it by the
+    trust in its depth: an unsure depth takes nothing from a sure pixel. [N, J, 3]."""
+    ray = F.normalize(points, dim=-1)
+    across, along = trust[..., :1], trust[..., 1:]
+
+    def weighted(apart: Tensor) -> Tensor:
+        return across * apart - (across - along) * (apart * ray).sum(-1, keepdim=True) * ray
+
+    apart = points - joints
+    slack = ((across - along) * ray).transpose(1, 2) @ ray
+    normal = (across.sum(1) + 1e-3)[..., None] * torch.eye(3, device=points.device) - slack
+    shift = solve_symmetric3(normal, weighted(apart).sum(1)[..., None])[..., 0]
+    return (weighted(apart - shift[:, None]) @ frame).clamp(-1, 1).detach()
 
 
 def place(joints: Tensor, points: Tensor, log_sigma: Tensor) -> Tensor:

@@ -46,8 +46,12 @@ class BodyLayer(nn.Module):
         betas [P, 10]; rotations [P, 24, 3, 3] (joint 0 into the camera frame, the others relative to their parent);
         translation [P, 3]: where joint 0 ends up, exactly.
         """
+        return self.frames(betas, rotations, translation)[1]
+
+    def frames(self, betas: Tensor, rotations: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
+        """Orientations [P, 24, 3, 3] of all joints in camera axes, and `joints`, of the same arguments."""
         with _float32(betas):
-            return self._chain(self._rest_joints(betas.float()), rotations.float(), translation.float())[1]
+            return self._chain(self._rest_joints(betas.float()), rotations.float(), translation.float())
 
     def vertices(self, betas: Tensor, rotations: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
         """Vertices [P, V, 3] and joints [P, 24, 3]; arguments as for `joints`."""

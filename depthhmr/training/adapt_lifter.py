@@ -27,10 +27,12 @@ from depthhmr.network.person import observed_points
 from depthhmr.network.queries import Queries
 from depthhmr.network.skinning import BodyLayer
 from depthhmr.training.batch import make_batch, mirror
+from depthhmr.training.lifter_noise import simulate
+from depthhmr.training.lifter_people import People, draw, draw_widely
 from depthhmr.training.loop import WeightAverage, learning_rate
 from depthhmr.training.losses.truth import truth_of
 from depthhmr.training.matcher import match
-from depthhmr.training.train_lifter import BATCH, POOL, People, draw, losses, score, simulate
+from depthhmr.training.train_lifter import BATCH, NOISE, POOL, losses, score
 
 CHUNK = 32  # images per forward pass
 
@@ -111,7 +113,7 @@ def adapt_lifter(
     lifter.train().requires_grad_(True)
     for step in range(steps):
         if pool is None or step % (POOL // BATCH * 3) == 0:
-            pool = draw(body, 7 * 10**8 + seed + step, POOL)
+            pool = draw_widely(layer, body, 7 * 10**8 + seed + step, POOL)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step / steps, step, peak=peak, warmup=50, decay_from=0.3)
         said, people = reports.pick(others[torch.randint(len(others), (BATCH // 2,))])
@@ -131,7 +133,7 @@ def adapt_lifter(
                 flush=True,
             )
     after = _on_reports(average.network, reports, kept)
-    exact = score(average.network, draw(body, 10**6, 1500), 0.015)
+    exact = score(average.network, draw(body, 10**6, 1500), *NOISE["exact"])
     figures = {f"before.{k}": v for k, v in before.items()} | {f"after.{k}": v for k, v in after.items()}
     return average.network, figures | {f"exact.{k}": v for k, v in exact.items()}
 

@@ -9,7 +9,8 @@ from depthhmr.network.lifter import place, torso_frame
 from depthhmr.network.person import observed_points
 from depthhmr.network.queries import REFERENCE_JOINT, Queries
 from depthhmr.synth.joints import sample_people
-from depthhmr.training.train_lifter import draw, simulate
+from depthhmr.training.lifter_noise import simulate
+from depthhmr.training.lifter_people import draw
 
 
 def people(count: int = 64):

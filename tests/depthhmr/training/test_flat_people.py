@@ -14,12 +14,12 @@ from depthhmr.network.geometry import project
 from depthhmr.network.model import build_model
 from depthhmr.training.batch import join, make_batch, mirror
 from depthhmr.training.criterion import Criterion
+from depthhmr.training.lifter_people import draw
 from depthhmr.training.losses.proposals import cells_of, score_loss
 from depthhmr.training.losses.queries import order_loss
 from depthhmr.training.losses.truth import truth_of
 from depthhmr.training.rough_place import rough_place
 from depthhmr.training.train import Run
-from depthhmr.training.train_lifter import draw
 
 SMALL = preset(
     "tiny", size=64, lifter_width=32, lifter_blocks=1, conv_widths=(8, 8, 16, 16), dim=32, map_dim=16, fine_dim=8,

@@ -16,9 +16,11 @@ from depthhmr.network.checkpoints import save
 from depthhmr.network.config import TrainConfig, preset
 from depthhmr.network.model import build_model
 from depthhmr.training.adapt_lifter import Reports, adapt_lifter, collect
+from depthhmr.training.lifter_noise import simulate
+from depthhmr.training.lifter_people import draw
 from depthhmr.training.loop import Log, WeightAverage, learning_rate
 from depthhmr.training.train import Run, train, write_settings
-from depthhmr.training.train_lifter import draw, simulate, train_lifter
+from depthhmr.training.train_lifter import train_lifter
 from depthhmr_cli.main import main
 
 pytestmark = pytest.mark.slow
@@ -160,6 +162,21 @@ def test_reports_are_held_out_with_all_others_on_their_pictures(tmp_path: Path) 
 
     assert len(reports.betas) > len(kept) + len(others), "each picture is drawn four times"
     assert 0 < len(kept) < len(others) and not kept & others
+
+
+def test_a_fresh_lifter_starts_from_the_weights_of_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("depthhmr.training.train_lifter.POOL", 600)
+    train_lifter(TINY, tmp_path / "first.pt", steps=1)
+    first = torch.load(tmp_path / "first.pt", weights_only=True)["lifter"]
+
+    train_lifter(TINY, tmp_path / "second.pt", steps=1, init=tmp_path / "first.pt")
+
+    second = torch.load(tmp_path / "second.pt", weights_only=True)["lifter"]
+    assert all(torch.allclose(first[name], second[name], atol=2e-3) for name in first)
+    with pytest.raises(UserError, match=r"expected in .*first\.pt a lifter of the sizes"):
+        train_lifter(replace(TINY, lifter_width=16), tmp_path / "third.pt", steps=1, init=tmp_path / "first.pt")
 
 
 def test_a_killed_lifter_ends_with_the_very_bits_of_one_that_was_not(
