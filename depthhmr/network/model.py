@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from bodykit.body import JOINT
+from depthhmr.network.analytic_ik import fit_to_pixels, relative_rotations
 from depthhmr.network.backbone import ConvPyramid, VitPyramid, build_backbone
 from depthhmr.network.config import ModelConfig
 from depthhmr.network.decoder import Decoded, Decoder
 from depthhmr.network.encoder import Scene, Streams
 from depthhmr.network.geometry import project, rays
-from depthhmr.network.lifter import Lifter, place
+from depthhmr.network.lifter import Lifted, Lifter, place
 from depthhmr.network.movenet import MoveNetPyramid
 from depthhmr.network.person import Observation, PersonHead, observed_points
 from depthhmr.network.queries import Queries, QueryHead
@@ -51,10 +52,12 @@ class DepthHMR(nn.Module):
         person_head: PersonHead,
         lifter: Lifter,
         body: BodyLayer,
+        analytic_ik: bool,
     ) -> None:
         super().__init__()
         self.backbone, self.streams, self.query_head = backbone, streams, query_head
         self.decoder, self.person_head, self.lifter = decoder, person_head, lifter
+        self.analytic_ik = analytic_ik
         object.__setattr__(self, "body", body)  # shared, not owned: it has no state to save
 
     def forward(self, image: Tensor, intrinsics: Tensor) -> People:
@@ -85,14 +88,23 @@ class DepthHMR(nn.Module):
         offset, depth, log_sigma = observation.anatomical(observation.swap_logit > 0)
         points = observed_points(offset, depth, queries, intrinsics)
         lifted = self.lifter(points, log_sigma, observation.yaw, observation.betas)[-1]
-        translation = place(lifted.joints, points, log_sigma)
-        boxes = joint_boxes(lifted.joints + translation[:, None], intrinsics)
+        rotations, joints, translation = self._placed(lifted, points, log_sigma)
+        boxes = joint_boxes(joints, intrinsics)
         shape = lambda x: x.unflatten(0, (batch, count))  # noqa: E731
         human = (scene.human > 0.5).to(scene.log_depth.dtype)
         return People(
-            decoded.logits, shape(lifted.rotations), shape(observation.betas), shape(translation), shape(boxes),
+            decoded.logits, shape(rotations), shape(observation.betas), shape(translation), shape(boxes),
             scene.log_depth.exp() * human,
         )  # fmt: skip
+
+    def _placed(self, lifted: Lifted, points: Tensor, log_sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotations [N, J, 3, 3], joints [N, J, 3] in camera axes and the pelvis [N, 3] of lifted people."""
+        translation = place(lifted.joints, points, log_sigma)
+        if not self.analytic_ik:
+            return lifted.rotations, lifted.joints + translation[:, None], translation
+        sigma = log_sigma[..., 0].exp()
+        world, joints, translation = fit_to_pixels(lifted.world, lifted.joints, translation, points, sigma)
+        return relative_rotations(world, self.body.parents), joints, translation
 
 
 def quieten_doubles(decoded: Decoded, intrinsics: Tensor) -> Tensor:
@@ -132,4 +144,5 @@ def build_model(config: ModelConfig, body: BodyLayer | None = None) -> DepthHMR:
         person_head=PersonHead(config),
         lifter=Lifter(config, body),
         body=body,
+        analytic_ik=config.analytic_ik,
     )

@@ -1,11 +1,13 @@
 """The network as a whole: shapes, presets, gradients, determinism, and the exported graph."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from bodykit.body import load_body
 from depthhmr.export.export import ExportModel, export_network, parity, rounded
 from depthhmr.export.folder import Facts
 from depthhmr.network.config import PRESETS, TrainConfig, preset
@@ -15,15 +17,14 @@ from depthhmr.network.model import build_model, joint_boxes, quieten_doubles
 from depthhmr.network.queries import Queries
 from depthhmr.training.batch import Batch, make_batch, mirror
 from depthhmr.training.criterion import Criterion
-from depthhmr.training.train_lifter import draw
+from depthhmr.training.lifter_noise import simulate
+from depthhmr.training.lifter_people import draw
 
 TINY = preset("tiny", size=128, lifter_width=32, lifter_blocks=1)
 
 
 def arrays(images: int = 3, people: int = 2, size: int = 96) -> dict[str, np.ndarray]:
     """What a shard holds, with people but without a picture of them."""
-    from bodykit.body import load_body
-
     crowd = draw(load_body(), 1, images * people)
     shape = lambda t: t.numpy().reshape(images, people, *t.shape[1:])  # noqa: E731
     joints = crowd.joints - crowd.joints[:, :1] + torch.tensor([0.0, 0.0, 4.0])
@@ -52,6 +53,24 @@ def test_forward_gives_k_people_of_the_contract() -> None:
     assert people.depth.shape == (2, 16, 16) and people.betas.shape == (2, 16, 10)
     identity = people.rotations @ people.rotations.transpose(-1, -2)
     assert torch.allclose(identity, torch.eye(3).expand_as(identity), atol=1e-3)
+
+
+def test_analytic_ik_leads_the_joints_of_a_network_nearer_to_its_own_pixels() -> None:
+    torch.manual_seed(0)
+    plain = build_model(replace(TINY, pixels_apart=True)).eval()
+    fitted = build_model(replace(TINY, pixels_apart=True, analytic_ik=True))
+    fitted.load_state_dict(plain.state_dict())
+    crowd = draw(load_body(), 3, 40)
+    points, log_sigma, yaw, betas = simulate(crowd, 0.02)
+    with torch.no_grad():
+        lifted = plain.lifter(points, log_sigma, yaw, betas)[-1]
+        misses = []
+        for network in (plain, fitted.eval()):
+            rotations, joints, place = network._placed(lifted, points, log_sigma)
+            assert torch.allclose(network.body.joints(betas, rotations, place), joints, atol=1e-3)
+            seen, wanted = (project(x, crowd.intrinsics[:, None]) for x in (joints, points))
+            misses.append((seen - wanted).norm(dim=-1).mean())
+    assert misses[1] < 0.5 * misses[0]
 
 
 def test_the_network_works_at_another_size() -> None:
@@ -147,10 +166,12 @@ def test_boxes_hold_all_joints() -> None:
 
 
 @pytest.mark.slow
-def test_the_exported_graph_agrees_with_pytorch_at_two_batch_sizes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fitted", [False, True], ids=["lifter alone", "analytic inverse kinematics"])
+def test_the_exported_graph_agrees_with_pytorch_at_two_batch_sizes(tmp_path: Path, fitted: bool) -> None:
     torch.manual_seed(1)
-    model = build_model(TINY).eval()
+    config = replace(TINY, pixels_apart=fitted, analytic_ik=fitted)
+    model = build_model(config).eval()
     facts = Facts(preset=TINY.name, threshold=0.4, data="none")
-    graph, _ = export_network(model, TINY, facts, tmp_path)
+    graph, _ = export_network(model, config, facts, tmp_path)
     assert max(parity(ExportModel(rounded(model)).eval(), graph, TINY.size, batch) for batch in (1, 3)) < 2e-3
     assert (tmp_path / "manifest.json").exists()
