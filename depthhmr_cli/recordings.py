@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from bodykit.errors import UserError
+from depthhmr_cli.sightings import Sightings
 from service.client import Dropped, FrameError, Person, Ready, Result, StreamEvent, Summary
 
 
@@ -72,8 +73,7 @@ class AnimatedGlb:
 
         self.target, self.written = str(path), False
         self._path, self._body = path, load_body(body)
-        self._times: list[float] = []  # of the pictures that have a result
-        self._seen: dict[int, list[tuple[int, Person]]] = {}  # track -> (number of the picture, person)
+        self._sightings = Sightings()
         _make(path.parent)
 
     def take(self, event: StreamEvent, time_s: float | None) -> None:
@@ -83,34 +83,16 @@ class AnimatedGlb:
                 f"but the body here is {self._body.name!r} {self._body.version}: give the same file with --body"
             )
         if isinstance(event, Result):
-            number = len(self._times)
-            # Keyframes must not stand still, whatever the clock of the video does.
-            earliest = self._times[-1] + 1e-3 if self._times else 0.0
-            self._times.append(max(time_s or 0.0, earliest))
-            for person in event.reconstruction.people:
-                if person.track_id is not None:  # who has only just appeared has none yet
-                    self._seen.setdefault(person.track_id, []).append((number, person))
+            self._sightings.take(event.reconstruction.people, time_s)
 
     def close(self) -> None:
         import numpy as np
 
         from bodykit.meshio import animation
-        from bodykit.palette import person_colours
 
-        colours = person_colours(len(self._seen)).tolist()
-        motions = [
-            animation.Motion(
-                name=f"person_{track:02d}",
-                frames=np.array([number for number, _ in seen]),
-                axis_angle=np.array([np.vstack([person.global_orient, person.body_pose]) for _, person in seen]),
-                translation=np.array([person.translation for _, person in seen]),
-                betas=np.mean([person.betas for _, person in seen], axis=0),
-                colour=tuple(colour),
-            )
-            for (track, seen), colour in zip(sorted(self._seen.items()), colours, strict=True)
-        ]
-        if self._times:
-            _write(self._path, animation.write(self._body, motions, np.array(self._times)))
+        times = self._sightings.times
+        if times:
+            _write(self._path, animation.write(self._body, self._sightings.motions(), np.array(times)))
             self.written = True
 
 

@@ -162,8 +162,12 @@ class Count:
 
     @property
     def shown_people(self) -> int:
-        """People in what was written: with ids, where they are followed."""
-        return len(self.tracks) if self._followed else self.people
+        """People in what was written: with ids, where they are followed through more than one picture."""
+        return len(self.tracks) if self._many else self.people
+
+    @property
+    def _many(self) -> bool:
+        return self._followed and self.results > 1
 
     @property
     def answered(self) -> int:
@@ -171,7 +175,7 @@ class Count:
 
     def kept(self, recordings: "list[Recording]") -> str:
         """A sentence on what has become of the pictures."""
-        found = f"{self.shown_people} people {'followed' if self._followed else 'found'}"
+        found = f"{self.shown_people} people {'followed' if self._many else 'found'}"
         parts = [f"{self.answered} of {self.sent} pictures answered", found]
         parts += [f"{self.dropped} dropped"] if self.dropped else []
         parts += [f"{self.errors} failed"] if self.errors else []

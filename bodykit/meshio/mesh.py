@@ -36,15 +36,11 @@ class Mesh:
 
         A vertex without any face of positive area gets the direction to the camera (0, 0, -1): files want unit length.
         """
-        corners = self.vertices[self.faces].astype(np.float64)  # [F, 3 corners, 3]
-        # The cross product of two sides is twice the area along the face's normal: its sum weighs by area.
-        across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        index = self.faces.T.ravel()
-        total = [np.bincount(index, np.tile(across[:, axis], 3), len(self.vertices)) for axis in range(3)]
-        normals = np.stack(total, axis=1)
-        length = np.linalg.norm(normals, axis=1, keepdims=True)
-        flat = length < 1e-20
-        return np.where(flat, (0.0, 0.0, -1.0), normals / np.where(flat, 1.0, length)).astype(np.float32)
+        from bodykit.raster import vertex_normals  # numba: not imported for files without normals
+
+        normals = vertex_normals(self.vertices, self.faces)
+        normals[~normals.any(axis=1)] = (0.0, 0.0, -1.0)
+        return normals
 
     def _check(self) -> None:
         if self.vertices.ndim != 2 or self.vertices.shape[1] != 3:

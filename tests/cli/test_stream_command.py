@@ -126,7 +126,7 @@ def test_an_animation_holds_every_person_once(video, target, tmp_path, capsys):
     assert len(document["skins"]) == len(document["meshes"]) == 2
     (animation,) = document["animations"]
     times = document["accessors"][animation["samplers"][0]["input"]]
-    assert times["count"] == 9 and times["max"] == pytest.approx([1.8])  # in the first picture nobody is sure
+    assert times["count"] == 10 and times["max"] == pytest.approx([1.8])  # the first sighting, too
     assert not (tmp_path / "people.glb.part").exists()
     assert "10 of 10 pictures answered, 2 people followed; written" in capsys.readouterr().err
 
@@ -141,10 +141,22 @@ def test_nobody_in_any_picture_is_told_and_no_success(empty_jpeg, target, tmp_pa
     assert main([*command, "--allow-empty"]) == 0
 
 
-def test_one_picture_gives_an_animation_no_ids_and_no_success(people_jpeg, target, tmp_path, capsys):
+def test_one_picture_gives_its_people_without_ids(people_jpeg, target, tmp_path, capsys):
     (tmp_path / "one.jpg").write_bytes(people_jpeg)
 
-    assert main(["stream", str(tmp_path / "one.jpg"), "--to", target, "-o", str(tmp_path / "out.glb")]) == 2
+    assert main(["stream", str(tmp_path / "one.jpg"), "--to", target, "-o", str(tmp_path / "out.glb")]) == 0
+    assert "1 of 1 pictures answered, 2 people found" in capsys.readouterr().err
+    content = (tmp_path / "out.glb").read_bytes()
+    (size,) = struct.unpack_from("<I", content, 12)
+    assert [skin["name"] for skin in json.loads(content[20 : 20 + size])["skins"]] == ["person_00", "person_01"]
+
+
+def test_people_who_are_never_seen_twice_are_told_and_no_success(people_jpeg, empty_jpeg, target, tmp_path, capsys):
+    (tmp_path / "frames").mkdir()
+    for number, picture in enumerate((people_jpeg, empty_jpeg)):
+        (tmp_path / "frames" / f"{number}.jpg").write_bytes(picture)
+
+    assert main(["stream", str(tmp_path / "frames"), "--to", target, "-o", str(tmp_path / "out.glb")]) == 2
     assert "nobody was seen in two pictures in a row" in capsys.readouterr().err
 
 
