@@ -9,7 +9,9 @@ import pytest
 
 from bodykit.errors import UserError
 from depthhmr_cli import main as cli
+from depthhmr_cli.serve import SETTINGS
 from service import __version__
+from service.settings import Settings, written_default
 
 
 def command_that(run: object) -> SimpleNamespace:
@@ -153,3 +155,14 @@ def test_interrupt_ends_with_the_status_that_shells_expect(install_command, caps
 
     assert cli.main(["thing"]) == 130
     assert capsys.readouterr().err == "depthhmr: interrupted\n"
+
+
+def test_flags_of_serve_show_the_description_and_the_default_of_their_setting(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["serve", "--help"])
+
+    shown = " ".join(capsys.readouterr().out.split())
+    assert set(SETTINGS) <= set(Settings.model_fields)
+    for name in SETTINGS:
+        default = written_default(name)
+        assert Settings.model_fields[name].description + (f" (default: {default})" if default else "") in shown

@@ -1,9 +1,12 @@
+import argparse
 from pathlib import Path
 
 import pytest
 
 from bodykit.errors import UserError
-from service.settings import load_settings
+from depthhmr_cli import triton
+from service.client.address import PORTS
+from service.settings import DEFAULTS, load_settings
 
 
 def test_flags_win_over_the_environment_and_the_environment_over_the_file(monkeypatch, tmp_path):
@@ -23,6 +26,23 @@ def test_without_anything_the_service_listens_on_this_machine_only():
 
     assert (settings.host, settings.port, settings.engine) == ("127.0.0.1", 8000, "embedded")
     assert settings.model_dir.parts[-2:] == ("model_repository", "depthhmr")
+
+
+def test_defaults_are_the_same_whatever_the_environment_says(monkeypatch):
+    from service.settings import Settings
+
+    monkeypatch.setenv("DEPTHHMR_PORT", "1234")
+
+    assert Settings.model_construct() == DEFAULTS and DEFAULTS.port == 8000
+
+
+def test_the_client_and_the_local_triton_use_the_default_ports():
+    """The client imports no settings: it works without pydantic."""
+    parser = argparse.ArgumentParser()
+    triton.add_arguments(parser)
+
+    assert PORTS["grpc"] == DEFAULTS.grpc_port
+    assert DEFAULTS.triton_url == f"127.0.0.1:{parser.parse_args(['serve']).grpc_port}"
 
 
 def test_an_empty_variable_counts_as_not_given(monkeypatch):
