@@ -63,7 +63,7 @@ def create_app(
         batch_router(core, max_images=max_batch_images, body_timeout_s=body_timeout_s),
         health_router(core),
         info_router(core),
-        page_router(),
+        page_router(max_body_bytes=max_body_bytes, threshold=core.manifest.threshold),
     )
     for router in routers:
         app.include_router(router)
