@@ -122,6 +122,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         args.json.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     if args.page:
+        print(f"drawing the page in {args.page}: some 20 seconds", file=sys.stderr)
         print(f"wrote {draw(args.page, report)}")
     return 0
 
