@@ -1,1 +1,1 @@
-"""Whether each part of the paper's claim earns its place: variants of the network, trained and compared."""
+"""The ablation of the paper's claims: variants of the network, trained and compared."""

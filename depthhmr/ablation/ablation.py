@@ -1,8 +1,8 @@
 """Trains and scores every variant of variants.py on the same samples, in the same order, for the same number of images.
 
-Can be killed at any second and started again. The folder holds plan.json, shards/, lifter.pt, a run folder and a
-result.json per network, and the page that ablation_page.py makes of them. Seeds are outermost: whenever it is cut, all
-variants but those of the last seed have been trained equally often.
+Can be killed at any time and resumed. The folder holds plan.json, shards/, lifter.pt, a run folder and a result.json per
+network, and the page of ablation_page.py. Seeds are the outer loop, so an interrupted ablation has trained all variants
+equally often, except for the last seed.
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ class Plan:
     seeds: int = 3
     shards: int = 12  # of 512 rendered samples each, shared by all networks
     held_out: int = 600  # pictures of the validation split that are scored
-    lifter: Path | None = None  # a trained one of the same sizes, instead of training one
+    lifter: Path | None = None  # a trained one of the same sizes; None trains one
     lifter_steps: int = 2000
     bf16: bool = False  # several times slower where a CPU has no instructions for it
 
@@ -52,7 +52,7 @@ class Plan:
 
 
 def run_all(plan: Plan) -> Iterator[dict[str, Any]]:
-    """Everything that is still missing. Yields the result of each network, of finished ones at once."""
+    """Trains and scores what is missing. Yields the result of each network, finished ones immediately."""
     write_plan(plan)
     held_out: Validation | None = None
     for seed in range(plan.seeds):
@@ -68,7 +68,7 @@ def run_all(plan: Plan) -> Iterator[dict[str, Any]]:
 
 
 def prepare(plan: Plan) -> Validation:
-    """What all networks share: training samples and a lifter in the folder, and the pictures to be scored."""
+    """Prepares what all networks share: training samples and a lifter in the folder, and the pictures to score."""
     for index in range(plan.shards):
         render_shard(shards_of(plan), FIRST_SEED + index * SHARD, SHARD, plan.network.size, whole_depth=True)
     lifter = plan.folder / "lifter.pt"
@@ -80,7 +80,7 @@ def prepare(plan: Plan) -> Validation:
 
 
 def results(plan: Plan) -> list[dict[str, Any]]:
-    """What is finished, in the order of seeds and variants."""
+    """The finished results, in the order of seeds and variants."""
     files = [folder_of(plan, variant, seed) / "result.json" for seed in range(plan.seeds) for variant in VARIANTS]
     return [json.loads(file.read_text()) for file in files if file.exists()]
 
@@ -94,7 +94,7 @@ def shards_of(plan: Plan) -> Path:
 
 
 def write_plan(plan: Plan) -> None:
-    """plan.json: what a resumed ablation is checked against. More seeds may be added; all else must be the same."""
+    """plan.json: a resumed ablation must match it, except for additional seeds."""
     path = plan.folder / "plan.json"
     settings = json.loads(json.dumps(dataclasses.asdict(plan), default=str))
     for free in ("folder", "seeds", "lifter", "lifter_steps"):
@@ -111,7 +111,7 @@ def write_plan(plan: Plan) -> None:
 
 
 def train_one(plan: Plan, variant: Variant, seed: int) -> None:
-    """Train a network, or train it on from its checkpoint."""
+    """Trains a network, or continues from its checkpoint."""
     folder = folder_of(plan, variant, seed)
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists() and torch.load(checkpoint, weights_only=True)["images"] >= plan.budget:
@@ -137,9 +137,9 @@ def train_one(plan: Plan, variant: Variant, seed: int) -> None:
 def score_one(plan: Plan, variant: Variant, seed: int, held_out: Validation) -> dict[str, Any]:
     """The scores of a trained network, twice.
 
-    `scores` are at the threshold where as many people are missed as are false, found on pictures that are not scored: the
-    same trade for all, while the best F1 sits on a flat top that noise moves. `everyone` takes all queries, so that its
-    errors are of nearly all people and do not depend on who was found.
+    `scores` are at the threshold with as many missed as false people, chosen on other pictures: the same operating point
+    for all, while the best F1 lies on a plateau that noise moves. `everyone` takes all queries, so that its errors cover
+    nearly all people and do not depend on which were found.
     """
     state = torch.load(folder_of(plan, variant, seed) / "checkpoint.pt", weights_only=True)
     network = build_model(variant.model(plan.network)).eval()
@@ -153,7 +153,7 @@ def score_one(plan: Plan, variant: Variant, seed: int, held_out: Validation) -> 
         "seed": seed,
         "images": state["images"],
         "cpu_minutes": state["cpu"] / 60,
-        "parameters": parameters,  # without the lifter, which all share
+        "parameters": parameters,  # without the shared lifter
         "scores": score(scored, body, threshold).to_json(),
         "everyone": score(scored, body, 0.0).to_json(),
     }

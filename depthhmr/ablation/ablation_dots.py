@@ -9,11 +9,11 @@ from depthhmr.ablation.ablation_page import MEASURES, Result, values
 from depthhmr.ablation.variants import VARIANTS
 from depthhmr.training.curves import FAINT, INK, RUN_COLOURS
 
-SHOWN = MEASURES[:3]  # what depth should help with; poses hardly move at small budgets
+SHOWN = MEASURES[:3]  # where depth should help; poses hardly change at small budgets
 
 
 def draw_dots(results: Sequence[Result], picture: Path) -> None:
-    """Writes a PNG; a dot is a seed, a bar the mean. At least one result is expected."""
+    """Writes a PNG; a dot is a seed, a bar the mean. Needs at least one result."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""The results of an ablation as tables: what every variant scores, by distance, size and occlusion, and which claims held.
+"""The results of an ablation as tables: the scores of every variant, by distance, size and occlusion, and the claims.
 
 A claim is judged by paired differences: two networks with the same seed saw the same samples in the same order.
 """
@@ -13,7 +13,7 @@ from depthhmr.ablation.variants import CLAIMS, VARIANTS, AblationClaim
 
 Result = dict[str, Any]  # as ablation.score_one gives it
 SURE = 0.95
-ENOUGH_SEEDS = 3  # two may agree by luck, and then their interval is narrow, too
+ENOUGH_SEEDS = 3  # two may agree by chance, and their interval is then narrow
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def values(results: Sequence[Result], variant: str, measure: Measure) -> dict[in
 
 
 def spread(numbers: Sequence[float], digits: int) -> str:
-    """Mean ± standard deviation; without the latter for one number."""
+    """Mean ± standard deviation; without the latter for a single number."""
     if not numbers:
         return "–"
     mean = f"{np.mean(numbers):.{digits}f}"
@@ -81,7 +81,7 @@ def spread(numbers: Sequence[float], digits: int) -> str:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better one variant is than another, seed by seed: above zero speaks for the claim."""
+    """The gain of one variant over another, by seed; above zero it supports the claim."""
 
     gains: tuple[float, ...]
     mean: float
@@ -152,7 +152,7 @@ def class_table(results: Sequence[Result], split: str) -> str:
 
 
 def claim_table(results: Sequence[Result]) -> str:
-    """Gains of the better over the worse variant with 95 % intervals, oriented so that more speaks for the claim."""
+    """Gains of the better over the worse variant with 95 % intervals, oriented so that more supports the claim."""
     return _gains(results, MEASURES)
 
 

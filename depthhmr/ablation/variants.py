@@ -1,7 +1,7 @@
-"""The networks of the ablation: the full one, and what is left of it when a part of the paper's claim is taken away.
+"""The networks of the ablation: the full one, and variants without a part of the paper's claim.
 
-Each differs from the one before in one thing. Where a part is missing, what stands in for it is the best that needs no
-depth (docs/ablation.md says which), so that a gain is the part's own.
+Each differs from the one before in one part. A missing part is replaced by the best one that needs no depth
+(docs/ablation.md), so that a gain belongs to the part.
 """
 
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ from depthhmr.network.config import ModelConfig, preset
 class Variant:
     """One network of the ablation, and how its depth stream is taught."""
 
-    name: str  # of its folders
+    name: str  # names its folders
     letter: str
     title: str
     network: dict[str, Any] = field(default_factory=dict)  # fields of ModelConfig that differ from the full network
@@ -43,7 +43,7 @@ VARIANTS = (
 
 @dataclass(frozen=True)
 class AblationClaim:
-    """What the paper says of a part: with it the network is better than without."""
+    """A claim of the paper: the network is better with a part than without it."""
 
     text: str
     better: str  # names of variants
@@ -62,7 +62,7 @@ CLAIMS = (
 )
 
 NETWORKS: dict[str, ModelConfig] = {
-    "half": preset(  # 0.75 M parameters: what two shared cores train two dozen times in two hours
+    "half": preset(  # 0.75 M parameters: trained two dozen times in two hours on two shared cores
         "tiny", conv_widths=(12, 16, 32, 64), conv_blocks=(1, 1, 1), dim=64, map_dim=24, fine_dim=12, visual_layers=1,
         window_cells=12, window_dim=16,
     ),

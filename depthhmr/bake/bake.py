@@ -1,4 +1,4 @@
-"""The bake: CC0 data in, one body file out. Everything random comes from one seed."""
+"""Builds the body file from CC0 data. All random numbers come from one seed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from bodykit.body import BETAS, JOINT_NAMES, Body, SparseRows
 from depthhmr.bake import landmarks, poseblend, regressor, shapes, skeleton, topology, tpose
 from depthhmr.bake.sources import WHEEL_NAME, WHEEL_SHA256, Assets, BaseMesh
 
-# Lengths are multiples of 2^-17 m (0.008 mm): finer than anything here means, and the zeros pack well.
+# Lengths are multiples of 2^-17 m (0.008 mm): finer than any meaningful digit, and the zeros compress well.
 LENGTH_STEP = 2.0**-17
 WEIGHT_STEP = 2.0**-12
 BODY_VERTICES = 13380  # of base.obj: the vertices before the helpers
@@ -38,7 +38,7 @@ class Source:
 
 
 def bake(assets: Assets, options: BakeOptions, say: Callable[[str], None] = print) -> Body:
-    """Build the free body. About a minute on one core."""
+    """Builds the free body. About a minute on one core."""
     rng = np.random.default_rng(options.seed)
     source = _source(assets)
     targets = shapes.BlendTargets(assets)
@@ -149,7 +149,7 @@ def _shape_directions(crowd: np.ndarray, template: np.ndarray, mirror: np.ndarra
     The first grows with stature, the others with girth.
     """
     deviations = (crowd - template).reshape(len(crowd), -1)
-    # The people are far fewer than the coordinates, so the small Gram matrix has the answer.
+    # There are far fewer people than coordinates, so the small Gram matrix suffices.
     values, vectors = np.linalg.eigh(deviations @ deviations.T)
     values, vectors = values[::-1][:BETAS], vectors[:, ::-1][:, :BETAS]
     directions = (deviations.T @ vectors) / np.sqrt(len(crowd))
@@ -169,7 +169,7 @@ def _weights(surface: topology.Surface, source: Source, joint_mirror: np.ndarray
     weights = surface.resample(skeleton.merge_forearms(source.weights))
     weights = (weights + weights[surface.mirror][:, joint_mirror]) / 2
     weights[weights < 0.005] = 0
-    # What is not above the fifth largest goes; on the middle line both of a left and right pair go, or none.
+    # Drops what is not above the fifth largest; on the middle line both of a left and right pair, or none.
     fifth = np.sort(weights, axis=1)[:, -5:-4]
     weights[weights <= fifth + 1e-9] = 0
     weights = _rounded(weights / weights.sum(axis=1, keepdims=True), WEIGHT_STEP)

@@ -1,4 +1,4 @@
-"""Dual quaternion skinning: bends without the collapse of linear blending. Used only while baking.
+"""Dual quaternion skinning: bends without the collapse of linear blending. Used for baking alone.
 
 Kavan et al., "Skinning with dual quaternions", 2007.
 """
@@ -11,7 +11,7 @@ from bodykit.rotations import matrix_to_quaternion
 def skin(points: np.ndarray, weights: np.ndarray, rotations: np.ndarray, shifts: np.ndarray) -> np.ndarray:
     """Moved points [N, 3]: each follows a blend, weights [N, S], of the rigid moves x -> R x + t of S segments."""
     real = matrix_to_quaternion(rotations.astype(np.float64))
-    # q and -q are the same rotation; blending wants neighbours on the same side.
+    # q and -q are the same rotation; blending needs neighbours on the same side.
     real[real[:, 0] < 0] *= -1
     dual = 0.5 * _multiply(np.concatenate([np.zeros((len(shifts), 1)), shifts], axis=1), real)
     blended = weights @ np.concatenate([real, dual], axis=1)

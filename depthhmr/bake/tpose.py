@@ -22,7 +22,7 @@ class Posed:
 
 
 def to_t_pose(points: np.ndarray, weights: np.ndarray, joints: np.ndarray, palms: dict[str, np.ndarray]) -> Posed:
-    """Pose points [n, 3] with weights [n, 26]; joints [24, 3] and palms are in the same rest pose.
+    """Poses points [n, 3] with weights [n, 26]; joints [24, 3] and palms are in the same rest pose.
 
     palms: for "left" and "right" the vector [3] from the knuckle of the little finger to that of the index finger. In
     the T-pose it points straight ahead: palms down.
@@ -31,7 +31,7 @@ def to_t_pose(points: np.ndarray, weights: np.ndarray, joints: np.ndarray, palms
     posed = np.zeros((JOINTS, 3))
     for joint in range(1, JOINTS):
         parent = PARENTS[joint]
-        # Hands hang on the lower half of the forearm; both halves turn about the same axis, so any of them will do.
+        # Hands hang on the lower half of the forearm; both halves turn about the same axis, so either will do.
         posed[joint] = posed[parent] + rotations[parent] @ (joints[joint] - joints[parent])
     segments = [*range(JOINTS), JOINT_NAMES.index("left_elbow"), JOINT_NAMES.index("right_elbow")]
     shifts = posed[segments] - np.einsum("sij,sj->si", rotations, joints[segments])

@@ -1,1 +1,1 @@
-"""A trained network becomes a model folder: what is examined before, and what is written then."""
+"""Export of a trained network to a model folder, and the checks before it is written."""

@@ -15,12 +15,12 @@ from depthhmr.network.model import DepthHMR, build_model
 from depthhmr.network.skinning import BodyLayer
 
 KEYS = ("model", "config", "images")
-USUAL_THRESHOLD = 0.4  # before any validation
+DEFAULT_THRESHOLD = 0.4  # without a validation
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A trained network, and what its run knows of it."""
+    """A trained network, and the facts of its run."""
 
     network: DepthHMR  # in evaluation mode, with the averaged weights
     config: ModelConfig
@@ -29,10 +29,10 @@ class Trained:
 
 
 def read_trained(source: Path, body: Body | None = None) -> Trained:
-    """From a run folder, or from the checkpoint.pt in it or out of it. UserError where there is none, or another one.
+    """Loads a run folder, or a checkpoint.pt inside or outside of one. UserError for a missing or unknown checkpoint.
 
-    `body` is the one it was trained for, the free one when None; UserError where it was trained for another.
-    A lifter.pt beside the checkpoint is newer than the checkpoint's own: it may have been adapted since.
+    `body` is the one it was trained for, the free one when None; UserError if it was trained for another.
+    A lifter.pt beside the checkpoint replaces the checkpoint's own, as it may have been adapted since.
     """
     checkpoint = source / "checkpoint.pt" if source.is_dir() else source
     if not checkpoint.is_file():
@@ -53,10 +53,10 @@ def read_trained(source: Path, body: Body | None = None) -> Trained:
     except (TypeError, ValueError, AttributeError, RuntimeError) as error:
         lines = str(error).splitlines() or [""]
         raise UserError(
-            f"{checkpoint} is of a network that this version does not know: {' '.join(lines)[:300]}"
+            f"{checkpoint} holds a network that this version does not know: {' '.join(lines)[:300]}"
         ) from error
     last = _last_validation(checkpoint.with_name("log.jsonl"))
-    return Trained(network, config, last.get("val.threshold", USUAL_THRESHOLD), _data(state, checkpoint.parent))
+    return Trained(network, config, last.get("val.threshold", DEFAULT_THRESHOLD), _data(state, checkpoint.parent))
 
 
 def _last_validation(log: Path) -> dict[str, float]:
@@ -66,7 +66,7 @@ def _last_validation(log: Path) -> dict[str, float]:
 
 
 def _data(state: dict[str, Any], run: Path) -> str:
-    """In words; photographs are named where the run says which sources it mixed."""
+    """The training data in words, with photographs if the run lists the sources it mixed."""
     path = run / "run.json"
     settings = json.loads(path.read_text()) if path.is_file() else {}
     views = state["images"] + state.get("images_before", 0)

@@ -1,4 +1,4 @@
-"""Whether an ONNX graph honours the tensor contract, one named check for each promise. No torch, no service."""
+"""Checks of an ONNX graph against the tensor contract, by name. No torch, no service."""
 
 from collections.abc import Callable
 
@@ -8,16 +8,16 @@ from depthhmr.export.report import Check, Report
 from depthhmr.export.trial import EXPECTED, try_out
 from depthhmr.tensorrt.pictures import Pictures
 
-PICTURES = 6  # rendered ones that a graph is tried on, unless its user brings others
+PICTURES = 6  # rendered ones that a graph is run on, if the user gives no others
 
 
 def check_graph(
     content: bytes, pictures: Callable[[int], Pictures], body: Body, threshold: float, *, threads: int = 0
 ) -> Report:
-    """All checks of the graph in these bytes: its form first, then its answers if the form allows it to be asked.
+    """All checks of the graph in these bytes: its form, and then its outputs if the form allows a run.
 
-    pictures(S) gives at least three pictures in the network's form; a query is a person from `threshold` on. threads 0:
-    as many as ONNX Runtime likes.
+    pictures(S) gives at least three pictures as the network takes them; a query is a person from `threshold` on.
+    threads 0: ONNX Runtime's default.
     """
     readable, model = read_graph(content)
     checks = [check_size(content), readable]
@@ -28,8 +28,8 @@ def check_graph(
     checks += form
     if any(check.status == "failed" for check in checks):
         return Report((*checks, *_not_tried("an earlier check failed")), size, opset=opset)
-    answers, queries, map_shape = try_out(content, pictures(size), body, threshold, threads)
-    return Report((*checks, *answers), size, queries, map_shape, opset)
+    run_checks, queries, map_shape = try_out(content, pictures(size), body, threshold, threads)
+    return Report((*checks, *run_checks), size, queries, map_shape, opset)
 
 
 def _not_tried(reason: str) -> list[Check]:

@@ -1,8 +1,8 @@
-"""A trained network to the graph that the service serves, and that to a model folder, examined before it counts.
+"""Exports a trained network to the served graph, checks it and writes the model folder.
 
 The graph takes uint8 images and gives exactly the contract's tensors. It holds no grid_sample, no data-dependent shape
 and no axis-angle; batch is the only dynamic axis. Weights are rounded to half precision before the comparison with PyTorch
-and stored so, which halves the file; a Cast behind each, folded when a session opens, keeps all arithmetic in float32.
+and stored in it, which halves the file; a Cast behind each, folded when a session opens, keeps all arithmetic in float32.
 """
 
 import copy
@@ -47,15 +47,15 @@ class ExportModel(nn.Module):
         self.register_buffer("std", STD.clone(), persistent=False)
 
     def forward(self, image: Tensor, intrinsics: Tensor) -> tuple[Tensor, ...]:
-        pixels = image.float().permute(0, 3, 1, 2)  # the Cast first: TensorRT lets nothing else touch uint8
+        pixels = image.float().permute(0, 3, 1, 2)  # the Cast first: TensorRT allows nothing else on uint8
         people = self.network((pixels - self.mean) / self.std, intrinsics)
         scores = people.scores.sigmoid()
         return scores, people.rotations, people.betas, people.translation, people.boxes, people.depth
 
 
 def export_onnx(network: DepthHMR, config: ModelConfig, path: Path) -> ExportModel:
-    """Writes the graph -> what PyTorch computes in its place, for the comparison."""
-    model = ExportModel(rounded(network)).eval()  # the exporter puts modules back into the mode it found
+    """Writes the graph -> the PyTorch module to compare it with."""
+    model = ExportModel(rounded(network)).eval()  # the exporter restores the mode of modules
     path.parent.mkdir(parents=True, exist_ok=True)
     trace(model, config.size, path)
     _store_halves(path, network.body.sha256)
@@ -78,7 +78,7 @@ def examine(
 
 
 def trace(model: ExportModel, size: int, path: Path) -> None:
-    """The graph of a network as it is, with its weights in float32."""
+    """The graph of a network with its weights in float32."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter(
             "ignore"
@@ -117,9 +117,9 @@ def rounded(network: DepthHMR) -> DepthHMR:
 
 
 def _store_halves(path: Path, body: str) -> None:
-    """Store every large weight that half precision holds exactly as such, with a Cast back to float32 behind it.
+    """Stores every large weight that is exact in half precision as such, with a Cast back to float32.
 
-    The sha256 of the body goes with them.
+    Adds the sha256 of the body to the metadata.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -145,8 +145,8 @@ def _store_halves(path: Path, body: str) -> None:
 def parity(model: ExportModel, path: Path, size: int, batch: int, examples: int = 2) -> float:
     """Largest difference between PyTorch and ONNX Runtime: metres, entries of rotations, boxes over the side.
 
-    The least over some random examples: on one, two cells of nearly the same score may change places by a rounding of
-    1e-7 and with them whole rows; a faulty graph differs on all of them.
+    The least over some random examples: in one of them, rounding by 1e-7 may swap two cells of nearly the same score
+    and so whole rows; a faulty graph differs on all of them.
     """
     import onnxruntime
 
@@ -183,9 +183,9 @@ def export_network(
     network: DepthHMR, config: ModelConfig, facts: Facts, folder: Path, pictures: Pictures | None = None,
     body: Body | None = None,
 ) -> tuple[Path, Report]:  # fmt: skip
-    """Exports, examines on pictures (rendered ones when None) and writes -> the graph and the report.
+    """Exports, checks on pictures (rendered ones when None) and writes -> the graph and the report.
 
-    `body` is the network's, the free one when None. Raises NetworkRejected, which carries the report, when a check failed.
+    `body` is the network's, the free one when None. Raises NetworkRejected, with the report, if a check failed.
     """
     body = load_body() if body is None else body
     if body.sha256 != network.body.sha256:

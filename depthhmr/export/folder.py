@@ -1,4 +1,4 @@
-"""The model folder of an examined graph: 1/model.onnx, manifest.json and Triton's files."""
+"""The model folder of a checked graph: 1/model.onnx, manifest.json and Triton's files."""
 
 import json
 import os
@@ -15,12 +15,12 @@ from depthhmr.export.form import output_shapes
 from depthhmr.export.report import Report
 
 SCORE_DIGITS = 4
-PHOTO_MARK = "people_free"  # what a report of `depthhmr evaluate --photos` has and others have not
+PHOTO_MARK = "people_free"  # a key that only reports of `depthhmr evaluate --photos` have
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a manifest says that no graph can."""
+    """Facts of the manifest that the graph does not hold."""
 
     name: str = "depthhmr"
     version: str = "1"
@@ -44,7 +44,7 @@ class NetworkRejected(UserError):
 
 
 def write_folder(content: bytes, report: Report, facts: Facts, body: Body, folder: Path) -> Path:
-    """Writes the folder, or replaces what it holds of one -> the graph. Raises NetworkRejected unless every check passed."""
+    """Writes or replaces the folder -> the graph. Raises NetworkRejected unless every check passed."""
     if not report.passed:
         raise NetworkRejected(report, folder)
     manifest = manifest_of(content, report, facts, body)
@@ -59,7 +59,7 @@ def write_folder(content: bytes, report: Report, facts: Facts, body: Body, folde
 
 
 def manifest_of(content: bytes, report: Report, facts: Facts, body: Body) -> Manifest:
-    """The manifest of a graph that passed. Raises ManifestError for facts that no manifest may say."""
+    """The manifest of a graph that passed. Raises ManifestError for invalid facts."""
     size, shapes = report.size, output_shapes(report.queries, report.map_shape)
     return Manifest(
         name=facts.name,
@@ -80,7 +80,7 @@ def manifest_of(content: bytes, report: Report, facts: Facts, body: Body) -> Man
 
 
 def read_scores(path: Path) -> dict[str, float]:
-    """The figures of one JSON of `depthhmr evaluate`, those on photographs as photo_... Raises UserError for others."""
+    """The figures of a JSON file of `depthhmr evaluate`; those on photographs begin with photo_. Raises UserError for others."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""What a graph says of itself, against the tensor contract (bodykit/manifest.py). Runs nothing."""
+"""Checks of a graph's form against the tensor contract (bodykit/manifest.py), without running it."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     import onnx
 
 OLDEST_OPSET = 17  # the first with a native LayerNormalization, which TensorRT keeps in FP32
-REFUSED = frozenset({"GridSample", "NonZero", "Einsum", "Loop", "If", "Scan"})  # TensorRT cannot be trusted with them
+REFUSED = frozenset({"GridSample", "NonZero", "Einsum", "Loop", "If", "Scan"})  # not reliable in TensorRT
 STANDARD_DOMAINS = ("", "ai.onnx")
-MOST_BYTES = 2**31 - 1  # what one protobuf message may hold
-BODY_KEY = "body_sha256"  # metadata of our own graphs: the body that the network speaks
+MAX_BYTES = 2**31 - 1  # the limit of a protobuf message
+BODY_KEY = "body_sha256"  # metadata of exported graphs: the body of the network
 TITLES = ("opset", "operators", "body", "inputs", "outputs")
 
 
 def check_size(content: bytes) -> Check:
-    return verdict("size", 0 < len(content) <= MOST_BYTES, f"1 to {MOST_BYTES} bytes", f"{len(content) / 1e6:.1f} MB")
+    return verdict("size", 0 < len(content) <= MAX_BYTES, f"1 to {MAX_BYTES} bytes", f"{len(content) / 1e6:.1f} MB")
 
 
 def read_graph(content: bytes) -> tuple[Check, "onnx.ModelProto | None"]:
-    """The graph in these bytes; None with a failed check when they hold none."""
+    """The graph in these bytes; None, with a failed check, if they hold none."""
     import onnx
 
     expected = "one valid ONNX file with all its weights in it"
@@ -37,7 +37,7 @@ def read_graph(content: bytes) -> tuple[Check, "onnx.ModelProto | None"]:
                 "graph", False, expected, f"weights in other files ({outside[0]} and {len(outside) - 1} more)"
             ), None
         onnx.checker.check_model(model)
-    except Exception as error:  # protobuf and the checker raise families of their own
+    except Exception as error:  # protobuf and the checker raise many types
         return verdict("graph", False, expected, first_line(error) or f"{len(content)} bytes of something else"), None
     nodes = len(model.graph.node)
     return verdict(
@@ -48,8 +48,8 @@ def read_graph(content: bytes) -> tuple[Check, "onnx.ModelProto | None"]:
 def check_form(model: "onnx.ModelProto", body: Body) -> tuple[list[Check], int, int]:
     """Opset, operators, body, names, types and shapes -> the checks, S and the opset.
 
-    The image must say S. Lengths of outputs that the graph leaves open, as PyTorch's exporter does here and there, are
-    read from its answers; those that it names must fit the contract and each other.
+    The image must have S. Output lengths that the graph leaves open, as PyTorch's exporter does at times, are taken from
+    its outputs; those that it declares must fit the contract and each other.
     """
     opset = max((item.version for item in model.opset_import if item.domain in STANDARD_DOMAINS), default=0)
     checks, size = _signature(model)
@@ -66,13 +66,17 @@ def _operators(model: "onnx.ModelProto") -> Check:
 
 
 def _body(model: "onnx.ModelProto", body: Body) -> Check:
-    """Our own graphs name their body; of others whoever brings them must know."""
-    said = {item.key: item.value for item in model.metadata_props}.get(BODY_KEY)
+    """Exported graphs name their body; for others the user must know it."""
+    declared = {item.key: item.value for item in model.metadata_props}.get(BODY_KEY)
     name = f"{body.name} {body.version} ({body.sha256[:12]})"
     got = (
-        f"{name}, which the graph does not name itself" if said is None else name if said == body.sha256 else said[:12]
+        f"{name}, which the graph does not name"
+        if declared is None
+        else name
+        if declared == body.sha256
+        else declared[:12]
     )
-    return verdict("body", said in (None, body.sha256), name, got)
+    return verdict("body", declared in (None, body.sha256), name, got)
 
 
 def _signature(model: "onnx.ModelProto") -> tuple[list[Check], int]:
@@ -84,9 +88,9 @@ def _signature(model: "onnx.ModelProto") -> tuple[list[Check], int]:
         verdict(kind, set(found) == set(names), ", ".join(names), ", ".join(found) or "none")
         for kind, found, names in (("inputs", inputs, INPUT_NAMES), ("outputs", outputs, OUTPUT_NAMES))
     ]
-    said = [_axes(outputs.get(name))[1:2] for name in OUTPUT_NAMES if name != "depth"]
+    declared = [_axes(outputs.get(name))[1:2] for name in OUTPUT_NAMES if name != "depth"]
     size = next((axis for axis in _axes(inputs.get("image"))[1:2] if isinstance(axis, int)), 0)
-    queries = next((axis for axes in said for axis in axes if isinstance(axis, int)), 0)
+    queries = next((axis for axes in declared for axis in axes if isinstance(axis, int)), 0)
     shapes = {"image": (size or "S", size or "S", 3), "intrinsics": (4,)} | output_shapes(queries or "K", ("h", "w"))
     for name, tensor in (inputs | outputs).items():
         if name in shapes:
@@ -103,7 +107,7 @@ def output_shapes(queries: Any, map_shape: Sequence[Any]) -> dict[str, tuple[Any
 
 
 def _tensor(name: str, tensor: "onnx.ValueInfoProto", shape: Sequence[int | str]) -> Check:
-    """The batch must be free; an axis with a length must have that of the contract, which the image's must all have."""
+    """The batch must be free; an axis with a length must have that of the contract. The image needs all lengths."""
     from onnx import helper
 
     dtype = "uint8" if name == "image" else "float32"
@@ -121,7 +125,7 @@ def _tensor(name: str, tensor: "onnx.ValueInfoProto", shape: Sequence[int | str]
 
 
 def _axes(tensor: "onnx.ValueInfoProto | None") -> list[int | str]:
-    """Lengths, or names where they are free."""
+    """Lengths, or names of free axes."""
     if tensor is None or not tensor.type.tensor_type.HasField("shape"):
         return []
     dims = tensor.type.tensor_type.shape.dim
@@ -133,5 +137,5 @@ def _written(axes: Sequence[int | str]) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """Of what a foreign library complains about."""
+    """The first line of a library's error."""
     return (str(error).splitlines() or [""])[0][:300]

@@ -1,4 +1,4 @@
-"""What was examined of a graph, check by check."""
+"""The report of a graph's checks."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -8,7 +8,7 @@ Status = Literal["passed", "failed", "not tried"]
 
 @dataclass(frozen=True)
 class Check:
-    """One promise: what was expected, and what came. Not tried: an earlier check failed that this one stands on."""
+    """One check: what was expected, and what came. Not run if it depends on an earlier check that failed."""
 
     name: str
     status: Status
@@ -16,7 +16,7 @@ class Check:
     got: str
 
     def line(self) -> str:
-        """The check on one line of a terminal."""
+        """The check as one line."""
         if self.status == "passed":
             return f"passed     {self.name:<18} {self.got}"
         return f"{self.status:<10} {self.name:<18} expected {self.expected}; got {self.got}"
@@ -24,7 +24,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Report:
-    """Every check of one graph, and what is known of it once they passed."""
+    """All checks of a graph, and its facts if they passed."""
 
     checks: tuple[Check, ...]
     size: int = 0  # S, pixels
@@ -41,11 +41,11 @@ class Report:
         return tuple(check for check in self.checks if check.status == "failed")
 
     def with_checks(self, *checks: Check) -> "Report":
-        """The same with further checks at the end."""
+        """This report with further checks."""
         return replace(self, checks=(*self.checks, *checks))
 
     def lines(self) -> str:
-        """All checks, one on a line."""
+        """All checks, one per line."""
         return "\n".join(check.line() for check in self.checks)
 
     def to_json(self) -> dict[str, Any]:
@@ -53,5 +53,5 @@ class Report:
 
 
 def verdict(name: str, passed: bool, expected: str, got: str) -> Check:
-    """A check that was tried."""
+    """A check that was run."""
     return Check(name, "passed" if passed else "failed", expected, got)

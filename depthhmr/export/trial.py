@@ -1,4 +1,4 @@
-"""What a graph answers on pictures: alone and in a batch, finite, and with the meaning that the contract gives to each tensor."""
+"""Checks of a graph's outputs on pictures: shapes, finite values, single against batched, and the meaning of each tensor."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from depthhmr.tensorrt.pictures import Pictures
 if TYPE_CHECKING:
     import onnxruntime
 
-SLOWEST_S = 30.0  # the deadline of a request, unless the service is set otherwise
+SLOWEST_S = 30.0  # the default deadline of a request
 BATCH = 3
 BATCH_TOLERANCE = 2e-3  # metres, entries of rotations; boxes over the side. Measured differences are 100 times smaller
 ORTHONORMAL = 1e-3  # largest entry of R R^T - 1
@@ -39,7 +39,7 @@ EXPECTED = {
 def try_out(
     content: bytes, pictures: Pictures, body: Body, threshold: float, threads: int
 ) -> tuple[list[Check], int, tuple[int, ...]]:
-    """Every check of EXPECTED -> the checks, K and the shape of the depth map as the first answer has them."""
+    """Every check of EXPECTED -> the checks, and K and the shape of the depth map of the first output."""
     found: list[Check] = []
     try:
         first = _try_out(found, content, pictures, body, threshold, threads)
@@ -55,7 +55,7 @@ def try_out(
 
 
 class _Stop(Exception):
-    """A check failed that later ones stand on."""
+    """A check failed that later ones depend on."""
 
 
 def _try_out(
@@ -65,7 +65,7 @@ def _try_out(
     try:
         alone = [_run(session, pictures.batch(1, i)) for i in range(len(pictures))]
         together = [_run(session, pictures.batch(BATCH, i)) for i in (0, len(pictures) - 1)]
-    except Exception as error:  # onnxruntime raises a family of its own
+    except Exception as error:  # onnxruntime raises many types
         _need(found, verdict("answers", False, EXPECTED["answers"], first_line(error)))
         raise
     _need(found, _shapes(alone, together))
@@ -103,12 +103,12 @@ def _run(session: "onnxruntime.InferenceSession", inputs: Mapping[str, np.ndarra
 
 
 def _shapes(alone: Sequence[Outputs], together: Sequence[Outputs]) -> Check:
-    """The K and the map of the first answer, kept by every other one."""
+    """K and the map's shape, which all outputs must share."""
     first = alone[0]
     queries, map_shape = (first[name].shape[1:] or (0,) for name in ("scores", "depth"))
     shapes = output_shapes(queries[0], map_shape)
-    for batch, answers in ((1, alone), (BATCH, together)):
-        for outputs in answers:
+    for batch, results in ((1, alone), (BATCH, together)):
+        for outputs in results:
             for name, value in outputs.items():
                 wanted = (batch, *shapes[name])
                 if value.shape != wanted or value.dtype != np.float32 or not value.size or first["depth"].ndim != 3:
@@ -120,8 +120,8 @@ def _shapes(alone: Sequence[Outputs], together: Sequence[Outputs]) -> Check:
     return verdict("answers", True, EXPECTED["answers"], got)
 
 
-def _finite(answers: Sequence[Outputs]) -> Check:
-    for outputs in answers:
+def _finite(results: Sequence[Outputs]) -> Check:
+    for outputs in results:
         for name, value in outputs.items():
             if bad := int((~np.isfinite(value)).sum()):
                 return verdict("finite", False, EXPECTED["finite"], f"{bad} of {value.size} values of {name} are not")
@@ -131,8 +131,8 @@ def _finite(answers: Sequence[Outputs]) -> Check:
 def _same(alone: Sequence[Outputs], together: Sequence[Outputs], side: int) -> Check:
     """Each picture of each batch against the same picture alone.
 
-    The median over pictures: in one, two queries of nearly the same score may change places by a rounding of 1e-7, and
-    with them whole rows; a graph that mixes pictures differs in all of them.
+    The median over pictures: in one of them, rounding by 1e-7 may swap two queries of nearly the same score and so whole
+    rows; a graph that mixes pictures differs in all of them.
     """
     worst = []
     for first, batch in zip((0, len(alone) - 1), together, strict=True):
@@ -147,9 +147,9 @@ def _same(alone: Sequence[Outputs], together: Sequence[Outputs], side: int) -> C
     return verdict("batch", difference <= BATCH_TOLERANCE, f"{EXPECTED['batch']}, within {BATCH_TOLERANCE:g}", got)
 
 
-def _meaning(answers: Sequence[Outputs]) -> Iterator[Check]:
-    """What the contract promises of single tensors, on all queries of all pictures."""
-    joined = {name: np.concatenate([outputs[name] for outputs in answers]) for name in OUTPUT_NAMES}
+def _meaning(results: Sequence[Outputs]) -> Iterator[Check]:
+    """The contract's promises for single tensors, on all queries of all pictures."""
+    joined = {name: np.concatenate([outputs[name] for outputs in results]) for name in OUTPUT_NAMES}
     scores, rotations, boxes, depth = (joined[name] for name in ("scores", "rotations", "boxes", "depth"))
     yield verdict(
         "scores",
@@ -173,17 +173,17 @@ def _meaning(answers: Sequence[Outputs]) -> Iterator[Check]:
     yield verdict("depth", bool((depth >= 0).all()), EXPECTED["depth"], got)
 
 
-def _on_bodies(answers: Sequence[Outputs], pictures: Pictures, body: Body, threshold: float) -> Check:
-    """Boxes against the posed bodies under the given cameras: they disagree in other units, orders and frames."""
+def _on_bodies(results: Sequence[Outputs], pictures: Pictures, body: Body, threshold: float) -> Check:
+    """Boxes against the projected bodies: wrong units, orders and frames make them disagree."""
     overlaps = []
-    for outputs, camera in zip(answers, pictures.intrinsics, strict=True):
+    for outputs, camera in zip(results, pictures.intrinsics, strict=True):
         chosen = outputs["scores"][0] >= threshold
         people = {name: outputs[name][0][chosen] for name in ("betas", "rotations", "translation", "boxes")}
         if chosen.any():
             joints = project_joints(body, people, Intrinsics(*camera.tolist()))[1]
             overlaps += np.diag(box_iou(people["boxes"], joint_boxes(joints))).tolist()
     if not overlaps:
-        got = f"nobody found in {len(answers)} pictures at threshold {threshold:g}, so nothing to compare"
+        got = f"nobody found in {len(results)} pictures at threshold {threshold:g}, so nothing to compare"
         return verdict("boxes on bodies", True, EXPECTED["boxes on bodies"], got)
     median = float(np.median(overlaps))
     got = f"a median overlap of {median:.2f} over {len(overlaps)} people"

@@ -1,7 +1,7 @@
-"""Places from photographs: cuttings of a folder of pictures without people, shown behind the rendered ones.
+"""Backdrops: crops of photographs without people, shown behind the rendered ones.
 
-Knows nothing of how deep a photograph is: what is seen in it has no depth, and people stand before it on a floor that is
-only guessed. Whether there really is nobody in the photographs is for their owner to see.
+Photographs have no depth here, and people stand in front of them on an assumed floor. The user must make sure that the
+photographs contain no people.
 """
 
 import hashlib
@@ -19,24 +19,24 @@ from depthhmr.synth.degrade import LUMINANCE
 from depthhmr.synth.look import CLOTH
 from depthhmr.synth.texture import SIZE
 
-SHORTEST = 200  # pixels: what is smaller would be enlarged more than a lens out of focus blurs
+SHORTEST = 200  # pixels: smaller ones would be enlarged beyond the blur of an unfocused lens
 LONGEST = 1024  # pixels kept of a photograph
-KEPT = 150  # photographs in memory, 2 MB each; of a larger folder the rest is read again when it is drawn
-STREAM = 0xD409  # a stream of random numbers beside the picture's own: its people are the same with and without
+KEPT = 150  # photographs in memory, 2 MB each; the others of a larger folder are read again when they are drawn
+STREAM = 0xD409  # its own random stream, so that people are the same with and without backdrops
 CLOTHS = 2  # patches per picture
 DRESSED, FURNISHED = 0.35, 0.5  # share of people and of furniture whose patterns come from the patches
-FLOORED = 0.4  # share of backdrops that hang behind the drawn floor, which the patches cover half of the time
+FLOORED = 0.4  # share of backdrops behind the drawn floor, which patches cover half of the time
 
 
 @dataclass(frozen=True)
 class Backdrop:
-    """The place of one picture: what is seen behind everybody, and what light it says there was."""
+    """The backdrop of one picture, and the light that it implies."""
 
     rgb: np.ndarray  # float32 [H, W, 3] about 0..1, for the content box
     above: np.ndarray  # float32 [3]: how much brighter than usual the upper half is, by colour
     below: np.ndarray  # float32 [3]: and the lower half
     shadow: float  # share of the shadow that falls on it where the floor should be
-    floor: bool  # whether the drawn floor stays, and the photograph begins where it ends
+    floor: bool  # whether the drawn floor stays in front of the photograph
     cloth: np.ndarray  # float32 [CLOTHS, SIZE, SIZE] in 0..1, tiling
 
 
@@ -61,17 +61,17 @@ class Backdrops:
         for name in self.names:
             self._photograph(name)
             content.update(f"{name}\0{hashlib.sha256((folder / name).read_bytes()).hexdigest()}\n".encode())
-        self.sha256 = content.hexdigest()  # of names and bytes: pictures of equal folders are equal
+        self.sha256 = content.hexdigest()  # of names and bytes: equal folders give equal pictures
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What decides the pictures, as it is written beside them."""
+        """The facts that determine the pictures, for run.json."""
         return {"folder": str(self.folder), "share": self.share, "sha256": self.sha256}
 
     def draw(self, seed: int, width: int, height: int, size: int) -> tuple[Backdrop, np.random.Generator] | None:
-        """The place of a picture, and the random numbers to go on with; None where it keeps its drawn place.
+        """The backdrop of a picture, and its random generator; None if it keeps its drawn place.
 
-        `size` is the side of the square that the picture of `width` x `height` ends in; blur is measured against 192.
+        `size` is the side of the square that holds the picture of `width` x `height`; blur is relative to 192.
         """
         rng = np.random.Generator(np.random.PCG64([STREAM, seed]))
         if rng.random() >= self.share:
@@ -100,7 +100,7 @@ class Backdrops:
 def read(path: Path) -> np.ndarray:
     """A photograph, upright, uint8 [H, W, 3], LONGEST pixels long or less, but for panoramas.
 
-    Raises UserError where it is none or too small.
+    Raises UserError if it cannot be read or is too small.
     """
     try:
         with Image.open(path) as file:
@@ -117,7 +117,7 @@ def read(path: Path) -> np.ndarray:
 
 
 def shine(light: np.ndarray, place: np.ndarray, backdrop: Backdrop, rng: np.random.Generator) -> None:
-    """Give light and floor, in place, the colours of the photograph above and below, and part of its brightness."""
+    """Adapts light and floor, in place, to the colours of the photograph above and below, and partly to its brightness."""
     strength = np.float32(np.exp(rng.normal(0, 0.12)))
     place["floor"] *= backdrop.below * strength
     place["floor2"] *= backdrop.below * strength
@@ -127,7 +127,7 @@ def shine(light: np.ndarray, place: np.ndarray, backdrop: Backdrop, rng: np.rand
 
 
 def cover(patterns: np.ndarray, rng: np.random.Generator, share: float) -> None:
-    """Replace a share of pattern numbers, in place, by those of the photograph's patches."""
+    """Replaces a share of pattern numbers, in place, by those of the photograph's patches."""
     chosen = rng.random(len(patterns)) < share
     patterns[chosen] = CLOTH + rng.integers(CLOTHS, size=len(patterns))[chosen]
 
@@ -143,7 +143,7 @@ def _cutting(rng: np.random.Generator, shape: tuple[int, ...], aspect: float) ->
 
 
 def _brightness(rgb: np.ndarray) -> np.ndarray:
-    """How the light in part of a place differs from the usual, per colour: damped, since places have colours too."""
+    """How the light in part of a place differs from the usual, per colour; damped, as surfaces have colours as well."""
     mean = rgb.reshape(-1, 3).mean(axis=0).clip(0.02, 1)
     grey = float(mean @ LUMINANCE)
     return ((mean / grey) ** 0.35 * np.clip((grey / 0.42) ** 0.45, 0.6, 1.35)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What is seen where nothing stands: floor, wall or sky, with the horizon where the camera has it."""
+"""The background: floor, wall or sky, with the horizon of the camera."""
 
 import numpy as np
 from numba import njit
@@ -22,7 +22,7 @@ TREES = np.array([CLOUDS, BLOBS, BLOBS, TILES, CLUTTER, CLUTTER])
 
 
 def sample_place(rng: np.random.Generator, farthest: float) -> np.ndarray:
-    """Draw a room or an outdoor place whose wall, if any, is behind everybody (`farthest` metres)."""
+    """Draws a room or an outdoor place whose wall, if any, is behind all people (`farthest` metres)."""
     place = np.zeros((), PLACE)
     outdoors = rng.random() < 0.45
     place["floor"] = _muted(rng, rng.uniform(0.12, 0.75), 0.6)
@@ -71,7 +71,7 @@ def level_ray(tilt, a, b):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def floor_and_wall(place, wall_sine, wall_cosine, x, y, z, height):
-    """How far along a level ray the floor and the wall are, in units of the ray; 1e9 where it meets none.
+    """Distances of floor and wall along a level ray, in units of the ray; 1e9 without a hit.
 
     A ray made of the camera's (a, b, 1) counts in metres of depth.
     """
@@ -87,7 +87,7 @@ def floor_and_wall(place, wall_sine, wall_cosine, x, y, z, height):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def measure(place, tilt, height, camera, box, inverse_depth, depth, whole):
-    """Fill whole [S, S] with the depth of all that is seen inside the content box: people, props, floor, wall.
+    """Fills whole [S, S] with the depth of everything visible in the content box: people, props, floor, wall.
 
     `inverse_depth` [2S, 2S] is the raster of people and props, `depth` [S, S] that of people alone. Sky and trees, which
     are painted without a distance, are FAR.
@@ -114,7 +114,7 @@ def measure(place, tilt, height, camera, box, inverse_depth, depth, whole):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def beyond_floor(place, tilt, height, camera, box):
-    """Where inside the content box [H, W] wall, trees or sky are seen, if nothing stands before them: bool [H, W]."""
+    """Where in the content box [H, W] wall, trees or sky would be visible without people and props: bool [H, W]."""
     wall_sine, wall_cosine = np.sin(place.wall_turn), np.cos(place.wall_turn)
     result = np.zeros((box[3] - box[1], box[2] - box[0]), np.bool_)
     for row in range(result.shape[0]):
@@ -128,9 +128,9 @@ def beyond_floor(place, tilt, height, camera, box):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def paint(place, tilt, height, camera, box, face, shade, tables, rgb):
-    """Fill rgb [S, S, 3] (linear-ish 0..1) inside the content box; `shade` [S, S] 0..1 darkens the floor.
+    """Fills rgb [S, S, 3] (linear-ish 0..1) inside the content box; `shade` [S, S] 0..1 darkens the floor.
 
-    Pixels whose four samples in `face` [2S, 2S] are all covered are left alone.
+    Pixels whose four samples in `face` [2S, 2S] are all covered stay unchanged.
     """
     fx, fy, cx, cy = camera[0], camera[1], camera[2], camera[3]
     wall_sine, wall_cosine = np.sin(place.wall_turn), np.cos(place.wall_turn)
@@ -146,7 +146,7 @@ def paint(place, tilt, height, camera, box, face, shade, tables, rgb):
                 u, v = x * reach, z * reach
                 s = (u * floor_cosine + v * floor_sine) / place.floor_size
                 t = (v * floor_cosine - u * floor_sine) / place.floor_size
-                # far patterns would only flicker
+                # far patterns would alias
                 fade = 1.0 / (1.0 + (reach / (14.0 * place.floor_size)) ** 2)
                 mix = pattern(place.floor_pattern, s, t, tables, place.seed) * fade + 0.5 * (1 - fade)
                 light = 1.0 + place.grain * (noise(tables[1], u * 0.13 + place.seed, v * 0.13) - 0.5)

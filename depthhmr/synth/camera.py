@@ -1,4 +1,4 @@
-"""Cameras as people hold them, drawn for many pictures at once.
+"""Random cameras as people hold them, for many pictures at once.
 
 The level frame used by the whole generator is the camera's without its tilt: x right, y down, z forward, origin at the
 camera, the ground at y = height.
@@ -14,7 +14,7 @@ MAX_PITCH = np.radians(28)
 
 @dataclass(frozen=True)
 class Lenses:
-    """N cameras before they are aimed: what they see with."""
+    """The lenses of N cameras."""
 
     focal: np.ndarray  # [N] pixels
     centre: np.ndarray  # [N, 2] pixels

@@ -1,4 +1,4 @@
-"""The shape of clothes: the skin moved outwards where it is covered, in folds, and sheets moved as the look says."""
+"""The shape of clothes: the skin moved outwards where it is covered, in folds, and sheets moved according to the look."""
 
 import numpy as np
 from numba import njit
@@ -32,7 +32,7 @@ def hair_edge(look, z):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def wear(vertices, normals, rest, part, look, tables):
-    """Move vertices [V, 3] of one person along their normals, in place."""
+    """Moves vertices [V, 3] of one person along their normals, in place."""
     for i in range(vertices.shape[0]):
         x, y, z = rest[i, 0], rest[i, 1], rest[i, 2]
         side = abs(x)

@@ -1,7 +1,7 @@
-"""Who stands where, and from where they are seen: groups of people and the camera aimed at them.
+"""Groups of people, their places, and the camera aimed at them.
 
-Everything is drawn for many pictures at once, people of all pictures in one flat list, because the trainer of the
-lifter needs the same people by the ten thousands, without pictures.
+Everything is drawn for many pictures at once, with the people of all pictures in one flat list, because the lifter trains
+on tens of thousands of them without pictures.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from depthhmr.synth.poses import AIRBORNE, sample_poses_with_kind
 COUNT_CHANCE = np.array([0.04, 0.33, 0.23, 0.14, 0.10, 0.05, 0.035, 0.025, 0.015, 0.012, 0.010, 0.007, 0.006])
 COUNT_CHANCE = COUNT_CHANCE / COUNT_CHANCE.sum()
 NEAREST, FARTHEST = 0.9, 20.0  # metres from the camera to the pelvis
-STATURE = 1.68  # metres; turns a wished height in the picture into a distance
+STATURE = 1.68  # metres; converts a wanted height in the picture into a distance
 # from a joint down to the skin below it, metres, when the body rests on that joint
 FLESH = np.array([0.12, 0.1, 0.1, 0.1, 0.06, 0.06, 0.1, 0.075, 0.075, 0.1, 0.03, 0.03,
                     0.06, 0.06, 0.06, 0.09, 0.06, 0.06, 0.05, 0.05, 0.04, 0.04, 0.05, 0.05], np.float32)  # fmt: skip
@@ -43,7 +43,7 @@ class Crowd:
 
 
 def sample_crowd(rng: np.random.Generator, body: Body, pictures: int, size: int) -> Crowd:
-    """Draw people for `pictures` squares of `size` pixels: first the main person, then the others around."""
+    """Draws people for `pictures` squares of `size` pixels: first the main person, then the others around."""
     lenses = sample_lenses(rng, pictures, size)
     counts = np.searchsorted(np.cumsum(COUNT_CHANCE), rng.random(pictures)).clip(max=len(COUNT_CHANCE) - 1)
     owner = np.repeat(np.arange(pictures), counts)
@@ -107,7 +107,7 @@ def _places(
     grouped &= np.abs(beside) < 0.48 * (width / lenses.focal)[owner] * main_z[owner]
     x = np.where(grouped, beside, x)
     z = np.where(grouped, main_z[owner] + rng.normal(0, 0.25, people), z).clip(NEAREST, FARTHEST)
-    # who would be hidden right behind the main person steps to the other side
+    # a person hidden right behind the main person moves to the other side
     bearing = x / z
     hidden = ~grouped & (slot > 0) & (np.abs(bearing - main_x[owner] / main_z[owner]) < 0.3 / main_z[owner])
     half = 0.5 * (width / lenses.focal)[owner]
@@ -117,7 +117,7 @@ def _places(
 
 
 def _facing(rng: np.random.Generator, x: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Yaw [P]: half of the people look about at the camera, the others anywhere."""
+    """Yaw [P]: half of the people roughly face the camera, the others any direction."""
     at_camera = np.arctan2(-x, z) + rng.normal(0, np.radians(40), len(x))
     return np.where(rng.random(len(x)) < 0.5, at_camera, rng.uniform(-np.pi, np.pi, len(x)))
 

@@ -1,4 +1,4 @@
-"""Pictures and labels as files, for looking at and for other tools; training draws its pictures from the generator."""
+"""Pictures and labels as files, for viewing and for other tools; training uses the generator directly."""
 
 import json
 from collections.abc import Iterable
@@ -18,14 +18,14 @@ DIGITS = 4  # decimals of written metres, radians and pixels
 
 
 def write_dataset(generator: Generator, seeds: Iterable[int], folder: Path, *, progress: bool = True) -> int:
-    """Write one picture per seed and return how many.
+    """Writes one picture per seed and returns their number.
 
     `images/SEED.png`, `maps/SEED.npz` (depth float16 metres, person uint8) and one line of `annotations.jsonl` each.
     Raises UserError if the folder already holds annotations.
     """
     target = folder / ANNOTATIONS
     if target.exists():
-        raise UserError(f"{target} exists already; expected a folder without a data set")
+        raise UserError(f"expected a folder without a data set, {target} exists")
     for name in (IMAGES, MAPS):
         (folder / name).mkdir(parents=True, exist_ok=True)
     count = 0
@@ -42,7 +42,7 @@ def write_dataset(generator: Generator, seeds: Iterable[int], folder: Path, *, p
 
 
 def annotation(seed: int, sample: Sample) -> dict[str, Any]:
-    """What is known about a picture, as plain lists; `pose` is axis-angle, joint 0 into the camera frame."""
+    """The labels of a picture as plain lists; `pose` is axis-angle, joint 0 into the camera frame."""
     people = [
         {
             "id": i + 1,  # as in the map of people

@@ -1,4 +1,4 @@
-"""What cameras and files do to a picture: blur, noise, exposure, colour casts, JPEG, low resolution, grey."""
+"""Degradations by cameras and files: blur, noise, exposure, colour casts, JPEG, low resolution, grey."""
 
 import io
 
@@ -40,13 +40,13 @@ def develop(rgb, gain, curve, grain, shift, sigma, grey_grain, saturation, black
 
 
 def degrade(rng: np.random.Generator, rgb: np.ndarray, grain: np.ndarray, size: int) -> np.ndarray:
-    """Float picture [H, W, 3] around 0..1 -> uint8, as a camera of any quality would have stored it.
+    """Float picture [H, W, 3] around 0..1 -> uint8, as a camera of random quality would store it.
 
-    `size` is the side of the square the picture ends in; blur is measured against 192.
+    `size` is the side of the square that holds the picture; blur is relative to 192.
     """
     u = rng.random(12)
     scale = size / 192
-    # cameras meter: most of the difference between dark and bright scenes is gone
+    # exposure metering removes most of the difference between dark and bright scenes
     metered = (rng.uniform(0.36, 0.52) / max(float((rgb[::4, ::4] @ LUMINANCE).mean()), 0.05)) ** 0.75
     exposure = metered * np.exp(rng.normal(0, 0.12 if u[0] < 0.8 else 0.4))
     cast = np.exp(rng.normal(0, 0.035 if u[1] < 0.8 else 0.09, 3))

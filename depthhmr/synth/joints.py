@@ -1,4 +1,4 @@
-"""People as the pictures show them, without the pictures: what the lifter learns from."""
+"""People as in the pictures, without the pictures, for training the lifter."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from bodykit.body import Body
 from bodykit.skinning import pose_joints
 from depthhmr.synth.crowd import sample_crowd
 
-MEAN_PEOPLE = 2.6  # per picture; only decides how many pictures are drawn at once
+MEAN_PEOPLE = 2.6  # per picture; only determines how many pictures are drawn at once
 
 
 def sample_people(body: Body, rng: np.random.Generator, n: int, *, size: int = 192) -> dict[str, np.ndarray]:

@@ -1,9 +1,9 @@
-"""What one person wears and looks like, as one record of numbers that compiled code can read."""
+"""The appearance of a person, as one record of numbers for compiled code."""
 
 import numpy as np
 
 PLAIN, STRIPES, CHECKS, BRICKS, TILES, CLOUDS, BLOBS, DOTS, CLUTTER = range(9)
-CLOTH = 9  # and above: patches of photographs, behind the noise in the tables of a picture that has any
+CLOTH = 9  # and above: patches of photographs, after the noise in a picture's tables
 
 LOOK = np.dtype(
     [
@@ -40,7 +40,7 @@ HAIR_CHANCE = np.cumsum([0.30, 0.22, 0.17, 0.10, 0.08, 0.07, 0.03, 0.03])
 
 
 def sample_look(rng: np.random.Generator) -> np.ndarray:
-    """Draw one person's clothes, hair and skin."""
+    """Draws one person's clothes, hair and skin."""
     look = np.zeros((), LOOK)
     u = rng.random(64)
     position = u[0] * (len(SKINS) - 1.001)

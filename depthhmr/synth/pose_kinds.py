@@ -1,4 +1,4 @@
-"""What people do in photographs: a table of pose kinds, read by `poses`.
+"""The table of pose kinds in photographs, for `poses`.
 
 Angles are radians of one leg or the trunk; arms are named by where the hand is (`ARMS`). Every number is the middle
 of a normal distribution, and `poses` draws around it. Tables describe the LEFT side as the leading one; half of all
@@ -33,10 +33,10 @@ class Leg:
 
 @dataclass(frozen=True, kw_only=True)
 class PoseKind:
-    """One kind: how often, both legs, how the trunk leans and what the hands do.
+    """A kind of pose: its weight, both legs, the lean of the trunk and the arms.
 
     `lean` tips the whole body forwards, `spin` turns it about its own length (people lying down), `swing` is the
-    angle of the hips' swing of walking and running, `same_arms` the chance of both arms doing the same thing.
+    angle of the hips' swing of walking and running, `same_arms` the probability that both arms do the same.
     """
 
     name: str

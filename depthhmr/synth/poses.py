@@ -1,7 +1,7 @@
 """Plausible everyday and athletic poses, drawn from the table in `pose_kinds`.
 
-Legs and trunk are drawn as joint angles; hands are placed, and the two bones of an arm follow (a shoulder that is
-drawn as three angles mostly points nowhere in particular). Left and right are mirror images in distribution.
+Legs and trunk are drawn as joint angles; hands are placed and the two bones of an arm follow, as a shoulder drawn as three
+angles mostly points in no plausible direction. Left and right are mirror images in distribution.
 """
 
 import numpy as np
@@ -32,7 +32,7 @@ JOINT_NOISE = np.array(
 
 
 def _arm_chances(which: str) -> np.ndarray:
-    """Cumulative chances [kinds, arms] of the leading or trailing arm."""
+    """Cumulative probabilities [kinds, arms] of the leading or trailing arm."""
     table = np.zeros((len(KINDS), len(ARMS)))
     for row, kind in enumerate(KINDS):
         chances = kind.trail_arms if which == "trail" and kind.trail_arms else kind.arms
@@ -87,7 +87,7 @@ def sample_poses_with_kind(rng: np.random.Generator, n: int) -> tuple[np.ndarray
     for joint, share in zip(SPINE, (0.36, 0.36, 0.28), strict=True):
         pose[:, joint] += np.stack([total_bend, total_twist, total_side], axis=1) * share
     pose[:, SPINE] = pose[:, SPINE].clip(-0.5, 0.6)
-    # the eyes seek the horizon, against part of the trunk's bend
+    # the head stays towards the horizon, against part of the trunk's bend
     upright = np.abs(tip) < 1.2
     gaze = -0.3 * np.where(upright, total_bend + tip, 0)
     pose[:, (NECK, HEAD), 0] += gaze[:, None]
@@ -120,14 +120,14 @@ def mirror_pose(pose: np.ndarray) -> np.ndarray:
 
 
 def _right_is_mirrored_left(pose: np.ndarray) -> np.ndarray:
-    """Both sides were computed as left ones: reverse the turns of the right joints."""
+    """Both sides were computed as left ones, so this reverses the turns of the right joints."""
     right = [index for index, name in enumerate(JOINT_NAMES) if name.startswith("right_")]
     pose[:, right] *= np.array([1, -1, -1], np.float32)
     return pose
 
 
 def _stride(legs: np.ndarray, phase: np.ndarray, swing: np.ndarray) -> None:
-    """Add the cycle of walking or running to legs [n, 2, 4]; the knee bends while its leg swings forwards."""
+    """Adds the cycle of walking or running to legs [n, 2, 4]; the knee bends while its leg swings forwards."""
     moving = swing > 0
     for side, offset in ((0, 0.0), (1, np.pi)):
         angle = phase + np.float32(offset)
@@ -166,7 +166,7 @@ def _hands(
 
 
 def _bend_arms(pose: np.ndarray, wrist: np.ndarray, elbow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rotations of collars and shoulders [n, 2, 3, 3] that lead the wrists where they shall be.
+    """Rotations of collars and shoulders [n, 2, 3, 3] that put the wrists at their targets.
 
     Fills the elbows of pose [n, 24, 3], which holds the noise of the collars.
     """
@@ -177,7 +177,7 @@ def _bend_arms(pose: np.ndarray, wrist: np.ndarray, elbow: np.ndarray) -> tuple[
     bow /= np.maximum(np.linalg.norm(bow, axis=-1, keepdims=True), 1e-6)
     upper = 0.5 * reach * direction + np.sqrt(0.25 - 0.25 * reach**2) * bow  # both bones are half an arm long
     upper /= np.linalg.norm(upper, axis=-1, keepdims=True)
-    hinge = np.cross(bow, direction)  # turning `upper` about it leads the forearm towards the wrist
+    hinge = np.cross(bow, direction)  # turning `upper` about it gives the forearm
     shoulder = np.stack([upper, -hinge, np.cross(upper, -hinge)], axis=-1)
 
     # the collar follows the arm: a little down with hanging arms, well up with raised ones

@@ -1,6 +1,6 @@
-"""Things that stand about: boxes, posts and bushes, alone or put together as furniture, before and behind people.
+"""Props: boxes, posts and bushes, alone or combined as furniture, in front of and behind people.
 
-A prop has a depth, so it hides what is behind it and is hidden by what is before it.
+A prop has a depth, so it occludes and is occluded.
 """
 
 from collections.abc import Sequence
@@ -101,11 +101,11 @@ class Workshop:
     def put(
         self, shape: Shape, size: Sequence[float] | np.ndarray, centre: np.ndarray, yaw: float, surface: int
     ) -> None:
-        """Place a shape scaled to `size`, turned by `yaw`, at `centre` (level frame)."""
+        """Places a shape scaled to `size`, turned by `yaw`, at `centre` (level frame)."""
         self.pieces.append((shape, np.array(size, np.float32), np.array(centre, np.float32), yaw, surface))
 
     def build(self) -> Props:
-        """The mesh of everything that was put."""
+        """The mesh of all placed shapes."""
         if not self.pieces:
             empty = np.zeros((0, 3), np.float32)
             return Props(
@@ -138,7 +138,7 @@ Seat = tuple[np.ndarray, float, float]  # pelvis in the level frame, yaw of the 
 
 
 def furnish(rng: np.random.Generator, crowd: Crowd, seats: list[Seat], lenses: Lenses) -> Props:
-    """Props of one picture: things behind people, seats under the seated, now and then something in front."""
+    """Props of one picture: things behind people, seats under seated people, at times something in front."""
     shop = Workshop(rng)
     ground = float(crowd.height[0])
     half = 0.5 * lenses.size / lenses.focal[0]
@@ -179,7 +179,7 @@ def _seat(shop: Workshop, pelvis: np.ndarray, yaw: float, height: float, ground:
 
 
 def _thing(shop: Workshop, foot: np.ndarray, ground: float) -> None:
-    """One thing of any sort on the ground at `foot`, or hanging above it."""
+    """One prop of any sort on the ground at `foot`, or hanging above it."""
     rng = shop.rng
     yaw, paint, sort = rng.uniform(-np.pi, np.pi), shop.paint(), rng.random()
     if sort < 0.30:  # crate, cupboard, car-sized block
@@ -199,7 +199,7 @@ def _thing(shop: Workshop, foot: np.ndarray, ground: float) -> None:
         shop.put(BOX, (size[0], size[1], 0.05), foot - [0, rng.uniform(1.0, 3.0), 0], rng.normal(0, 0.3), paint)
     elif sort < 0.88:
         _table(shop, foot, yaw, paint)
-    else:  # a limb-like tangle: sticks that are nobody's arms
+    else:  # limb-like sticks that belong to no person
         for _ in range(4):
             tall, thick = rng.uniform(0.3, 1.2), rng.uniform(0.06, 0.16)
             at = foot + np.array([rng.normal(0, 0.25), -rng.uniform(0.2, 1.6), rng.normal(0, 0.25)])

@@ -1,8 +1,8 @@
-"""One picture of people with everything known about them: the generator of the training data.
+"""The generator of the training data: pictures of people with full ground truth.
 
 A picture is a pure function of its seed: `Generator(body, size).sample(seed)` gives the same bytes in any process and
 in any order.
-With photographs as places, of its seed and their bytes: the people stay the same, place and light are others.
+With backdrops it also depends on their bytes: people stay the same, place and light change.
 """
 
 from dataclasses import dataclass, fields
@@ -38,22 +38,22 @@ SAMPLES = 2  # the scene is rasterised with 2 x 2 samples per pixel
 class Sample:
     """One picture of S x S pixels and the P people in it, in no order; camera frame, metres.
 
-    People who are hardly or not at all seen stay in the arrays: `visible` tells.
+    Hidden people stay in the arrays, with a low `visible`.
     """
 
     rgb: np.ndarray  # uint8 [S, S, 3]
     depth: np.ndarray  # float32 [S, S], people only, 0 elsewhere
-    person: np.ndarray  # uint8 [S, S]: 0 nobody, i + 1 person i
+    person: np.ndarray  # uint8 [S, S]: 0 background, i + 1 person i
     intrinsics: np.ndarray  # float32 [4]: fx, fy, cx, cy in pixels
     rotations: np.ndarray  # float32 [P, 24, 3, 3], joint 0 into the camera frame
     betas: np.ndarray  # float32 [P, 10]
     translation: np.ndarray  # float32 [P, 3]: the pelvis
     joints_3d: np.ndarray  # float32 [P, 24, 3]
     joints_2d: np.ndarray  # float32 [P, 24, 2] pixels
-    boxes: np.ndarray  # float32 [P, 4]: x0, y0, x1, y1 of all that belongs to the person, not cut at the border
-    visible: np.ndarray  # float32 [P]: share of the whole silhouette that is seen
+    boxes: np.ndarray  # float32 [P, 4]: x0, y0, x1, y1 of the whole dressed person, not clipped at the border
+    visible: np.ndarray  # float32 [P]: visible share of the whole silhouette
     height_px: np.ndarray  # float32 [P]: height of the box
-    whole_depth: np.ndarray | None = None  # float32 [S, S], of all that is seen, 0 beyond the picture; if asked for
+    whole_depth: np.ndarray | None = None  # float32 [S, S], of everything, 0 outside the picture; on request
 
     @property
     def people(self) -> int:
@@ -67,7 +67,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class View:
-    """The camera of one picture: what its tilt is, how high it stands, its lens, and where the picture lies."""
+    """The camera of one picture: tilt, height, lens, and the box of the picture."""
 
     tilt: np.ndarray  # [3, 3] level frame to camera frame
     ground: np.float32  # metres from the camera down to the floor
@@ -76,9 +76,9 @@ class View:
 
 
 class Generator:
-    """Makes pictures of `size` x `size` pixels with people of one body model, on demand with the depth of everything.
+    """Makes pictures of `size` x `size` pixels with people of one body model, with the depth of everything on request.
 
-    `backdrops` puts photographs behind a share of the pictures; nobody knows their depth, so not with `whole_depth`.
+    `backdrops` puts photographs behind a share of the pictures; their depth is unknown, so they exclude `whole_depth`.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Generator:
         if size < 32:
             raise ValueError(f"expected a picture side of at least 32 pixels, got {size}")
         if whole_depth and backdrops is not None:
-            raise ValueError("expected backdrops or whole_depth, got both: nobody knows how deep a photograph is")
+            raise ValueError("expected backdrops or whole_depth, got both: the depth of a photograph is unknown")
         self.body = body
         self.size = size
         self.whole_depth = whole_depth
@@ -99,7 +99,7 @@ class Generator:
         self._faces_of: dict[int, np.ndarray] = {}
         rest = self.wardrobe.rest[: self.wardrobe.bare_vertices]
         self._outline = coarse_faces(rest, body.faces)  # for shadows and silhouettes
-        # the buttocks and upper thighs: what a seat touches
+        # the buttocks and upper thighs, which touch a seat
         self._seat = np.nonzero((np.abs(rest[:, 1] + 0.12) < 0.07) & (rest[:, 2] < 0))[0]
 
     def sample(self, seed: int) -> Sample:
@@ -169,7 +169,7 @@ class Generator:
     def _backdrop(
         self, seed: int, box: np.ndarray, looks: np.ndarray, props: Props, place: np.ndarray, light: np.ndarray
     ) -> Backdrop | None:
-        """The photograph behind a picture, if it has one: its light and its patches then go, in place, to all else."""
+        """The photograph behind a picture, if any; light, looks and props adapt to it in place."""
         width, height = int(box[2] - box[0]), int(box[3] - box[1])
         drawn = None if self.backdrops is None else self.backdrops.draw(seed, width, height, self.size)
         if drawn is None:
@@ -224,7 +224,7 @@ class Generator:
         return rgb, depth, person, covered, whole
 
     def _faces(self, people: int) -> np.ndarray:
-        """Faces of that many people with all their sheets, one after the other, int32."""
+        """Faces of `people` people with all their sheets, one after the other, int32."""
         if people not in self._faces_of:
             each = len(self.wardrobe.rest)
             blocks = [self.wardrobe.faces + i * each for i in range(people)]
@@ -234,7 +234,7 @@ class Generator:
     def _shadow(
         self, rng: np.random.Generator, vertices: np.ndarray, props: Props, view: View, toward: np.ndarray, sun: float
     ) -> np.ndarray:
-        """How much the floor is darkened at every pixel [S, S]: the cast shadow and a soft one right below people."""
+        """Darkening of the floor at every pixel [S, S]: the cast shadow and a soft one below people."""
         size = self.size
         mask = np.zeros((size, size), np.float32)
         things = (props.vertices @ view.tilt.T).astype(np.float32)
@@ -253,7 +253,7 @@ class Generator:
     def _silhouettes(
         self, vertices: np.ndarray, looks: np.ndarray, camera: Intrinsics
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes [P, 4] of all worn vertices and areas [P] of whole silhouettes, pixels, beyond the border too."""
+        """Boxes [P, 4] of all worn vertices and areas [P] of whole silhouettes, in pixels, also beyond the border."""
         people = len(vertices)
         boxes, areas = np.zeros((people, 4), np.float32), np.zeros(people)
         for i in range(people):
@@ -286,7 +286,7 @@ def worn(wardrobe: Wardrobe, look: np.ndarray) -> list[tuple[int, int, int]]:
 
 
 def _apart(rng: np.random.Generator, crowd: Crowd) -> Crowd:
-    """Move people who stand inside one another: every pair keeps an arm's thickness, in place."""
+    """Separates intersecting people in place: every pair keeps an arm's thickness."""
     pelvis = crowd.pelvis
     for i in range(1, len(pelvis)):
         for _ in range(8):

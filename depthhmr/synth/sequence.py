@@ -1,4 +1,4 @@
-"""Pictures of one fixed camera over time, with everything known about the people in them.
+"""Sequences of pictures from one fixed camera, with full ground truth of the people.
 
 A sequence is a pure function of its seed, as a picture is, and what happens in it does not depend on the frame rate.
 Person i of every frame is the same person: the index is the identity.
@@ -30,7 +30,7 @@ from depthhmr.synth.sequence_gait import Manner, Standing, sample_manner, sample
 from depthhmr.synth.sequence_paths import GRID_HZ, Way, plan, smooth
 from depthhmr.synth.standing import lowest
 
-STREAM = 0x5EC  # a sequence and a picture of the same seed have nothing in common
+STREAM = 0x5EC  # a sequence and a picture of the same seed are independent
 SHAPES = (4 / 3, 16 / 9, 1.0, 3 / 4)  # width / height of the pictures
 MAX_PEOPLE = 8
 MAX_FRAMES = 20_000
@@ -39,7 +39,7 @@ SEQUENCE_SPLITS: dict[str, tuple[int, int]] = {"val": (40_000_000, 200), "test":
 
 
 def sequence_seeds(split: str, count: int) -> range:
-    """The seeds of the first `count` sequences of a split; UserError if it has no such."""
+    """The seeds of the first `count` sequences of a split; UserError if they do not exist."""
     if split not in SEQUENCE_SPLITS:
         raise UserError(f"there is no split {split!r} of sequences; expected one of {', '.join(SEQUENCE_SPLITS)}")
     first, total = SEQUENCE_SPLITS[split]
@@ -49,7 +49,7 @@ def sequence_seeds(split: str, count: int) -> range:
 
 
 class Frame(NamedTuple):
-    """One picture of a sequence. `sample` holds all people of the sequence, also those who are out of the picture."""
+    """One picture of a sequence. `sample` holds all people of the sequence, also those outside the picture."""
 
     time_s: float
     sample: Sample
@@ -70,7 +70,7 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Actor:
-    """One person of a sequence and what they do."""
+    """One person of a sequence and their motion."""
 
     way: Way
     phase: np.ndarray  # [G] of the walk cycle
@@ -83,20 +83,20 @@ class _Actor:
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """What stays as it is over a sequence."""
+    """What is constant over a sequence."""
 
     view: View
     light: np.ndarray
     toward: np.ndarray
     place: np.ndarray
     props: Props
-    seed: int  # of the camera's faults
+    seed: int  # of the camera's degradations
 
 
 class SequenceGenerator(Generator):
     """Makes sequences of pictures of `size` x `size` pixels (bars included, where they are not square).
 
-    Their places are drawn: a photograph would have to move with the camera.
+    Their places are drawn, as a photograph would have to move with the camera.
     """
 
     def __init__(self, body: Body, size: int = 192) -> None:
@@ -105,9 +105,9 @@ class SequenceGenerator(Generator):
     def sequence(
         self, seed: int, *, seconds: float = 8.0, fps: float = 25.0, people: int | None = None
     ) -> "PeopleSequence":
-        """The sequence of a seed. `people` asks for so many (fewer where nobody else fits in); None draws 2 to 5.
+        """The sequence of a seed. `people` is their wanted number (fewer if no more fit in); None draws 2 to 5.
 
-        Raises ValueError for a length or a rate that makes no sequence.
+        Raises ValueError for an invalid length or rate.
         """
         if not (0 < seconds <= 600 and 0 < fps <= 240 and 1 <= seconds * fps <= MAX_FRAMES):
             raise ValueError(
@@ -122,14 +122,14 @@ class SequenceGenerator(Generator):
         self, stage: Stage, looks: np.ndarray, betas: np.ndarray, rotations: np.ndarray, translation: np.ndarray,
         index: int,
     ) -> Sample:  # fmt: skip
-        """One frame of people on a stage, who look, are shaped, posed and placed so; `index` is only the grain's."""
+        """One frame of people on a stage with these looks, shapes, poses and places; `index` only varies the grain."""
         wardrobe, size, view = self.wardrobe, self.size, stage.view
         vertices, joints = pose_vertices(wardrobe.body, betas, rotations, translation)
         normals = np.empty_like(vertices)
         for i in range(len(vertices)):
             normals[i] = vertex_normals(vertices[i], wardrobe.faces)
             wear(vertices[i], normals[i], wardrobe.rest, self.part_of_vertex, looks[i], self.tables)
-        # every frame draws the same numbers: shadows, lens, file and developer are those of one camera
+        # every frame draws the same numbers, as shadows, lens and processing are those of one camera
         same = np.random.Generator(np.random.PCG64(stage.seed))
         shadow = self._shadow(same, vertices, stage.props, view, stage.toward, float(stage.light["sun"].mean()))
         rgb, depth, person, covered, _ = self._render(
@@ -137,7 +137,7 @@ class SequenceGenerator(Generator):
         )
         inside = (slice(view.box[1], view.box[3]), slice(view.box[0], view.box[2]))
         picture = np.full((size, size, 3), PAD_GREY, np.uint8)
-        # but for the grain of the sensor, which is another one in every frame
+        # except for the grain of the sensor, which differs in every frame
         moved = np.random.Generator(np.random.PCG64([stage.seed, index])).integers(GRAIN, size=2)
         picture[inside] = degrade(same, rgb[inside], np.roll(self.grain, moved, axis=(0, 1)), size)
         camera = Intrinsics(*(float(value) for value in view.lens))
@@ -159,7 +159,7 @@ class SequenceGenerator(Generator):
 
 
 class PeopleSequence:
-    """One sequence. Frames are rendered when they are asked for, in any order; `truth` needs no rendering."""
+    """One sequence. Frames are rendered on access, in any order; `truth` needs no rendering."""
 
     def __init__(self, generator: SequenceGenerator, seed: int, seconds: float, fps: float, people: int | None) -> None:
         rng = np.random.Generator(np.random.PCG64([STREAM, seed]))
@@ -198,7 +198,7 @@ class PeopleSequence:
         return rotations, (pelvis @ self._stage.view.tilt.T).astype(np.float32)
 
     def __getitem__(self, index: int) -> Frame:
-        """Render a frame."""
+        """Renders a frame."""
         if not 0 <= index < len(self):
             raise IndexError(f"expected a frame from 0 to {len(self) - 1}, got {index}")
         time_s = float(self.times_s[index])
@@ -218,7 +218,7 @@ class PeopleSequence:
         return replace(actor, clearance=self._clearance(actor))
 
     def _clearance(self, actor: _Actor) -> np.ndarray:
-        """Height of the pelvis [G] with which the lowest joint stands on the floor, without the jerk of each heel."""
+        """Height of the pelvis [G] that puts the lowest joint on the floor, without a jerk at each heel."""
         body = self._generator.wardrobe.body
         every = 4
         times = np.arange(0, len(actor.phase), every) / GRID_HZ
@@ -226,7 +226,7 @@ class PeopleSequence:
         betas = np.tile(actor.betas, (len(times), 1))
         joints = pose_joints(body, betas, rotations, np.zeros((len(times), 3), np.float32))
         low = (joints[..., 1] + FLESH).max(axis=1)
-        # joints know the soles to a centimetre or two; a few whole bodies tell the rest
+        # joints give the soles to a centimetre or two; a few whole bodies give the rest
         few = np.linspace(0, len(times) - 1, 5).astype(int)
         vertices = pose_vertices(body, betas[few], rotations[few], np.zeros((len(few), 3), np.float32))[0]
         bare = self._generator.wardrobe.bare_vertices
@@ -246,7 +246,7 @@ class PeopleSequence:
         return rotations, pelvis
 
     def _props(self, rng: np.random.Generator, height: float) -> Props:
-        """Things that stand about, none of them in anybody's way; no things after a few bad draws."""
+        """Props that are in nobody's way; none after a few bad draws."""
         trodden = np.concatenate([actor.way.place[::20] for actor in self._actors])
         pelvis = np.stack([trodden[:, 0], np.zeros(len(trodden)), trodden[:, 1]], axis=1)
         none = np.zeros(0)
@@ -272,7 +272,7 @@ def _camera(rng: np.random.Generator, size: int) -> tuple[Lenses, float, float, 
     content = np.array([[left, top, left + width, top + height]])
     lens = Lenses(np.array([focal]), np.full((1, 2), size / 2), content, size)
     above = float(rng.uniform(1.1, 2.4))
-    pitch = np.arctan2(above - 0.9, 4.0) + rng.normal(0, 0.02)  # looks at somebody's hips in the middle of the floor
+    pitch = np.arctan2(above - 0.9, 4.0) + rng.normal(0, 0.02)  # aims at hip height in the middle of the floor
     return lens, above, float(pitch), float(rng.normal(0, 0.01))
 
 

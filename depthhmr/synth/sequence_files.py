@@ -1,4 +1,4 @@
-"""A sequence as files: JPEG frames, and all that is known of them, one line per frame."""
+"""A sequence as files: JPEG frames and their labels, one line per frame."""
 
 import json
 from pathlib import Path
@@ -17,13 +17,13 @@ DIGITS = 4  # decimals of written metres, radians and pixels
 
 
 def write_sequence(sequence: PeopleSequence, folder: Path, *, quality: int = 90, progress: bool = False) -> int:
-    """Write `frames/000000.jpg` ... and `annotations.jsonl`; returns the number of frames.
+    """Writes `frames/000000.jpg` ... and `annotations.jsonl`; returns the number of frames.
 
     Raises UserError if the folder already holds annotations.
     """
     target = folder / ANNOTATIONS
     if target.exists():
-        raise UserError(f"{target} exists already; expected a folder without a sequence")
+        raise UserError(f"expected a folder without a sequence, {target} exists")
     (folder / FRAMES).mkdir(parents=True, exist_ok=True)
     with target.open("w", encoding="utf-8") as lines:
         for index, frame in enumerate(tqdm(sequence, total=len(sequence), unit="frame", disable=not progress)):
@@ -34,9 +34,9 @@ def write_sequence(sequence: PeopleSequence, folder: Path, *, quality: int = 90,
 
 
 def annotation(frame: Frame) -> dict[str, Any]:
-    """What is known about a frame, as plain lists, in pixels of the frame; `pose` is axis-angle.
+    """The labels of a frame as plain lists, in pixels of the frame; `pose` is axis-angle.
 
-    Everybody of the sequence stands in every line, also who is out of the picture (`visible` 0): `id` is the person.
+    Every line has all people of the sequence, also those outside the picture (`visible` 0); `id` is the person.
     """
     sample, camera = frame.sample, frame.intrinsics
     corner = np.array(frame.region[:2], np.float32)

@@ -1,7 +1,7 @@
-"""How people move: a walk cycle from joint angles, and somebody who stands about. Knows nothing of where they are.
+"""Motion of people without their place: a walk cycle from joint angles, and standing.
 
 Angles are smooth functions of the phase of the step and of the time, so that a motion can be sampled at any frame rate
-and has no jerk of its own. T times of one person.
+and has no jerk. T times of one person.
 """
 
 from dataclasses import dataclass
@@ -27,24 +27,24 @@ LEG_M = 0.85  # from the hip to the floor
 STEP_M = (
     0.57  # length of one step at 1 m/s; it grows with the root of the speed (0.65 m at 1.3 m/s, as measured on adults)
 )
-RUN_SWING = 0.5  # radians of the hips' swing from which on the arms are held bent
+RUN_SWING = 0.5  # radians of the hips' swing above which the arms are bent
 STANDING = {row for row, kind in enumerate(KINDS) if kind.name in ("stand", "stand at ease", "stand wide")}
 MIRRORED = np.array([1, -1, -1], np.float32)
 
 
 @dataclass(frozen=True)
 class Manner:
-    """What is one person's own in walking; the defaults are the middle of the drawn ones."""
+    """The personal style of walking; the defaults are the means of the drawn values."""
 
-    step: float = 1.0  # steps longer (> 1) or shorter than usual
-    arms: float = 0.9  # swing of the arms in parts of the legs'
+    step: float = 1.0  # length of steps, 1 is usual
+    arms: float = 0.9  # swing of the arms, as a share of the legs'
     bend: float = 0.05  # radians that the trunk leans forwards
     elbow: float = 0.25  # radians, hanging
     spread: float = 0.10  # radians, arms off the body
 
 
 def sample_manner(rng: np.random.Generator) -> Manner:
-    """Draw how somebody walks."""
+    """Draws a style of walking."""
     return Manner(
         step=float(rng.uniform(0.88, 1.12)),
         arms=float(rng.uniform(0.5, 1.2)),
@@ -86,13 +86,13 @@ def walk(manner: Manner, phase: np.ndarray, swing: np.ndarray) -> np.ndarray:
     for joint in SPINE:
         pose[:, joint] = _about(0.15 * manner.bend, 0) + _about(turn, 1) - _about(0.03 * swing * np.cos(phase), 2)
     pose[:, (NECK, HEAD), 0] = -0.4 * manner.bend
-    pose[:, (NECK, HEAD), 1] -= turn[:, None]  # the face stays on the way
+    pose[:, (NECK, HEAD), 1] -= turn[:, None]  # the face stays in the direction of motion
     return pose
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Somebody who stands, shifts their weight, looks around and now and then moves the arms."""
+    """A standing person who shifts their weight, looks around and at times moves the arms."""
 
     pose: np.ndarray  # [24, 3] axis-angle without yaw
     amount: np.ndarray  # [24, 3] radians
@@ -105,7 +105,7 @@ class Standing:
 
 
 def sample_standing(rng: np.random.Generator) -> Standing:
-    """Draw a standing pose and how lively it is."""
+    """Draws a standing pose and its liveliness."""
     pose, kind = sample_poses_with_kind(rng, 64)  # a third of all poses stand
     rows = [row for row in range(len(kind)) if kind[row] in STANDING]
     amount = np.zeros((24, 3), np.float32)

@@ -1,7 +1,7 @@
-"""The truth of a sequence as a network would report it: with jitter, drift, bias, turned-round people, misses and ghosts.
+"""The truth of a sequence with the errors of a network: jitter, drift, bias, reversed people, misses and ghosts.
 
-The numbers are what the shipped network does on the validation sequences (docs/tracking.md). It answers in the tensor
-contract, so whatever follows a network can be tried on errors whose kind and size are known, without a network.
+The numbers were measured on the shipped network over the validation sequences (docs/tracking.md). The outputs follow the
+tensor contract, so that trackers and smoothers can be tested on errors of known kind and size, without a network.
 """
 
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ import numpy as np
 from bodykit.rotations import axis_angle_to_matrix
 from depthhmr.synth.scene import Sample
 
-# median error of each joint's rotation, degrees; elbows, shoulders and thighs are what the network knows least
+# median error of each joint's rotation, degrees; largest at elbows, shoulders and thighs
 JOINT_ERROR = np.array([0, 12, 12, 3, 9, 6, 3, 7, 6, 4, 3, 3, 4, 3, 3, 4, 29, 31, 16, 20, 4, 5, 0, 0])
 MEDIAN_LENGTH = 1.54  # of a vector of three standard normal numbers
-SEEN = (0.0, 0.05, 0.2, 0.45, 0.75, 0.97, 1.0)  # visible share of somebody
-MISSED = (1.0, 0.99, 0.88, 0.62, 0.34, 0.02, 0.01)  # and how often they are not reported
+SEEN = (0.0, 0.05, 0.2, 0.45, 0.75, 0.97, 1.0)  # visible share of a person
+MISSED = (1.0, 0.99, 0.88, 0.62, 0.34, 0.02, 0.01)  # and the probability of a miss there
 TURNED = np.diag([-1.0, 1.0, -1.0]).astype(np.float32)  # half a turn about the body's length
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Standard deviations. Jitter is new in every frame, drift changes within `drift_s`, bias stays with a person.
+    """Standard deviations. Jitter changes in every frame, drift within `drift_s`, bias belongs to a person.
 
     Sideways is radians of the ray, depth is a share of the distance, rotations are radians about each axis.
     """
@@ -39,14 +39,14 @@ class Noise:
     orientation_bias: float = 0.10
     joint_jitter: float = 0.06  # share of the joint's own error
     joint_drift: float = 0.15
-    joint_bias: float = 0.7  # errors along a limb partly undo each other in the network, here they do not
-    drift_s: float = 0.4  # seconds after which a drift is forgotten to 1/e
-    outliers: float = 0.02  # share of frames in which the place errs by so many times the drift:
+    joint_bias: float = 0.7  # errors along a limb partly cancel in the network, not here
+    drift_s: float = 0.4  # time constant of the drift
+    outliers: float = 0.02  # share of frames with an error of place this many times the drift:
     outlier_size: float = 5.0
-    turned: float = 0.035  # share of frames in which somebody is seen the wrong way round
-    turned_s: float = 0.05  # how long such a spell mostly lasts
-    ghosts: float = 0.011  # reports of nobody in a frame, on the average
-    spell_s: float = 0.2  # how long misses and ghosts mostly last
+    turned: float = 0.035  # share of frames in which a person is reversed
+    turned_s: float = 0.05  # typical duration of a reversal
+    ghosts: float = 0.011  # mean number of ghosts per frame
+    spell_s: float = 0.2  # typical duration of misses and ghosts
 
 
 class NoisyNetwork:
@@ -58,8 +58,8 @@ class NoisyNetwork:
         self._time_s: float | None = None
         self._drift = self._rng.standard_normal((people, 3 + 72))
         self._bias = self._rng.standard_normal((people, 3 + 72))
-        self._spells = self._rng.standard_normal((people, 2))  # of being missed, of being turned round
-        self._ghosts: list[tuple[float, int, np.ndarray]] = []  # until when, whose double, how far off
+        self._spells = self._rng.standard_normal((people, 2))  # misses, reversals
+        self._ghosts: list[tuple[float, int, np.ndarray]] = []  # end time, person, offset
         self._spread = JOINT_ERROR / MEDIAN_LENGTH * np.pi / 180  # [24] radians about each axis
 
     def look(self, sample: Sample, time_s: float) -> dict[str, np.ndarray]:
@@ -109,18 +109,20 @@ class NoisyNetwork:
         return {
             "scores": np.full(len(chosen), 0.9, np.float32),
             "rotations": rotations[chosen],
-            "betas": np.zeros((len(chosen), 10), np.float32),  # the network says nearly the same shape of everybody
+            "betas": np.zeros(
+                (len(chosen), 10), np.float32
+            ),  # the network predicts nearly the same shape for all people
             "translation": np.concatenate([place[:, :2] * depth, depth], axis=1).astype(np.float32),
             "boxes": sample.boxes[chosen] + moved.astype(np.float32),
         }
 
     def _age(self, values: np.ndarray, step_s: float, time_s: float) -> np.ndarray:
-        """Normal numbers `step_s` later, which forget where they were after `time_s`."""
+        """Normal numbers `step_s` later, with an autocorrelation time of `time_s`."""
         kept = exp(-step_s / time_s)
         return kept * values + sqrt(1 - kept * kept) * self._rng.standard_normal(values.shape)
 
     def _haunt(self, sample: Sample, step_s: float) -> list[tuple[int, np.ndarray]]:
-        """Ghosts: doubles beside or behind real people."""
+        """Ghosts: duplicates beside or behind real people."""
         rng, noise, now = self._rng, self.noise, self._time_s or 0.0
         self._ghosts = [ghost for ghost in self._ghosts if ghost[0] > now]
         seen = np.flatnonzero(sample.visible > 0.3)

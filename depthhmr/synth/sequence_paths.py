@@ -1,21 +1,21 @@
-"""Ways over the floor in front of a fixed camera: who walks where and when, and who meets whom. Level frame, metres.
+"""Paths of people over the floor in front of a fixed camera. Level frame, metres.
 
-Ways are sampled on a fine grid of times, so that what happens does not depend on the frame rate.
+Paths are sampled on a fine grid of times, so that they do not depend on the frame rate.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-GRID_HZ = 100.0  # at walking speed the way between two grid times is straight to a tenth of a millimetre
-NEAREST, FARTHEST = 2.3, 6.0  # metres of the floor that is used
-APART = 0.62  # metres between two pelvises at any time; nobody walks through anybody
+GRID_HZ = 100.0  # at walking speed a path between two grid times is straight to a tenth of a millimetre
+NEAREST, FARTHEST = 2.3, 6.0  # metres of the used floor
+APART = 0.62  # metres between two pelvises at all times, so that people never intersect
 TRIES = 24
 
 
 @dataclass(frozen=True)
 class Way:
-    """One person's way on the grid of times [G]."""
+    """One person's path on the grid of times [G]."""
 
     place: np.ndarray  # [G, 2]: x, z of the pelvis
     heading: np.ndarray  # [G] radians, continuous; 0 walks back along the optical axis, to the camera
@@ -24,7 +24,7 @@ class Way:
 
 
 def plan(rng: np.random.Generator, people: int, duration_s: float, half: float) -> list[Way]:
-    """Ways of up to `people` people (fewer where nobody fits in); the first two cross before the camera.
+    """Paths of up to `people` people (fewer if no more fit in); the first two cross in front of the camera.
 
     `half` is half of the picture's width in metres at one metre from the camera.
     """
@@ -47,7 +47,7 @@ def plan(rng: np.random.Generator, people: int, duration_s: float, half: float) 
 
 
 def _stands_behind(rng: np.random.Generator, half: float) -> tuple[np.ndarray, float] | None:
-    """In a quarter of the plans somebody stands, and the other one walks by in front."""
+    """In a quarter of the plans one person stands, and the other walks past in front."""
     if rng.random() > 0.25:
         return None
     z = rng.uniform(3.6, 5.4)
@@ -55,7 +55,7 @@ def _stands_behind(rng: np.random.Generator, half: float) -> tuple[np.ndarray, f
 
 
 def _crossing(rng: np.random.Generator, times: np.ndarray, half: float, behind: list[Way]) -> list[Way]:
-    """Two people of whom the nearer hides the farther at one moment in the middle third."""
+    """Two people, of whom the nearer hides the farther at one moment in the middle third."""
     moment = times[-1] * rng.uniform(0.33, 0.67)
     bearing = rng.uniform(-0.4, 0.4) * half
     near = rng.uniform(NEAREST + 0.2, 3.8)
@@ -65,7 +65,7 @@ def _crossing(rng: np.random.Generator, times: np.ndarray, half: float, behind: 
         near = min(near, float(behind[0].place[0, 1]) - 0.9)
     walkers = [_passing(rng, times, half, near, bearing, moment, first_sign)]
     if not behind:
-        # two of three come from the other side, the rest overtakes
+        # two of three come from the other side, the others overtake
         sign = -first_sign if rng.random() < 0.67 else first_sign
         far = near + rng.uniform(0.8, 1.8)
         walkers.append(_passing(rng, times, half, far, bearing, moment, sign))
@@ -94,7 +94,7 @@ def _passing(
 
 
 def _anything(rng: np.random.Generator, times: np.ndarray, half: float) -> Way:
-    """Somebody who stands, walks about or passes."""
+    """A person who stands, walks around or passes."""
     u = rng.random()
     z = rng.uniform(NEAREST + 0.3, FARTHEST)
     if u < 0.30:
@@ -106,7 +106,7 @@ def _anything(rng: np.random.Generator, times: np.ndarray, half: float) -> Way:
 
 
 def _wander(rng: np.random.Generator, times: np.ndarray, half: float) -> Way:
-    """From point to point inside the picture, in bows, with a stop or two."""
+    """From point to point inside the picture, in curves, with a stop or two."""
     speed = _speed(rng)
     points: list[np.ndarray] = []
     while len(points) < 12:
@@ -131,12 +131,12 @@ def _stay(times: np.ndarray, place: np.ndarray, heading: float) -> Way:
 
 
 def _speed(rng: np.random.Generator) -> float:
-    """Metres per second: mostly walking, now and then running."""
+    """Metres per second: mostly walking, at times running."""
     return float(np.clip(rng.normal(1.25, 0.25), 0.6, 1.9) if rng.random() < 0.88 else rng.uniform(2.0, 2.8))
 
 
 def _travel(times: np.ndarray, line: np.ndarray, length: np.ndarray, travelled: np.ndarray, speed: np.ndarray) -> Way:
-    """Along a curve [N, 2] with arc lengths [N]: at times [G] the way `travelled` [G]."""
+    """Along a curve [N, 2] with arc lengths [N]: at times [G] after the distance `travelled` [G]."""
     place = np.stack([np.interp(travelled, length, line[:, axis]) for axis in range(2)], axis=1)
     ahead = np.stack([np.interp(travelled + 0.05, length, line[:, axis]) for axis in range(2)], axis=1)
     back = np.stack([np.interp(travelled - 0.05, length, line[:, axis]) for axis in range(2)], axis=1)
@@ -159,7 +159,7 @@ def _curve(corners: np.ndarray, steps: int = 200) -> tuple[np.ndarray, np.ndarra
 
 
 def smooth(values: np.ndarray, sigma_s: float) -> np.ndarray:
-    """A Gaussian mean over the grid [G]; beyond the ends the curve goes on straight."""
+    """A Gaussian mean over the grid [G]; the curve continues straight beyond its ends."""
     radius = round(3 * sigma_s * GRID_HZ)
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / (sigma_s * GRID_HZ)) ** 2)
     steps = np.arange(1, radius + 1)
@@ -169,7 +169,7 @@ def smooth(values: np.ndarray, sigma_s: float) -> np.ndarray:
 
 
 def _clear(ways: list[Way]) -> bool:
-    """Whether nobody comes too close to anybody."""
+    """Whether all people keep their distance."""
     return all(
         np.linalg.norm(a.place - b.place, axis=1).min() > APART for i, a in enumerate(ways) for b in ways[i + 1 :]
     )

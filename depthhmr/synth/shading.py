@@ -1,4 +1,4 @@
-"""Colours of what the rasteriser found: each picture pixel is shaded once, or once per surface at edges."""
+"""Colours of the rasterised scene: each pixel is shaded once, or once per surface at edges."""
 
 import numpy as np
 from numba import njit
@@ -189,7 +189,7 @@ def shade(
                             colour[k] = grain * (surface.first[k] * (1 - mix) + surface.second[k] * mix)
                     sun = max(0.0, nx * light.toward[0] + ny * light.toward[1] + nz * light.toward[2])
                     up = 0.5 + 0.5 * (nx * light.up[0] + ny * light.up[1] + nz * light.up[2])
-                    # little light reaches surfaces that look down near the floor
+                    # little light reaches surfaces that face down near the floor
                     above = ground
                     for k in range(3):
                         at = wa * corners[a, k] + wb * corners[b, k] + wc * corners[c, k]

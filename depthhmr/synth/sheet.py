@@ -1,4 +1,4 @@
-"""A contact sheet: pictures beside what is known about them, to be looked at by people."""
+"""A contact sheet: pictures beside their labels."""
 
 import colorsys
 
@@ -10,7 +10,7 @@ from depthhmr.synth.scene import Sample
 
 BONES = {"left": (90, 230, 90), "right": (240, 90, 90)}
 TRUNK = (240, 240, 240)
-VISIBLE = 0.1  # skeletons are drawn of people of whom at least this share is seen
+VISIBLE = 0.1  # skeletons are drawn for people with at least this visible share
 
 
 def contact_sheet(samples: list[Sample], *, columns: int = 8, labels: bool = True) -> Image.Image:
@@ -43,7 +43,7 @@ def show_depth(sample: Sample) -> np.ndarray:
 
 
 def show_people(sample: Sample) -> np.ndarray:
-    """Every person in a colour of their own."""
+    """Every person in another colour."""
     colours = [(0.0, 0.0, 0.0)] + [colorsys.hsv_to_rgb(0.13 + 0.618 * i % 1, 0.65, 0.95) for i in range(sample.people)]
     return (np.array(colours) * 255).astype(np.uint8)[sample.person]
 

@@ -1,4 +1,4 @@
-"""Outlines: how large a person's whole silhouette is, and the shadow a mesh casts on the floor."""
+"""Outlines: the area of a person's whole silhouette, and the shadow of a mesh on the floor."""
 
 import numpy as np
 from numba import njit
@@ -10,7 +10,7 @@ SILHOUETTE = 48  # pixels across the raster that measures a silhouette
 
 
 def coarse_faces(rest: np.ndarray, faces: np.ndarray, cell: float = 0.04) -> np.ndarray:
-    """Fewer faces over the same vertices: all vertices of a cube of `cell` metres become the one next to their mean.
+    """Fewer faces over the same vertices: all vertices in a cube of `cell` metres become the one nearest to their mean.
 
     A fifth of the faces; the outline of the body moves by less than a cube.
     """
@@ -55,7 +55,7 @@ def silhouette(points, bare, body, sheets, box):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def cast(vertices, faces, toward, down, ground, lens, stencil):
-    """Write 255 into stencil [H, W], a picture of half the resolution, where the mesh casts a shadow on the floor.
+    """Writes 255 into stencil [H, W], a picture of half the resolution, where the mesh casts a shadow on the floor.
 
     vertices [V, 3], `toward` (to the light) and `down` in the camera frame; the floor is `ground` metres down.
     """

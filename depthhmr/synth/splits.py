@@ -1,4 +1,4 @@
-"""Which seeds belong to which part of the data: a picture is its seed, so disjoint seeds are disjoint pictures."""
+"""The seeds of each split: a picture is its seed, so disjoint seeds are disjoint pictures."""
 
 from bodykit.errors import UserError
 
@@ -10,7 +10,7 @@ SPLITS: dict[str, tuple[int, int]] = {  # name -> first seed, count
 
 
 def seeds_of(split: str, count: int, *, start: int = 0) -> range:
-    """`count` seeds of a split, beginning with its `start`-th; UserError if it has no such seeds."""
+    """`count` seeds of a split, from its `start`-th on; UserError if the split does not have them."""
     if split not in SPLITS:
         raise UserError(f"there is no split {split!r}; expected one of {', '.join(SPLITS)}")
     first, total = SPLITS[split]

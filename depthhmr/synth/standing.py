@@ -1,4 +1,4 @@
-"""How high people are above the floor: compiled, because a threaded BLAS burns a second core on such small products."""
+"""Heights of people above the floor; compiled, because a threaded BLAS occupies a second core for such small products."""
 
 import numpy as np
 from numba import njit

@@ -1,4 +1,4 @@
-"""Noise and patterns that compiled shaders look up: clouds from a fixed table, stripes, checks, bricks, tiles, dots."""
+"""Noise and patterns for compiled shaders: clouds from a fixed table, stripes, checks, bricks, tiles, dots."""
 
 import numpy as np
 from numba import njit
@@ -36,7 +36,7 @@ def noise(table, u, v):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def pattern(kind, u, v, tables, seed):
-    """Share 0..1 of the second colour at u, v (in periods of the pattern); clutter goes beyond."""
+    """Share 0..1 of the second colour at u, v (in periods of the pattern); clutter exceeds the range."""
     if kind == 1:  # stripes
         return 1.0 if v - np.floor(v) < 0.5 else 0.0
     if kind == 2:  # checks, half where only one direction is set

@@ -1,10 +1,10 @@
-"""The body with what may hang on it: skirt, long hair, brim, bag. Extra sheets of vertices, skinned like the body.
+"""The body with loose parts: skirt, long hair, brim, bag. They are extra sheets of vertices, skinned like the body.
 
-Every person carries all sheets; which of them are drawn is decided per person.
+Every person has all sheets; the look decides which are drawn.
 
-Rest coordinates tell the shader where on a person a pixel lies. They are positions on the mean body's T-pose, stretched
-such that the landmarks of any body lie at the heights and widths of `HEIGHTS` and `WIDTHS`: the shader and the sheets
-are written once, in these coordinates.
+Rest coordinates give the shader the place of a pixel on the person. They are positions on the mean body's T-pose, stretched
+so that the landmarks of any body lie at the heights and widths of `HEIGHTS` and `WIDTHS`: the shader and the sheets
+use these coordinates for all bodies.
 """
 
 from dataclasses import dataclass, replace
@@ -50,7 +50,7 @@ class Sheet:
 
 
 def dress(body: Body) -> Wardrobe:
-    """Append all sheets to a body."""
+    """Appends all sheets to a body."""
     landmarks = _landmarks(body)
     template, faces, parts = [body.template], [body.faces], [np.zeros(len(body.faces), np.uint8)]
     index, value, shape = [body.weight_index], [body.weight_value], [body.shapedirs]
@@ -104,7 +104,7 @@ def _landmarks(body: Body) -> tuple[np.ndarray, np.ndarray]:
 def _stretch(
     points: np.ndarray, source: tuple[np.ndarray, np.ndarray], target: tuple[np.ndarray, np.ndarray]
 ) -> np.ndarray:
-    """Points [N, 3] with |x| and y led from one set of landmarks to another, linearly between them."""
+    """Points [N, 3] with |x| and y mapped from one set of landmarks to another, linearly between them."""
     moved = np.array(points, np.float32)
     moved[:, 0] = np.sign(points[:, 0]) * np.interp(np.abs(points[:, 0]), source[0], target[0])
     moved[:, 1] = np.interp(points[:, 1], source[1], target[1])
@@ -191,7 +191,7 @@ def _heaviest_four(weights: dict[int, np.ndarray], grid: tuple[int, ...]) -> tup
 
 
 def _nearby_shapedirs(body: Body, points: np.ndarray) -> np.ndarray:
-    """How the points follow the shape: the mean of the 12 nearest vertices of trunk, head and legs."""
+    """Shape directions of the points: the mean of the 12 nearest vertices of trunk, head and legs."""
     arms = np.isin(body.weight_index[np.arange(len(body.template)), body.weight_value.argmax(axis=1)], range(16, 24))
     near = np.nonzero(~arms)[0]
     distance = np.linalg.norm(points[:, None] - body.template[near][None], axis=-1)

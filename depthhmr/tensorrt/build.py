@@ -1,7 +1,7 @@
-"""From model.onnx to a plan that Triton serves, step by step; each step says what it found.
+"""From model.onnx to a plan that Triton serves, step by step; each step reports what it found.
 
-Whatever can go wrong without a GPU goes wrong before one is needed: the graph is converted, its operators are checked and
-its rounding is rehearsed on the processor, then TensorRT builds, and the plan is compared with ONNX Runtime before it counts.
+All steps that need no GPU come first: the graph is converted, its operators are checked and its rounding is simulated on the
+CPU. Then TensorRT builds the plan, which must agree with ONNX Runtime to be kept.
 """
 
 import time
@@ -24,13 +24,13 @@ from depthhmr.tensorrt.precision import convert, half_nodes, rehearsal
 from depthhmr.tensorrt.runner import REFERENCE_BATCH, Answers, PlanRunner, ask, graph_runner
 
 Say = Callable[[str], None]
-WORKSPACE_MB = 2048  # what TensorRT may use while it tries kernels out; the graph's largest tensor has 40 MB at batch 8
+WORKSPACE_MB = 2048  # TensorRT's limit while it times kernels; the graph's largest tensor has 40 MB at batch 8
 FAULTS_SHOWN = 10
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the caller chooses."""
+    """The options of a build."""
 
     model_dir: Path
     out: Path
@@ -45,7 +45,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Converted:
-    """The graph that TensorRT is given."""
+    """The graph for TensorRT."""
 
     model: onnx.ModelProto
     content: bytes
@@ -61,7 +61,7 @@ class Machine:
 
 
 def build(options: Options, say: Say) -> Path | None:
-    """Make the plan, or see that the one on disk fits -> its path; None after a dry run. Raises UserError."""
+    """Builds the plan, or keeps a matching one on disk -> its path; None after a dry run. Raises UserError."""
     manifest = Manifest.read(options.model_dir)
     content = manifest.verified_onnx(options.model_dir)
     config = read_config(options.model_dir)
@@ -121,7 +121,7 @@ def check_batches(batches: Sequence[int] | None, largest: int) -> tuple[int, int
         return 1, min(4, largest), largest
     if len(batches) != 3 or list(batches) != sorted(batches) or min(batches) < 1:
         raise UserError(
-            "expected --batches as three numbers from 1 on that do not fall (smallest, common, largest), "
+            "expected --batches as three ascending numbers from 1 on (smallest, common, largest), "
             f"got {' '.join(map(str, batches))}"
         )
     if batches[0] != 1 or batches[2] != largest:
@@ -133,7 +133,7 @@ def check_batches(batches: Sequence[int] | None, largest: int) -> tuple[int, int
 
 
 def convert_graph(content: bytes, precision: str, say: Say) -> Converted:
-    """Fold, cast the bytes first, choose precisions."""
+    """Folds constants, moves the cast of the bytes to the front, chooses precisions."""
     raw = load_graph(content)
     before = facts_of(raw)
     folded = cast_first(fold(raw))
@@ -152,7 +152,7 @@ def convert_graph(content: bytes, precision: str, say: Say) -> Converted:
 
 
 def check_operators(model: onnx.ModelProto, say: Say) -> None:
-    """UserError when the published table says that TensorRT refuses something."""
+    """UserError if TensorRT refuses something according to its published table."""
     support = operators.check(model)
     if support.faults:
         shown = list(support.faults[:FAULTS_SHOWN])
@@ -163,7 +163,7 @@ def check_operators(model: onnx.ModelProto, say: Say) -> None:
 
 
 def find_machine(options: Options, say: Say) -> Machine | None:
-    """TensorRT and the GPU. A dry run goes on without them; anything else raises UserError."""
+    """TensorRT and the GPU. Without them a dry run continues; a build raises UserError."""
     try:
         machine = Machine(open_tensorrt(), find_device())
     except UserError as error:
@@ -181,7 +181,7 @@ def find_machine(options: Options, say: Say) -> Machine | None:
 def key_of(
     machine: Machine | None, manifest: Manifest, converted: Converted, precision: str, batches: tuple[int, int, int]
 ) -> Key:
-    """What the plan depends on; on a machine that cannot build, its part of the key is a question mark."""
+    """The key of the plan; a machine that cannot build contributes question marks."""
     return Key(
         gpu=machine.device.name if machine else "?",
         compute_capability=machine.device.compute_capability if machine else "?",
@@ -194,7 +194,7 @@ def key_of(
 
 
 def fits(folder: PlanFolder, key: Key, options: Options, say: Say) -> bool:
-    """Whether the plan on disk can stay."""
+    """Whether the plan on disk matches."""
     why = "--force" if options.force else folder.why_not(key)
     if why is None:
         say(f"5  cache      {folder.plan} fits and is whole: nothing to build")
@@ -208,7 +208,7 @@ def fits(folder: PlanFolder, key: Key, options: Options, say: Say) -> bool:
 def rehearse(
     options: Options, manifest: Manifest, content: bytes, converted: Converted, say: Say
 ) -> tuple[Pictures, Answers]:
-    """The converted graph's rounding, on the processor, against the graph as exported. UserError beyond a limit."""
+    """Compares the converted graph's rounding, on the CPU, with the exported graph. UserError beyond a limit."""
     size = manifest.input_size
     pictures = from_folder(options.images, size) if options.images else synthetic(size)
     reference = ask(graph_runner(content), pictures, REFERENCE_BATCH, manifest)
@@ -219,7 +219,7 @@ def rehearse(
     _refuse("the converted graph is too far from the exported one", comparison)
     ask(
         graph_runner(converted.content), pictures, REFERENCE_BATCH, manifest
-    )  # it loads as it is, and honours the contract
+    )  # it loads unchanged and follows the contract
     return pictures, reference
 
 
@@ -232,20 +232,20 @@ def verify(
     manifest: Manifest,
     say: Say,
 ) -> dict[int, Comparison]:
-    """The plan on the GPU against ONNX Runtime, at every batch of the profile. UserError beyond a limit."""
+    """Compares the plan on the GPU with ONNX Runtime, at every batch of the profile. UserError beyond a limit."""
     comparisons = {}
     with PlanRunner(machine.trt, plan) as infer:
         for batch in sorted(set(batches)):
-            answers = ask(infer, pictures, batch, manifest)
-            comparisons[batch] = compare(reference.outputs, answers.outputs)
-            say(f"8  verify     batch {batch}, {answers.call_ms:.2f} ms a call:")
+            results = ask(infer, pictures, batch, manifest)
+            comparisons[batch] = compare(reference.outputs, results.outputs)
+            say(f"8  verify     batch {batch}, {results.call_ms:.2f} ms a call:")
             _report(comparisons[batch], say)
             _refuse(f"the plan is too far from ONNX Runtime at batch {batch}", comparisons[batch])
     return comparisons
 
 
 def profiles_of(manifest: Manifest, batches: tuple[int, int, int]) -> tuple[Profile, ...]:
-    """The range of every input: only the batch is free."""
+    """The range of every input, of which only the batch is free."""
     smallest, common, largest = batches
     return tuple(
         Profile(spec.name, *((batch, *spec.shape[1:]) for batch in (smallest, common, largest)))
@@ -254,7 +254,7 @@ def profiles_of(manifest: Manifest, batches: tuple[int, int, int]) -> tuple[Prof
 
 
 def keep(path: Path, content: bytes) -> None:
-    """Write the converted graph for other tools, trtexec say."""
+    """Writes the converted graph for other tools, such as trtexec."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)

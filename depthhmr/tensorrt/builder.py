@@ -1,4 +1,4 @@
-"""The only file that calls TensorRT's builder, and the GPU driver for the card's name.
+"""Calls TensorRT's builder, and the GPU driver for the card's name.
 
 Its calls were checked against the real Python bindings of TensorRT 10.16.1 and 11.4.0 (tests/depthhmr/tensorrt); it has not
 built a plan on a GPU yet (docs/tensorrt.md).
@@ -23,13 +23,13 @@ LOG_LINES = 12  # of TensorRT's own that an error repeats
 
 Shape = tuple[int, ...]
 
-# TensorRT keeps the first logger of a process for good and does not own it: none may ever be collected.
+# TensorRT keeps the first logger of a process without owning it, so no logger may be collected.
 _loggers: list[Any] = []
 
 
 @dataclass(frozen=True)
 class Device:
-    """The graphics card that a plan is for; a plan runs on no other kind."""
+    """The GPU that a plan is for; it runs on no other model."""
 
     name: str
     compute_capability: str
@@ -46,7 +46,7 @@ class Profile:
 
 
 def open_tensorrt() -> ModuleType:
-    """The package `tensorrt`. UserError when it is missing, broken or too old."""
+    """The package `tensorrt`. UserError if it is missing, broken or too old."""
     try:
         trt = importlib.import_module("tensorrt")
     except ModuleNotFoundError as error:
@@ -63,7 +63,7 @@ def open_tensorrt() -> ModuleType:
 
 
 def find_device(library: str = "libcuda.so.1") -> Device:
-    """The first GPU that this process may use, asked of the driver (so CUDA_VISIBLE_DEVICES counts). UserError without."""
+    """The first GPU of this process, from the driver, which respects CUDA_VISIBLE_DEVICES. UserError without one."""
     advice = "building a plan needs an NVIDIA GPU with its driver (in a container: docker run --gpus all)"
     try:
         driver = ctypes.CDLL(library)
@@ -76,7 +76,7 @@ def find_device(library: str = "libcuda.so.1") -> Device:
         except AttributeError as error:
             raise UserError(f"{library} is no NVIDIA driver: {error}; {advice}") from error
         if status:
-            raise UserError(f"the NVIDIA driver finds no usable GPU ({name} answered {status}); {advice}")
+            raise UserError(f"the NVIDIA driver finds no usable GPU ({name} returned {status}); {advice}")
 
     call("cuInit", ctypes.c_uint(0))
     number, major, minor, name = ctypes.c_int(), ctypes.c_int(), ctypes.c_int(), ctypes.create_string_buffer(NAME_BYTES)
@@ -95,7 +95,7 @@ def build_plan(
     workspace_mb: int,
     tell: Callable[[str], None],
 ) -> bytes:
-    """A serialised ONNX graph to a serialised plan, strongly typed. UserError with TensorRT's own lines when it fails."""
+    """A serialised ONNX graph to a serialised plan, strongly typed. UserError with TensorRT's messages if it fails."""
     log = _log(trt, tell)
     try:
         builder = trt.Builder(log)
@@ -108,7 +108,7 @@ def build_plan(
         raise UserError(_failure("TensorRT's parser does not take the graph", errors or log.lines))
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mb << 20)
-    # Allowed by default: TensorRT would round what goes into single-precision products to 10 bits, like half precision.
+    # On by default: it rounds the operands of single-precision products to 10 bits, like half precision.
     config.clear_flag(trt.BuilderFlag.TF32)
     shapes = builder.create_optimization_profile()
     for profile in profiles:

@@ -1,7 +1,7 @@
 """Which nodes of the network compute in half precision, and why the others do not.
 
-The heavy parts are chosen by name: a node is called after the module that it comes from. 92 of 100 multiplications of the
-default network then run in half precision. What was measured, and what happens when everything is half: docs/tensorrt.md.
+The heavy parts are chosen by name, as nodes are named after their modules. 92 of 100 multiplications of the
+default network then run in half precision. docs/tensorrt.md has the measurements, also of a graph in half precision throughout.
 """
 
 import re
@@ -13,14 +13,14 @@ import onnx
 from depthhmr.tensorrt.graph import FLOAT, element_types
 from depthhmr.tensorrt.precision import NEVER_HALF, Choice
 
-PRECISIONS = ("mixed", "fp32", "half")  # half: everything; kept to show why mixed exists, no plan passes with it
+PRECISIONS = ("mixed", "fp32", "half")  # half: everything; kept as the reason for mixed, no plan passes with it
 
 MULTIPLY = frozenset({"Conv", "MatMul", "Gemm"})
 
 
 @dataclass(frozen=True)
 class Part:
-    """Nodes whose name matches `where` and whose operator is one of `operators` (any, if empty), and what is said of them."""
+    """Nodes whose name matches `where` and whose operator is one of `operators` (any, if empty), and the reason."""
 
     where: str
     why: str
@@ -38,14 +38,14 @@ HEAVY = (
     Part("/person_head/", "convolutions over the person windows", frozenset({"Conv"})),
 )
 
-# Cheap operators that go along when everything they take is half and someone who takes their result is half too:
+# Cheap operators that become half if all their inputs and at least one consumer are half:
 # without them every residual sum would cost two Casts and the fusion of convolution, sum and ReLU.
 GLUE = frozenset(
     {"Add", "AveragePool", "Concat", "Div", "Flatten", "Gather", "MaxPool", "Mul", "Relu",
      "Reshape", "Resize", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"}
 )  # fmt: skip
 
-# Why a node is single, the first that fits. Half precision is 2^-11 of the value coarse and ends at 65504.
+# Reasons for single precision; the first match counts. Half precision has a relative step of 2^-11 and ends at 65504.
 COMPARES = "chooses cells by comparing: scores rounded to the same half tie, and another cell wins"
 PLACES = (
     "places the body: weights 1 / sigma^2 up to 1111, times metres, summed over 24 joints, pass 65504 from 2.5 m on"

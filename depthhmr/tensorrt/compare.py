@@ -1,8 +1,8 @@
-"""How far two engines' answers for the same pictures lie apart, in units that mean something, and how far they may.
+"""Differences of two engines' outputs on the same pictures, in meaningful units, and their limits.
 
-Queries have no order, and a rounding may change it: each person of the reference is looked for among all queries of the
-other. A few decisions are taken by comparing (which cell is a peak, which of two queries stands in front): there the
-smallest difference leads to another, equally good answer. Such strays are counted, and may be few.
+Rounding may change the order of queries, so each person of the reference is matched among all queries of the other. A few
+decisions are comparisons (which cell is a peak, which of two queries is in front): there the smallest difference leads to
+another, equally good result. Such strays are counted and limited.
 """
 
 import math
@@ -13,16 +13,16 @@ import numpy as np
 
 from bodykit.errors import UserError
 
-LOW_SCORE = 0.3  # a query below is nobody, and its pose is noise
+LOW_SCORE = 0.3  # a query below is no person, and its pose is noise
 TYPICAL = 95  # percentile that must be within the limit
-STRAY = 10  # times the limit: a person this far off was decided differently
+STRAY = 10  # times the limit: a person this far off is a stray
 STRAY_SHARE = 0.02  # of the people; measured 0.006 (docs/tensorrt.md)
 
 
 @dataclass(frozen=True)
 class Limit:
-    """What the typical difference of one output may be. The numbers are what raising one colour value in a hundred by one
-    grey level does to the network's own answers (docs/tensorrt.md), rounded: no camera repeats its pixels that well."""
+    """The limit of the typical difference of one output. The numbers are the changes of the network's outputs, rounded, when
+    one colour value in a hundred rises by one grey level (docs/tensorrt.md): no camera repeats its pixels that well."""
 
     output: str
     measure: str
@@ -57,7 +57,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found."""
+    """The result of `compare`."""
 
     pictures: int
     people: int
@@ -71,7 +71,7 @@ class Comparison:
         return math.ceil(STRAY_SHARE * self.people)
 
     def faults(self) -> list[str]:
-        """Everything that is beyond its limit, one sentence each; empty when the answers agree."""
+        """One sentence for each exceeded limit; empty if the outputs agree."""
         found = [
             f"{name} is NaN or infinite in {count} of {self.pictures} pictures"
             for name, count in self.not_finite.items()
@@ -83,15 +83,13 @@ class Comparison:
             if not item.fits
         ]
         if self.strays > self.strays_allowed:
-            found.append(
-                f"{self.strays} of {self.people} people are answered quite differently, {self.strays_allowed} allowed"
-            )
+            found.append(f"{self.strays} of {self.people} people are strays, {self.strays_allowed} allowed")
         if self.region > REGION_LIMIT:
             found.append(f"{self.region:.2%} of the depth cells change sides, {REGION_LIMIT:.2%} allowed")
         return found
 
     def table(self) -> list[str]:
-        """Lines for a person to read."""
+        """The comparison as lines of text."""
         rows = [f"{'output':<12} {'what':<25} {'median':>9} {'1 in 20':>9} {'worst':>9} {'allowed':>9}  unit"]
         for item in self.differences:
             numbers = "".join(f" {value:>9.2g}" for value in (item.median, item.typical, item.worst, item.limit.limit))
@@ -111,7 +109,7 @@ class Comparison:
 
 
 def compare(reference: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> Comparison:
-    """Outputs of the contract for the same pictures, batch first. UserError when the reference sees nobody."""
+    """Outputs of the contract for the same pictures, batch first. UserError if the reference finds nobody."""
     pictures = len(reference["scores"])
     broken = {name: ~np.isfinite(other[name]).reshape(pictures, -1).all(1) for name in reference}
     not_finite = {name: int(rows.sum()) for name, rows in broken.items() if rows.any()}
@@ -119,7 +117,7 @@ def compare(reference: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]
     people = [row for number in range(pictures) for row in _people_of(reference, other, number)]
     if not people:
         raise UserError(
-            f"the network sees nobody surer than {LOW_SCORE} in these {pictures} pictures, so they prove nothing; "
+            f"the network finds nobody with a score above {LOW_SCORE} in these {pictures} pictures; "
             "expected pictures with people in them (--images FOLDER)"
         )
     measured = np.array(people)  # [people, 5], in the order of LIMITS
@@ -135,7 +133,7 @@ def compare(reference: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]
         differences=(),
         not_finite=not_finite,
     )
-    few = found.strays <= found.strays_allowed  # too many are no strays: then they count like everybody
+    few = found.strays <= found.strays_allowed  # if there are more, they count like all others
     columns = [*(measured[~stray] if few else measured).T, cells]
     return replace(found, differences=tuple(map(_spread, LIMITS, columns)))
 
@@ -149,7 +147,7 @@ def _spread(limit: Limit, values: np.ndarray) -> Difference:
 def _people_of(
     reference: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray], number: int
 ) -> list[tuple[float, ...]]:
-    """Differences of one picture's people, each against the free query of the other side that is most like it."""
+    """Differences of one picture's people, each against the most similar free query of the other side."""
     scores, boxes = reference["scores"][number], reference["boxes"][number]
     free = np.ones(len(scores), bool)
     found: list[tuple[float, ...]] = []
@@ -177,6 +175,6 @@ def _people_of(
 
 
 def _angles(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Degrees between rotations [..., 3, 3]. By the chord: the arc cosine of a trace is 0.04 degrees coarse in float32."""
+    """Degrees between rotations [..., 3, 3]. By the chord: the arc cosine of a trace has steps of 0.04 degrees in float32."""
     chord = np.sqrt(np.square(a - b).sum((-1, -2)))
     return np.degrees(2 * np.arcsin(np.clip(chord / (2 * math.sqrt(2)), 0, 1)))

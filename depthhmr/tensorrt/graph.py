@@ -1,7 +1,7 @@
-"""The exported graph made ready for TensorRT, and facts about any graph.
+"""Prepares the exported graph for TensorRT, and counts a graph's parts.
 
 `fold` is the step that NVIDIA recommends before the parser: constants, the half-precision weights with their Casts, and
-shape arithmetic that does not depend on the batch become plain weights. Knows nothing of precision or of plans.
+shape arithmetic that does not depend on the batch become plain weights. No precision, no plans.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ MOVES = frozenset({"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "I
 
 @dataclass(frozen=True)
 class Facts:
-    """What a graph is made of."""
+    """Counts of a graph."""
 
     opset: int
     nodes: int
@@ -30,17 +30,17 @@ class Facts:
 
 
 def load_graph(content: bytes) -> onnx.ModelProto:
-    """Parse and check a serialised graph. Raises UserError when it is no valid ONNX."""
+    """Parses and checks a serialised graph. Raises UserError if it is not valid ONNX."""
     try:
         model = onnx.load_model_from_string(content)
         onnx.checker.check_model(model)
-    except Exception as error:  # protobuf and the checker raise families of their own
+    except Exception as error:  # protobuf and the checker raise many types
         raise UserError(f"the network is not valid ONNX: {str(error).strip().splitlines()[0]}") from error
     return model
 
 
 def fold(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in which everything constant is an initialiser, and every node has a name of its own."""
+    """A copy in which every constant is an initialiser, and every node has a unique name."""
     import onnx_graphsurgeon  # noqa: F401 - polygraphy needs it, and says so less plainly when it is missing
     from polygraphy.backend.onnx import fold_constants
     from polygraphy.logger import G_LOGGER
@@ -49,18 +49,18 @@ def fold(model: onnx.ModelProto) -> onnx.ModelProto:
         folded = fold_constants(model, copy=True, fold_shapes=True, allow_onnxruntime_shape_inference=False)
     for number, node in enumerate(folded.graph.node):
         node.name = node.name or f"{node.op_type}_{number}"
-    # What the exporter and the folding left of shapes would contradict the types that are chosen later.
+    # Remaining shape information would contradict the types that are chosen later.
     del folded.graph.value_info[:]
     onnx.checker.check_model(folded)
     return folded
 
 
 def cast_first(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in which bytes become floats before anything else happens to them.
+    """A copy in which bytes become floats first.
 
-    TensorRT takes UINT8 as a network's input and lets nothing but a Cast touch it, not even a Transpose
-    (NVIDIA/TensorRT issue 3985); 0 to 255 are exact in every float type. Bytes that are used in another way stay as they
-    are, for `operators.check` to refuse.
+    TensorRT takes UINT8 as a network's input and allows nothing but a Cast on it, not even a Transpose
+    (NVIDIA/TensorRT issue 3985); 0 to 255 are exact in every float type. Bytes that are used in another way stay, and
+    `operators.check` refuses them.
     """
     types = element_types(model)
     copied = onnx.ModelProto()
@@ -81,7 +81,7 @@ def cast_first(model: onnx.ModelProto) -> onnx.ModelProto:
         was_bytes = any(types.get(name) == UINT8 for name in node.input)
         node.input[:] = [renamed.get(name, name) for name in node.input]
         if was_bytes and node.op_type == "Cast" and node.output[0] not in {value.name for value in graph.output}:
-            renamed[node.output[0]] = node.input[0]  # it has been cast already
+            renamed[node.output[0]] = node.input[0]  # already cast
         else:
             kept.append(_copied(node))
     del graph.node[:]
@@ -101,7 +101,7 @@ def facts_of(model: onnx.ModelProto) -> Facts:
 
 
 def element_types(model: onnx.ModelProto) -> dict[str, int]:
-    """Element type of every tensor, by ONNX's own inference; UserError when the types contradict each other."""
+    """Element type of every tensor, by ONNX's own inference; UserError if the types contradict each other."""
     try:
         inferred = shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
     except Exception as error:
@@ -123,7 +123,7 @@ def _copied(node: onnx.NodeProto) -> onnx.NodeProto:
 
 @contextlib.contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """ONNX Runtime warns from C++ about every piece of the graph that is folded; the result is checked instead."""
+    """Silences ONNX Runtime's C++ warnings about every folded part; the result is checked instead."""
     kept = os.dup(2)
     try:
         with open(os.devnull, "w") as nowhere:

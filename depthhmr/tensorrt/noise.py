@@ -1,4 +1,4 @@
-"""What a trifle of noise in the pictures does to the network's own answers: the measure behind the limits of `compare`."""
+"""The effect of slight noise in the pictures on the network's outputs, from which the limits of `compare` come."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
-"""Whether TensorRT's ONNX parser takes a graph, as far as its published table tells: operators, element types, restrictions.
+"""Checks a graph against the published table of TensorRT's ONNX parser: operators, element types, restrictions.
 
-operators.json holds the facts and names their source. A parser of another release may know more; the build itself is the
-last word, but it needs TensorRT and a GPU, and this does not.
+operators.json holds the facts and names their source. A parser of another release may support more. The build itself
+decides, but needs TensorRT and a GPU; this does not.
 """
 
 import json
@@ -22,12 +22,12 @@ RESIZE_MODES = ("nearest", "linear")
 RESIZE_COORDINATES = ("half_pixel", "pytorch_half_pixel", "tf_half_pixel_for_nn", "asymmetric", "align_corners")
 RESIZE_NEAREST = ("floor", "ceil", "round_prefer_floor", "round_prefer_ceil")
 NORMS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
-VALUE_INPUT = {"Where": 1}  # the input whose type the table speaks of, where it is not the first
+VALUE_INPUT = {"Where": 1}  # the input whose type the table lists, if not the first
 
-# Our own refusals, beyond the table.
+# Refused in addition to the table.
 MISTRUSTED = {
-    "GridSample": "TensorRT 10.14 and 11.1 compute it wrongly without a word (NVIDIA/TensorRT issue 4813)",
-    "NonZero": "its result has as many rows as the picture has people: no plan has room for it",
+    "GridSample": "TensorRT 10.14 and 11.1 silently compute it wrongly (NVIDIA/TensorRT issue 4813)",
+    "NonZero": "the number of its rows depends on the picture, which no plan supports",
 }
 
 NAMES = {
@@ -49,7 +49,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Use:
-    """One operator as a graph uses it."""
+    """An operator and its use in a graph."""
 
     operator: str
     count: int
@@ -58,7 +58,7 @@ class Use:
 
 @dataclass(frozen=True)
 class Support:
-    """What `check` found: every operator in use, and one sentence for each thing that TensorRT would refuse."""
+    """The result of `check`: every operator in use, and one sentence for each part that TensorRT would refuse."""
 
     table: Table
     opset: int
@@ -79,7 +79,7 @@ def load_table() -> Table:
 
 
 def check(model: onnx.ModelProto) -> Support:
-    """Every operator of the graph against the table; UserError only for a graph whose types make no sense."""
+    """Every operator of the graph against the table; UserError for a graph with inconsistent types."""
     table, graph = load_table(), Graph(model)
     opset = facts_of(model).opset
     counts: Counter[str] = Counter(node.op_type for node in model.graph.node)
@@ -112,7 +112,7 @@ class Graph:
         return NAMES.get(kind) or TensorProto.DataType.Name(kind)
 
     def types_of(self, node: onnx.NodeProto) -> set[str]:
-        """The types that the table would have to list for this node."""
+        """The types that the table must list for this node."""
         if node.op_type == "Cast":
             return {self.type_of(node.input[0]), self.type_of(node.output[0])}
         index = VALUE_INPUT.get(node.op_type, 0)
@@ -120,7 +120,7 @@ class Graph:
         return {self.type_of(node.output[0] if from_output else node.input[index])}
 
     def constant(self, node: onnx.NodeProto, index: int) -> np.ndarray | None:
-        """The value of that input when it is known while building; None otherwise."""
+        """The value of an input if it is known at build time, else None."""
         if len(node.input) <= index or node.input[index] not in self.constants:
             return None
         return numpy_helper.to_array(self.constants[node.input[index]])
@@ -129,7 +129,7 @@ class Graph:
 def _faults(node: onnx.NodeProto, graph: Graph, table: Table) -> Iterator[str]:
     operator = node.op_type
     if node.domain not in ("", "ai.onnx"):
-        yield f"the operator belongs to the domain {node.domain}, TensorRT knows only ONNX's own"
+        yield f"the operator belongs to the domain {node.domain}, TensorRT supports ONNX's own alone"
         return
     if operator in table.unsupported or operator not in table.types:
         known = "TensorRT does not support this operator" if operator in table.unsupported else "not in the table"

@@ -1,10 +1,10 @@
-"""A built plan on disk: where it lies, what it was built for, and whether it may still be used.
+"""A built plan on disk: its path, what it was built for, and whether it is still valid.
 
     DIR/<name>/config.pbtxt      Triton's, a copy of the model folder's configs/gpu.pbtxt
     DIR/<name>/1/model.plan
     DIR/<name>/1/plan.json       what the plan was built for; written last: a plan without it does not count
 
-Everything is written under another name and moved into place, so a build that dies leaves nothing that looks finished.
+Everything is written under another name and moved into place, so a failed build leaves nothing that looks finished.
 """
 
 import json
@@ -24,13 +24,13 @@ PLAN, FACTS, CONFIG = Path("1") / "model.plan", Path("1") / "plan.json", Path("c
 
 @dataclass(frozen=True)
 class Key:
-    """All that a plan depends on. Another value anywhere means another plan."""
+    """All that a plan depends on. Any other value needs another plan."""
 
     gpu: str
     compute_capability: str
     tensorrt: str
     model_sha256: str
-    graph_sha256: str  # of the converted graph, so that a new way of converting counts too
+    graph_sha256: str  # of the converted graph, so that a changed conversion counts
     precision: str
     batches: tuple[int, int, int]
 
@@ -40,14 +40,14 @@ class Key:
 
 @dataclass(frozen=True)
 class TritonConfig:
-    """The configuration that goes beside the plan, and what the build must know of it."""
+    """Triton's configuration beside the plan, and the facts that the build needs of it."""
 
     text: str
     max_batch_size: int
 
 
 def read_config(model_dir: Path) -> TritonConfig:
-    """Triton's configuration for a GPU out of the model folder. UserError when it is missing or for something else."""
+    """Triton's configuration for a GPU out of the model folder. UserError if it is missing or for another backend."""
     path = Path(model_dir) / CONFIG_SOURCE
     try:
         text = path.read_text(encoding="utf-8")
@@ -62,7 +62,7 @@ def read_config(model_dir: Path) -> TritonConfig:
             f"expected a max_batch_size of 1 or more in {path}, found {found[0].strip() if found else 'none'}"
         )
     if not re.search(r'^\s*(backend\s*:\s*"tensorrt"|platform\s*:\s*"tensorrt_plan")', text, re.MULTILINE):
-        raise UserError(f'expected {path} to name the backend "tensorrt", it does not')
+        raise UserError(f'expected {path} to name the backend "tensorrt", which it does not')
     return TritonConfig(text, int(found[1]))
 
 
@@ -74,7 +74,7 @@ class PlanFolder:
         self.plan, self.facts, self.config = (self.folder / part for part in (PLAN, FACTS, CONFIG))
 
     def prepare(self) -> None:
-        """Make the folders and prove that they can be written, before anything slow. UserError otherwise."""
+        """Creates the folders and checks that they are writable, before any slow step. UserError otherwise."""
         try:
             self.plan.parent.mkdir(parents=True, exist_ok=True)
             probe = self._partial(self.plan)
@@ -86,7 +86,7 @@ class PlanFolder:
             ) from error
 
     def why_not(self, key: Key) -> str | None:
-        """Why the plan on disk cannot be used for this key; None when it can."""
+        """Why the plan on disk cannot be used for this key; None if it can."""
         try:
             raw = json.loads(self.facts.read_text(encoding="utf-8"))
             old, digest = dict(raw["key"]), str(raw["plan_sha256"])
@@ -103,16 +103,16 @@ class PlanFolder:
         except OSError:
             return f"{self.plan.name} cannot be read"
         if sha256_of(content) != digest:
-            return f"{self.plan.name} is damaged: it is not what was built"
+            return f"{self.plan.name} is damaged: its hash differs from the built one"
         return None
 
     def remove(self) -> None:
-        """Remove plan and facts: what does not fit, or failed its test, must not be there for Triton to find."""
+        """Removes plan and facts, so that Triton never finds a plan that does not match or failed its test."""
         self.facts.unlink(missing_ok=True)
         self.plan.unlink(missing_ok=True)
 
     def write(self, plan: bytes, key: Key, config: str, facts: Mapping[str, Any]) -> None:
-        """Put a plan into place. UserError, and nothing left behind, when the disk does not take it."""
+        """Moves a plan into place. UserError if it cannot be written, and nothing is left behind."""
         described = {"key": key.to_json(), "plan_sha256": sha256_of(plan), "plan_bytes": len(plan), **facts}
         try:
             self.facts.unlink(missing_ok=True)
@@ -124,7 +124,7 @@ class PlanFolder:
             raise UserError(f"cannot write the plan into {self.folder}: {error.strerror}") from error
 
     def write_config(self, config: str) -> None:
-        """Bring config.pbtxt up to date beside a plan that stays."""
+        """Updates config.pbtxt beside a plan that is kept."""
         try:
             if not self.config.exists() or self.config.read_text(encoding="utf-8") != config:
                 self._move_into_place(self.config, config.encode())

@@ -1,9 +1,9 @@
-"""Half precision where it pays and does no harm, written into the graph itself as Casts.
+"""Half precision where it is faster and harmless, written into the graph as Casts.
 
-TensorRT 10.12 deprecates choosing precisions while building and 11 has no such choice: a network is strongly typed, it
-computes in the types that its graph names. So the choice is made here, and can be rehearsed on a processor: `rehearsal`
+TensorRT 10.12 deprecates choosing precisions at build time and 11 removes it: a network is strongly typed and computes in
+the types of its graph. So the choice is made here, and can be simulated on a CPU: `rehearsal`
 turns a mixed graph into one that rounds to half precision where the mixed one would, but needs no half arithmetic.
-(ONNX Runtime's own half graphs prove nothing on a processor: it computes them in single precision from end to end.)
+(ONNX Runtime's own half graphs cannot serve for this: on a CPU it computes them in single precision throughout.)
 """
 
 from collections.abc import Callable
@@ -18,15 +18,15 @@ from depthhmr.tensorrt.graph import FLOAT, HALF, element_types
 Choice = Callable[[onnx.NodeProto], bool]
 HALF_MAX, HALF_TINY = float(np.finfo(np.float16).max), float(np.finfo(np.float16).smallest_subnormal)
 
-# Operators whose float results stay single: types and shapes are their business, not arithmetic.
+# Operators whose float results stay single: they handle types and shapes, not arithmetic.
 NEVER_HALF = frozenset({"Cast", "Constant", "ConstantOfShape", "Range"})
 
 
 def convert(model: onnx.ModelProto, in_half: Choice) -> onnx.ModelProto:
-    """A copy in which the nodes of `in_half` compute in half precision, with Casts on the borders.
+    """A copy in which the nodes of `in_half` compute in half precision, with Casts at the borders.
 
-    A value that goes from one single-precision node to the next is never rounded on the way, and a tensor is cast at
-    most once in each direction. Nodes that make an output of the network stay single, as its contract says.
+    A value between two single-precision nodes is never rounded, and a tensor is cast at most once in each direction. Nodes
+    that produce an output of the network stay single, as the contract demands.
     """
     types = element_types(model)
     converted = onnx.ModelProto()
@@ -39,7 +39,7 @@ def convert(model: onnx.ModelProto, in_half: Choice) -> onnx.ModelProto:
     nodes: list[onnx.NodeProto] = []
 
     def as_type(name: str, kind: int) -> str:
-        """The name under which the tensor exists in that type; makes it when there is none yet."""
+        """The name under which the tensor exists in that type; creates it on first use."""
         if have[name] == kind:
             return name
         if (name, kind) not in cast:
@@ -64,15 +64,15 @@ def convert(model: onnx.ModelProto, in_half: Choice) -> onnx.ModelProto:
     graph.node.extend(nodes)
     _drop_unused_weights(graph)
     onnx.checker.check_model(converted)
-    element_types(converted)  # every operator's inputs agree with each other
+    element_types(converted)  # checks that every operator's inputs agree
     return converted
 
 
 def rehearsal(mixed: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in single precision that rounds every value which the mixed graph holds in half precision.
+    """A copy in single precision that rounds every value that the mixed graph holds in half precision.
 
-    Sums inside one operator are single, as on tensor cores; a value between two operators is rounded, which TensorRT
-    spares itself where it fuses them.
+    Sums inside an operator are single, as on tensor cores; a value between two operators is rounded, which TensorRT
+    skips where it fuses them.
     """
     types = element_types(mixed)
     copied = onnx.ModelProto()
@@ -117,7 +117,7 @@ def _halved(tensor: onnx.TensorProto) -> np.ndarray:
             f"expected at most {HALF_MAX:.0f}, got {np.abs(values).max():g}; keep its node single"
         )
     halves = values.astype(np.float16)
-    # A single number that would become 0 is a floor against division by zero: it is lifted to the smallest half instead.
+    # A scalar that would become 0 guards against division by zero: it becomes the smallest half instead.
     if values.size == 1 and values.any() and not halves.any():
         halves = np.copysign(HALF_TINY, values).astype(np.float16)
     return halves

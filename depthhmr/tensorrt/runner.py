@@ -1,4 +1,4 @@
-"""Runs a graph or a plan over pictures: the two sides of every comparison. A plan needs TensorRT and a GPU, a graph neither."""
+"""Runs a graph or a plan over pictures, for comparisons. A plan needs TensorRT and a GPU, a graph neither."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ class Answers:
 
 
 def graph_runner(content: bytes, *, optimise: bool = True) -> Infer:
-    """ONNX Runtime on the processor. UserError when it does not take the graph."""
+    """ONNX Runtime on the CPU. UserError if it refuses the graph."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -33,14 +33,14 @@ def graph_runner(content: bytes, *, optimise: bool = True) -> Infer:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises a family of its own
+    except Exception as error:  # onnxruntime raises many types
         raise UserError(f"ONNX Runtime does not take the graph: {str(error).strip().splitlines()[0]}") from error
     names = list(OUTPUT_NAMES)
     return lambda feed: dict(zip(names, session.run(names, dict(feed)), strict=True))
 
 
 class PlanRunner:
-    """A plan on the GPU, by Polygraphy: it allocates, copies and waits. UserError when TensorRT does not take the plan."""
+    """A plan on the GPU by Polygraphy, which allocates, copies and synchronises. UserError if TensorRT refuses the plan."""
 
     def __init__(self, trt: ModuleType, plan: bytes) -> None:
         from polygraphy.backend.trt import EngineFromBytes, TrtRunner
@@ -68,12 +68,12 @@ class PlanRunner:
             outputs = self._runner.infer(contiguous, check_inputs=False)
         except PolygraphyException as error:
             raise UserError(f"{self._failed}: {error}") from error
-        # Polygraphy hands out views of buffers that the next call overwrites.
+        # Polygraphy returns views of buffers that the next call overwrites.
         return {name: np.array(values) for name, values in outputs.items()}
 
 
 def ask(infer: Infer, pictures: Pictures, batch: int, manifest: Manifest) -> Answers:
-    """Every picture once, `batch` at a time. UserError when an output is missing or has another form than promised."""
+    """Every picture once, `batch` at a time. UserError if an output is missing or has another form."""
     parts: list[Mapping[str, np.ndarray]] = []
     times: list[float] = []
     for start in range(0, len(pictures), batch):
@@ -87,7 +87,7 @@ def ask(infer: Infer, pictures: Pictures, batch: int, manifest: Manifest) -> Ans
 
 
 def check(outputs: Mapping[str, np.ndarray], batch: int, manifest: Manifest) -> None:
-    """Raise UserError unless the outputs are those of the manifest, for this many pictures."""
+    """Raises UserError unless the outputs match the manifest, for `count` pictures."""
     for spec in manifest.outputs:
         if spec.name not in outputs:
             raise UserError(f"expected the output {spec.name}, got {', '.join(sorted(outputs)) or 'nothing'}")

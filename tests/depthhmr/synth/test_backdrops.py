@@ -177,5 +177,5 @@ def test_a_share_beyond_all_pictures_is_refused(folder: Path, share: float) -> N
 
 
 def test_the_depth_of_everything_is_refused_with_backdrops(folder: Path) -> None:
-    with pytest.raises(ValueError, match="nobody knows how deep a photograph is"):
+    with pytest.raises(ValueError, match="the depth of a photograph is unknown"):
         Generator(load_body(), SIZE, whole_depth=True, backdrops=Backdrops(folder))

@@ -194,7 +194,7 @@ def test_a_sequence_can_be_written_and_read_back(generator: SequenceGenerator, t
     fx, fy, cx, cy = lines[3]["intrinsics"]
     x, y, z = lines[3]["people"][0]["joints_3d"][0]
     np.testing.assert_allclose(lines[3]["people"][0]["joints_2d"][0], (fx * x / z + cx, fy * y / z + cy), atol=0.1)
-    with pytest.raises(UserError, match="exists already"):
+    with pytest.raises(UserError, match="expected a folder without a sequence"):
         write_sequence(sequence, tmp_path / "walk")
 
 

@@ -170,9 +170,9 @@ def test_the_common_batch_is_four_or_the_largest():
 @pytest.mark.parametrize(
     ("batches", "message"),
     [
-        ((1, 8, 4), "do not fall .* got 1 8 4"),
+        ((1, 8, 4), "ascending numbers .* got 1 8 4"),
         ((0, 4, 8), "from 1 on .* got 0 4 8"),
-        ((1, 8), "three numbers .* got 1 8"),
+        ((1, 8), "three ascending numbers .* got 1 8"),
         ((1, 4, 16), r"1 to 8 pictures at once .* expected --batches 1 N 8, got 1 4 16"),
         ((1, 4, 4), "got 1 4 4"),
         ((2, 4, 8), "got 2 4 8"),

@@ -102,7 +102,7 @@ def test_two_people_in_a_hundred_may_be_decided_differently(answers, strays, fit
 def test_pictures_without_anybody_prove_nothing(answers):
     nobody = {**answers, "scores": np.zeros_like(answers["scores"])}
 
-    with pytest.raises(UserError, match="sees nobody surer than 0.3 in these 20 pictures"):
+    with pytest.raises(UserError, match="finds nobody with a score above 0.3 in these 20 pictures"):
         compare(nobody, nobody)
 
 

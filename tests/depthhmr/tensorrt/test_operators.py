@@ -43,7 +43,7 @@ def test_bytes_that_are_moved_before_they_are_cast_are_refused():
     [
         (helper.make_node("Det", ["x"], ["out"], name="n"), "Det n: TensorRT does not support this operator (10.15)"),
         (helper.make_node("GridSample", ["x4", "x4"], ["out"], name="n"), "issue 4813"),
-        (helper.make_node("NonZero", ["x"], ["out"], name="n"), "no plan has room for it"),
+        (helper.make_node("NonZero", ["x"], ["out"], name="n"), "depends on the picture, which no plan supports"),
         (helper.make_node("Bitwise", ["x"], ["out"], name="n", domain="ours"), "belongs to the domain ours"),
         (helper.make_node("TopK", ["long", "many"], ["out", "i"], name="n"), "K must be between 1 and 3839, got 4000"),
         (helper.make_node("TopK", ["x", "k"], ["out", "i"], name="n"), "K must be known while building"),
