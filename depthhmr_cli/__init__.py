@@ -1,1 +1,1 @@
-"""The `depthhmr` command: the one place that knows both the network and the service."""
+"""The `depthhmr` command, the only package that imports both the network and the service."""

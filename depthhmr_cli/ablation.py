@@ -1,4 +1,4 @@
-"""Trains the network with and without each part that the paper claims, on the same data, and says which claims held.
+"""Trains the network with and without each part of the paper's claim on the same data, and reports which claims hold.
 
 examples:
   depthhmr ablation --budget 7168                       the tables of docs/ablation.md; start it again to resume

@@ -1,4 +1,4 @@
-"""What a running service may ask of who asks it: whom to trust, and an API key. For the commands that ask one."""
+"""Access options of the commands that call a running service: a CA file and an API key."""
 
 import argparse
 from pathlib import Path
@@ -13,7 +13,7 @@ def add_access_arguments(parser: argparse.ArgumentParser, secure: str) -> None:
 
 
 def refuse_access(args: argparse.Namespace, flag: str) -> None:
-    """Raise UserError where there is no service to give them to, because `flag` is not given."""
+    """Raises UserError if `flag` is not given, so that there is no service for them."""
     if args.ca_file or args.api_key_file:
         raise UserError(f"--ca-file and --api-key-file are for a service at {flag}")
 

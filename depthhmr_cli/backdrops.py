@@ -1,4 +1,4 @@
-"""The options `--backdrops` and `--backdrop-share` of the commands that render people. No command of its own."""
+"""The options `--backdrops` and `--backdrop-share` of the commands that render people. Not a command."""
 
 import argparse
 from pathlib import Path
@@ -22,7 +22,7 @@ def add_backdrops(parser: argparse.ArgumentParser) -> None:
 
 
 def backdrops_of(args: argparse.Namespace) -> tuple[Path, float] | None:
-    """The folder and the share that were asked for, if any. UserError for a share that means nothing."""
+    """The given folder and share, if any. UserError for a share without a folder."""
     if args.backdrops is None:
         if args.backdrop_share is not None:
             raise UserError(f"expected --backdrops DIR with --backdrop-share {args.backdrop_share:g}, got none")

@@ -1,8 +1,8 @@
-"""Measure the service as a client sees it, against the same work in a plain loop.
+"""Measures the service as a client sees it, against the same work in a plain loop.
 
 Starts the real service on a free port of this machine. The loop (decode, network, people, JSON, in one thread) and the
-requests take turns in short blocks, so that whatever else the machine does hits both alike. With --triton a second
-service takes part, in front of the bundled Triton server, and the bare engines are compared, too.
+requests take turns in short blocks, so that other load on the machine affects both alike. With --triton it also measures
+a second service, in front of the bundled Triton server, and the bare engines.
 
 examples:
   depthhmr bench
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from service.settings import Settings
 
 HELP = "measure latency, processor time and memory of the service"
-BLOCK = 20  # images before another contestant has its turn
-LEAST = 4  # images per client in a block: with fewer, starting the clients would be what is measured
+BLOCK = 20  # images per turn
+LEAST = 4  # images per client in a block: with fewer, the start of the clients would dominate
 TICK_S = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
 
 
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def flags_of(settings: "Settings") -> list[str]:
-    """The flags that make `depthhmr serve` run what these settings say."""
+    """The flags of `depthhmr serve` for these settings."""
     flags = ["--engine", settings.engine, "--model-dir", str(settings.model_dir), "--threads", str(settings.threads)]
     flags += ["--triton-url", settings.triton_url]
     return [*flags, "--body", str(settings.body)] if settings.body else flags
@@ -118,21 +118,21 @@ def flags_of(settings: "Settings") -> list[str]:
 
 @dataclass
 class Contestant:
-    """One way of doing the work. `block` calls what it is given when it is ready to begin, does the work about `BLOCK`
-    times and returns when each began and ended, in seconds of time.perf_counter.
+    """One way to do the work. `block` calls its argument when it is ready, does the work about `BLOCK` times and returns
+    the begin and end of each, in seconds of time.perf_counter.
     """
 
     name: str
     block: Callable[[Callable[[], None]], list[Span]]
-    cpu_s: Callable[[], float]  # processor time that this way has used so far
+    cpu_s: Callable[[], float]  # processor time used so far
     latencies_s: list[float] = field(default_factory=list)
     used_s: float = 0.0
     wall_s: float = 0.0
 
     def run(self) -> int:
-        """One block; the number of images in it."""
+        """Runs one block; returns its number of images."""
         latencies = self.block(self._begin)
-        # Until the last answer: a gRPC channel takes up to 200 ms to close, which no client waits for.
+        # Until the last response: a gRPC channel takes up to 200 ms to close, which no client waits for.
         self.wall_s += max(end for _, end in latencies) - self._begun
         self.used_s += self.cpu_s() - self._cpu_s
         self.latencies_s += [end - start for start, end in latencies]
@@ -169,7 +169,7 @@ class Service:
         return cpu_of(*self.pids)
 
     def rss_mb(self) -> float:
-        """Of the service itself, without the server behind it."""
+        """Of the service alone, without the server behind it."""
         found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{self.pids[0]}/status").read_text())
         assert found
         return int(found[1]) / 1000
@@ -194,7 +194,7 @@ def triton_of(settings: "Settings") -> Iterator["LocalTriton"]:
 def bare_engines(
     embedded: "Settings", triton: "Settings", photo: bytes, server: "LocalTriton"
 ) -> Iterator[list[Contestant]]:
-    """The same tensors through the network in this process and through Triton, with no service around either."""
+    """The same tensors through the network in this process and through Triton, without a service."""
     import asyncio
 
     from bodykit.manifest import Manifest
@@ -227,7 +227,7 @@ def bare_engines(
 
 
 def measure(contestants: list[Contestant], services: dict[str, Service], requests: int) -> None:
-    """Let everyone take turns until `requests` images were done in each way, and print the table."""
+    """Takes turns until each way has done `requests` images, and prints the table."""
     for contestant in contestants:
         contestant.block(lambda: None)
     memory = {name: [f"{service.rss_mb():.0f} MB"] for name, service in services.items()}
@@ -243,7 +243,7 @@ def measure(contestants: list[Contestant], services: dict[str, Service], request
 
 
 def turn(sender: Sender, port: int, photo: bytes, clients: int) -> Callable[[Callable[[], None]], list[Span]]:
-    """A block of so many clients at once; it begins when all are connected."""
+    """A block of `clients` concurrent clients; it begins when all are connected."""
     each = max(LEAST, BLOCK // clients)
 
     def block(begin: Callable[[], None]) -> list[Span]:
@@ -255,7 +255,7 @@ def turn(sender: Sender, port: int, photo: bytes, clients: int) -> Callable[[Cal
 
 
 def repeated(work: Callable[[], object]) -> Callable[[Callable[[], None]], list[Span]]:
-    """A block of one after another."""
+    """A sequential block."""
 
     def block(begin: Callable[[], None]) -> list[Span]:
         latencies: list[Span] = []
@@ -279,7 +279,7 @@ def cpu_of(*pids: int) -> float:
 
 
 def decoding(settings: "Settings", photo: bytes) -> Callable[[], object]:
-    """The part of the work that no service can save: the file to the network's square."""
+    """The work that every service must do: from the file to the network's input."""
     from bodykit.manifest import Manifest
     from service.decoding.images import ImageLimits, decode
 

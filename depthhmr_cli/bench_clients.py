@@ -1,4 +1,4 @@
-"""The clients of `depthhmr bench`: as simple as clients can be, so that the service is what is measured."""
+"""The clients of `depthhmr bench`, kept simple so that the service dominates the measurement."""
 
 import http.client
 import time
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from bodykit.errors import UserError
 
 Span = tuple[float, float]  # begin and end, seconds of time.perf_counter
-# port, photo, number of images, what to call when the connection stands -> when each image was sent and answered
+# port, photo, number of images, what to call when connected -> when each image was sent and answered
 Sender = Callable[[int, bytes, int, Callable[[], object]], list[Span]]
 HEADERS = {"Content-Type": "image/jpeg"}
 TIMEOUT_S = 60.0
@@ -55,7 +55,7 @@ def send_unary(port: int, photo: bytes, count: int, connected: Callable[[], obje
 
 
 def send_stream(port: int, photo: bytes, count: int, connected: Callable[[], object]) -> list[Span]:
-    """Frames of one stream, written as fast as the service takes them; a frame's latency is from there to its answer."""
+    """Frames of one stream, written as fast as the service takes them; the latency runs from the write to the response."""
     import grpc
 
     from service.rpc.pb import reconstruction_pb2 as pb

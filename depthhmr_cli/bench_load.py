@@ -1,9 +1,9 @@
-"""One process of clients for `depthhmr bench --overload`: sends, times and sorts the answers, and prints them as JSON.
+"""One process of clients for `depthhmr bench --overload`: sends requests, times and sorts the responses, and prints them as JSON.
 
     python -m depthhmr_cli.bench_load PORT PHOTO PEOPLE '{"protocol": "REST", ...}'
 
-Bodies are encoded once. An open loop sends when it is time, whatever has been answered; a closed one keeps so many requests
-under way.
+Bodies are encoded once. An open loop sends on schedule, whatever has been answered; a closed one keeps a fixed number of requests
+in flight.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from typing import Any
 
 GRACE_S = 10.0  # after its deadline a request that has no answer counts as unanswered
 ANSWERED, REFUSED, EXPIRED, WRONG, UNANSWERED = "answered", "refused", "expired", "wrong", "unanswered"
-LATE, ENDED = "late", "ended"  # of the clients' own clock, beside the outcomes
+LATE, ENDED = "late", "ended"  # of the clients' schedule, beside the outcomes
 PERSON = b'"global_orient"'  # once for each person in a JSON answer
 
 
@@ -38,7 +38,7 @@ class Load:
 
 
 class RestCaller:
-    """Requests over connections that are kept, as many as are needed at once."""
+    """Requests over keep-alive connections, as many as needed."""
 
     def __init__(self, port: int, photo: bytes, people: int, load: Load) -> None:
         self._port, self._people = port, people
@@ -110,8 +110,8 @@ CALLERS: dict[str, type[RestCaller] | type[GrpcCaller]] = {"REST": RestCaller, "
 
 
 async def run(load: Load, port: int, photo: bytes, people: int) -> dict[str, list[float]]:
-    """Seconds from sending to the answer, by what it was. Besides, under "late", how much later than planned each was sent, and
-    under "ended", how long after the begin each was answered that was answered in time.
+    """Seconds from sending to the response, by outcome; under "late" the delay of each request against the schedule, and under
+    "ended" the seconds since the begin of each response in time.
     """
     caller = CALLERS[load.protocol](port, photo, people, load)
     found: dict[str, list[float]] = defaultdict(list)
@@ -133,7 +133,7 @@ async def run(load: Load, port: int, photo: bytes, people: int) -> dict[str, lis
     async def closed(key: str) -> None:
         while time.time() < load.begin + load.seconds:
             if await one(key) == REFUSED:
-                await asyncio.sleep(1)  # what the refusal asks for at the least
+                await asyncio.sleep(1)  # the least that a refusal asks for
 
     await asyncio.sleep(load.begin - time.time())
     tasks: list[asyncio.Task[Any]] = [

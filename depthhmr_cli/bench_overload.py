@@ -1,8 +1,8 @@
-"""`depthhmr bench --overload`: what becomes of the service when it is asked for several times what it can do.
+"""`depthhmr bench --overload`: the service under several times its capacity.
 
-The capacity is measured before and after, with a few clients that wait for each answer. Between, requests are sent by the
-clock, whatever has been answered, over REST and gRPC alike, from processes of their own and for two callers per protocol.
-Refusals are timed from the sending of the request to the whole refusal.
+The capacity is measured before and after, with a few clients that wait for each response. In between, requests are sent on
+schedule, whatever has been answered, over REST and gRPC, from separate processes and for two callers per protocol.
+Refusals are timed from sending the request to receiving the whole refusal.
 """
 
 import http.client
@@ -23,14 +23,14 @@ from depthhmr_cli.running import RunningService, plain_environment, running_serv
 START_S = 3.0  # for the processes of the clients to start and connect
 AT_ONCE = 8  # requests under way per protocol while the capacity is measured
 PATIENCE_S = 30.0  # of each of them
-WARM_UP_S = 2.0  # before that: the queue has to learn its pace, and libraries to load
+WARM_UP_S = 2.0  # before measuring: the queue learns its pace, and libraries load
 GOODPUT, REFUSAL_S = 0.95, 0.05  # the goals: share of the capacity, and the 99th percentile
 ROW = "{:<34} {:>12} {:>10} {}"
 Outcomes = dict[str, list[float]]
 
 
 def overload(flags: list[str], photo: Path, *, seconds: float, times: float, deadline_s: float) -> None:
-    """Run it over a service with these flags, and print the table."""
+    """Runs it against a service with these flags, and prints the table."""
     with tempfile.TemporaryDirectory() as folder:
         keys = write_keys(Path(folder) / "keys")
         environment = plain_environment() | {"DEPTHHMR_API_KEYS_FILE": str(Path(folder) / "keys")}
@@ -48,7 +48,7 @@ def overload(flags: list[str], photo: Path, *, seconds: float, times: float, dea
 
 
 class Bench:
-    """One service under one kind of load after another."""
+    """A service under one kind of load after another."""
 
     def __init__(
         self, service: RunningService, photo: Path, people: int, keys: dict[str, list[str]], deadline_s: float
@@ -57,7 +57,7 @@ class Bench:
         self._photo, self._people, self._keys, self._deadline_s = photo, people, keys, deadline_s
 
     def capacity(self, seconds: float) -> float:
-        """Images per second that a few patient clients get."""
+        """Images per second for a few waiting clients."""
         found = self._run(seconds, PATIENCE_S, at_once=AT_ONCE)
         if bad := {kind: len(found[kind]) for kind in (EXPIRED, WRONG, UNANSWERED) if found[kind]}:
             raise UserError(f"the capacity cannot be measured: a few clients at once are answered with {bad}")
@@ -95,7 +95,7 @@ class Bench:
 
 
 def rate_of(found: Outcomes, seconds: float) -> float:
-    """Answers per second that came in time. What was still under way at the end is not counted, as it was at the begin."""
+    """Responses in time per second. Requests in flight at the end are not counted, as at the begin."""
     return sum(ended <= seconds for ended in found[ENDED]) / seconds
 
 
@@ -144,7 +144,7 @@ def write_keys(path: Path) -> dict[str, list[str]]:
 
 
 def people_of(photo: Path, port: int, key: str) -> int:
-    """How many people an idle service finds in the photo: what every answer under load must have."""
+    """The number of people that an idle service finds in the photo, which every response under load must have."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
     try:
         connection.request("POST", "/v1/reconstruct", photo.read_bytes(), HEADERS | {"X-API-Key": key})

@@ -1,4 +1,4 @@
-"""The body file: what is in it, how it looks, where it comes from.
+"""The body file: its contents, its looks and its sources.
 
 examples:
   depthhmr body info

@@ -1,4 +1,4 @@
-"""Say in plain words what works on this machine and what does not.
+"""Checks what works on this machine and what does not.
 
 example:
   depthhmr check
@@ -103,7 +103,7 @@ def check_port(settings: "Settings") -> str:
 
 
 def check_gpu(settings: "Settings") -> str:
-    """Never a failure: the service does not need one."""
+    """Never fails, as the service needs no GPU."""
     gpus = list(_nvidia_gpus())
     if not gpus:
         return "none found, and none needed: the embedded engine runs on the processor"

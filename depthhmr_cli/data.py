@@ -1,4 +1,4 @@
-"""Other people's labelled pictures: turn a data set into training shards, and make their human-only depth maps.
+"""Labelled pictures: turns a data set into training shards, and makes human-only depth maps for them.
 
 examples:
   depthhmr data pack lsp lspet_train --out shards/lspet --size 192
@@ -114,7 +114,7 @@ def run_pack(args: argparse.Namespace) -> int:
 
 
 def check_options(args: argparse.Namespace) -> None:
-    """UserError for an option that the format does not know: it would be passed over in silence."""
+    """UserError for an option that the format does not have, instead of silently ignoring it."""
     for name in sorted({name for names in OPTIONS.values() for name in names} - set(OPTIONS[args.format])):
         default = DEFAULTS.get(name)
         if getattr(args, name) not in (default, False):

@@ -1,4 +1,4 @@
-"""`depthhmr evaluate --dataset`: the figures of a public board on a user's own copy of its data set."""
+"""`depthhmr evaluate --dataset`: the figures of a public benchmark on a user's copy of its data set."""
 
 import argparse
 import sys
@@ -39,18 +39,18 @@ DEFAULTS = {"every": 1, "pelvis": "h36m"}
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a board says of all pictures."""
+    """The result of a benchmark over all pictures."""
 
     scored: Any
     scores: Any  # a dataclass with `splits`
-    figures: dict[str, str]  # what stands on top, in words
+    figures: dict[str, str]  # the head of the report, in words
     write_page: WritePage
 
 
 def evaluate_dataset(
     args: argparse.Namespace, predict: "Predict", body: "Body", size: int, threshold: float
 ) -> tuple[dict[str, Any], Draw]:
-    """Prints the figures of the board; returns them as plain values, and what draws their page."""
+    """Prints the figures of the benchmark; returns them as plain values, and a function that writes their page."""
     from depthhmr.benchmarks.labelled import predicted
     from depthhmr.evaluation.evaluation import without_nan
     from depthhmr.evaluation.photos import predict_photos
@@ -85,7 +85,7 @@ def evaluate_dataset(
 
 
 def read(args: argparse.Namespace, body: "Body") -> "tuple[str, Iterator[Picture]]":
-    """The name of the board, and its pictures as the readers of `depthhmr data pack` read them."""
+    """The name of the benchmark, and its pictures from the readers of `depthhmr data pack`."""
     name, source = args.dataset
     if name not in BOARDS:
         raise UserError(f"--dataset knows {', '.join(BOARDS)}, got {name!r}")
@@ -97,7 +97,7 @@ def read(args: argparse.Namespace, body: "Body") -> "tuple[str, Iterator[Picture
 
 
 def check_options(args: argparse.Namespace, name: str) -> None:
-    """UserError for an option of another board: it would be passed over in silence."""
+    """UserError for an option of another benchmark, instead of silently ignoring it."""
     for option in sorted({option for options in OPTIONS.values() for option in options} - set(OPTIONS[name])):
         if getattr(args, option) != DEFAULTS.get(option):
             takes = " ".join(f"--{known.replace('_', '-')}" for known in OPTIONS[name])
@@ -208,13 +208,13 @@ def on_relative_human(args: argparse.Namespace, predictions: Answered, body: "Bo
 
 
 def notes(name: str, scores: Any, body: "Body") -> list[str]:
-    """What keeps the figures from standing beside published ones."""
+    """Reasons why the figures cannot be compared with published ones."""
     said = [NOTES[name]] if name in NOTES else []
     if name != "relative-human" and len(body.template) != SMPL_VERTICES:
-        said.append(f"the body is {body.name} {body.version}, not SMPL: no figure may stand beside published ones")
+        said.append(f"the body is {body.name} {body.version}, not SMPL: no figure can be compared with published ones")
     without = scores.counts["without_error"] if name == "agora" else getattr(scores, "without_error", 0)
     if without:
-        said.append(f"{without} people were found who have no pose of this body: they count for F1 and recall alone")
+        said.append(f"{without} people were found without a pose of this body: they count for F1 and recall alone")
     return said
 
 

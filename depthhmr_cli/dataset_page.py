@@ -1,6 +1,6 @@
-"""The page of an evaluation on a public data set: predictions painted over its pictures, and what is labelled beside them.
+"""The page of an evaluation on a public data set: predictions painted over its pictures, beside the labels.
 
-The pictures themselves go onto the page: it is for looking at, not for publishing where their licence forbids it.
+The page contains the pictures, so their licence may forbid publishing it.
 """
 
 import html
@@ -40,7 +40,7 @@ from depthhmr_cli.panels import (
 
 HEIGHT = 300  # pixels of every panel
 PICTURED = ("distance", "height", "occlusion")  # splits of which every class shows its best, median and worst picture
-UNKNOWN_COLOUR = (150, 150, 150)  # predicted people who are nobody that is labelled
+UNKNOWN_COLOUR = (150, 150, 150)  # predicted people that match no label
 PEOPLE_CAPTION = "true people | predicted people | skeletons | from above, camera at the bottom"
 LAYER_CAPTION = (
     "labels: layer (0 nearest) and age | predicted people | from above, camera at the bottom, with the labelled layers"
@@ -58,15 +58,15 @@ LAYER_COLUMNS = {
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A picture with its labels, and the people whom the network reports there."""
+    """A picture with its labels, and the people that the network reports there."""
 
     picture: Picture
     prediction: PhotoPrediction
 
     @classmethod
     def of(cls, picture: Picture, prediction: PhotoPrediction, threshold: float) -> "Seen":
-        """Kept until the page is drawn: without pixels, and without surfaces (80 KB each) but those of children, whose
-        shape no betas give.
+        """Kept until the page is drawn: without pixels, and without surfaces (80 KB each) except those of children, whose shape
+        betas cannot give.
         """
         people = tuple(_light(person) for person in picture.people)
         return cls(replace(picture, people=people), trimmed(prediction, threshold))
@@ -80,7 +80,7 @@ def write_people_page(
     scored: PersonScores,
     body: Body,
 ) -> Path:
-    """The page of AGORA or 3DPW with `figures` on top; seen[i] is picture i of the scored."""
+    """The page of AGORA or 3DPW with `figures` on top; seen[i] is picture i."""
     page, people = Page(folder, suffix="jpg"), scored.people
 
     groups = []
@@ -102,7 +102,7 @@ def write_layer_page(
     scored: LayerRecords,
     body: Body,
 ) -> Path:
-    """The page of Relative Human with `figures` on top; seen[i] is picture i of the scored."""
+    """The page of Relative Human with `figures` on top; seen[i] is picture i."""
     page, people, pairs = Page(folder, suffix="jpg"), scored.people, scored.pairs
 
     def note(index: int) -> str:
@@ -141,7 +141,7 @@ def _figures(
     draw: Callable[[Seen, np.ndarray, Body, np.ndarray | Sequence[int]], Image.Image],
     note: Callable[[int], str],
 ) -> Callable[[str, int, np.ndarray | None], str]:
-    """What `Page.ranked` calls for a figure: name, picture, and the class (bool[people]) whose members get a frame."""
+    """The callback of `Page.ranked` for a figure: name, picture, and the class (bool[people]) whose members get a frame."""
 
     def figure(name: str, index: int, members: np.ndarray | None) -> str:
         inside = people["image"] == index
@@ -155,7 +155,7 @@ def _figures(
 def draw_people(seen: Seen, rows: np.ndarray, body: Body, marked: np.ndarray | Sequence[int] = ()) -> Image.Image:
     """The four panels of a picture; rows: its records. The true people in `marked` get a frame in the first.
 
-    People who do not count have no record, and are drawn as everybody else.
+    People who do not count have no record, and are drawn like all others.
     """
     pixels = seen.picture.pixels()
     photo, scale = resized(pixels, HEIGHT)
@@ -224,7 +224,7 @@ def _labels(
 
 
 def _box(points: np.ndarray) -> np.ndarray:
-    """x0, y0, x1, y1 around the points [N, 2] that are known; a corner of the picture where none is."""
+    """x0, y0, x1, y1 around the points [N, 2] that are known; a corner of the picture if none is."""
     known = points[np.isfinite(points[:, 0])]
     return joint_boxes(known) if len(known) else np.zeros(4)
 
@@ -234,7 +234,7 @@ def _layer_name(layer: int) -> str:
 
 
 def _ends(scored: LayerRecords, which: np.ndarray) -> np.ndarray:
-    """bool[people]: who takes part in these pairs."""
+    """bool[people]: the people in these pairs."""
     pairs = scored.pairs[which]
     named = {(image, end) for side in ("first", "second") for image, end in pairs[["image", side]].tolist()}
     return np.array([who in named for who in scored.people[["image", "person"]].tolist()], bool)
@@ -270,7 +270,7 @@ def _predicted(seen: Seen, body: Body) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _scaled(picture: Picture, pixels: np.ndarray, scale: float) -> Intrinsics:
-    """The camera of the picture, or the default one as the network was told, in pixels of a panel."""
+    """The camera of the picture, or the default one that the network got, in pixels of a panel."""
     camera = picture.intrinsics or Intrinsics.from_fov(pixels.shape[1], pixels.shape[0])
     return Intrinsics(*(camera.array() * scale).tolist())
 

@@ -1,4 +1,4 @@
-"""Scores the exported network on pictures that it was never trained on, rendered ones or photographs. Needs no torch.
+"""Scores the exported network on rendered pictures or photographs that it was not trained on. Needs no torch.
 
 examples:
   depthhmr evaluate --split test --json scores.json
@@ -128,7 +128,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def choose(args: argparse.Namespace) -> Evaluate:
-    """What is evaluated."""
+    """The evaluation for these arguments."""
     if args.dataset:
         return evaluate_board
     return evaluate_photos if args.photos or args.people_free else evaluate_split
@@ -137,7 +137,7 @@ def choose(args: argparse.Namespace) -> Evaluate:
 def evaluate_split(
     args: argparse.Namespace, network: "Network", body: "Body", size: int, threshold: float
 ) -> tuple[dict[str, Any], Draw]:
-    """Prints the scores on rendered pictures; returns them and what draws their page."""
+    """Prints the scores on rendered pictures; returns them and a function that writes their page."""
     from depthhmr.evaluation import evaluation
     from depthhmr.evaluation.predictions import collect
     from depthhmr.synth.scene import Generator
@@ -167,7 +167,7 @@ def evaluate_split(
 def evaluate_photos(
     args: argparse.Namespace, network: "Network", body: "Body", size: int, threshold: float
 ) -> tuple[dict[str, Any], Draw]:
-    """The same for photographs: the labelled people of --photos, and false people where nobody is."""
+    """The same for photographs: the labelled people of --photos, and false people on pictures without people."""
     from depthhmr.evaluation.evaluation import without_nan
     from depthhmr.evaluation.people_free import count_false, empty_places, read_people_free
     from depthhmr.evaluation.photo_scores import score_photos
@@ -229,7 +229,7 @@ def check(args: argparse.Namespace) -> None:
 
 
 def check_outputs(args: argparse.Namespace) -> None:
-    """UserError for what cannot be written, before hours are spent on it."""
+    """UserError for outputs that cannot be written, before hours of work."""
     from depthhmr_cli.page import prepare_folder
 
     if args.page:
@@ -257,7 +257,7 @@ def seeds(split: str, count: int | None) -> range:
 
 
 class Rendered(Sequence["Sample"]):
-    """Pictures that are rendered when they are asked for: a picture is its seed."""
+    """Pictures that are rendered on access: a picture is its seed."""
 
     def __init__(self, generator: "Generator", seeds: range) -> None:
         self.generator = generator
@@ -271,7 +271,7 @@ class Rendered(Sequence["Sample"]):
 
 
 class Network:
-    """The embedded engine of the service as a plain function of arrays, open between `with` and its end."""
+    """The embedded engine of the service as a plain function of arrays, open inside its `with` block."""
 
     def __init__(self, settings: "Settings", manifest: "Manifest") -> None:
         from service.engines.embedded import EmbeddedEngine

@@ -1,4 +1,4 @@
-"""The page of an evaluation on rendered pictures: its tables, and its best, median and worst pictures beside the truth."""
+"""The page of an evaluation on rendered pictures: its tables, and its best, median and worst pictures with the truth."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from depthhmr_cli.panels import Marks, framed, from_above, matching_colours, pai
 PICTURED = ("distance", "height", "visible")  # splits of which every class shows its best, median and worst picture
 PANEL = 320  # pixels
 SLOPE = math.tan(math.pi / 6)  # of a view of 60 degrees
-NEAREST_FAR_M = 3.0  # a scene from above reaches at least so far
+NEAREST_FAR_M = 3.0  # the least depth of a view from above
 
 CAPTION = "picture | true people | predicted people | skeletons | from above, camera at the bottom"
 LEGEND = f"{swatch(TRUE, 'true')}, {swatch(PREDICTED, 'predicted')}"
@@ -77,7 +77,7 @@ def pictured_classes(scored: PersonScores) -> Iterator[tuple[str, int, str, np.n
 
 
 def describe(scored: PersonScores, index: int) -> str:
-    """What happened in one picture, in words. HTML."""
+    """The outcome of one picture in words, as HTML."""
     people = scored.people[scored.people["image"] == index]
     words = [_fate(row) for row in people]
     if scored.false[index]:
@@ -97,7 +97,7 @@ def _fate(row: np.void) -> str:
 def draw_sheet(
     sample: Any, prediction: Prediction, body: Body, threshold: float, marked: np.ndarray | Sequence[int] = ()
 ) -> Image.Image:
-    """The five panels of one picture, beside each other; the true people in `marked` get a frame in the first."""
+    """The five panels of one picture side by side; the true people in `marked` get a frame in the first."""
     scale = PANEL / sample.rgb.shape[0]
     photo = Image.fromarray(sample.rgb).resize((PANEL, PANEL), Image.Resampling.BICUBIC)
     camera = Intrinsics(*(sample.intrinsics * scale).tolist())

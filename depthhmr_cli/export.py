@@ -1,7 +1,7 @@
-"""Turn a training run into the model folder that the service serves.
+"""Turns a training run into the model folder that the service serves.
 
-It is `depthhmr import RUN` in short: the same checks, told only when one fails, and where nothing is said the folder that
-the service serves by default.
+A short form of `depthhmr import RUN`: the same checks, reported only if one fails, and by default into the folder that the
+service serves by default.
 
 example:
   depthhmr export --run runs/state/tiny --model-dir model_repository/depthhmr --threshold 0.35

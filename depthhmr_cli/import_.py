@@ -1,8 +1,8 @@
-"""Examine a trained network and turn it into a model folder that the service serves.
+"""Checks a trained network and turns it into a model folder that the service serves.
 
-SOURCE is a training run of ours, its checkpoint.pt, or any ONNX graph that honours the tensor contract (docs/network.md).
-Every check is told with what was expected and what came; nothing is written when one fails. `depthhmr export` is the same
-for a run, told in one line.
+SOURCE is a training run, its checkpoint.pt, or any ONNX graph that follows the tensor contract (docs/network.md). Every
+check is printed with what was expected and what came; nothing is written if one fails. `depthhmr export` does the same for
+a run and prints one line.
 
 examples:
   depthhmr import runs/state/tiny --model-dir models/tiny
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def take_run(args: argparse.Namespace) -> "tuple[Path, Report]":
-    """A checkpoint of ours: exported, examined and compared with PyTorch."""
+    """A checkpoint: exported, checked and compared with PyTorch."""
     from bodykit.body import load_body
     from depthhmr.export.checkpoint import read_trained
     from depthhmr.export.export import export_network
@@ -95,7 +95,7 @@ def take_run(args: argparse.Namespace) -> "tuple[Path, Report]":
 
 
 def take_graph(args: argparse.Namespace) -> "tuple[Path, Report]":
-    """A graph as it is, of whoever made it."""
+    """An ONNX graph of any origin."""
     from bodykit.body import load_body
     from depthhmr.export.examine import PICTURES, check_graph
     from depthhmr.export.folder import write_folder
@@ -118,7 +118,7 @@ def take_graph(args: argparse.Namespace) -> "tuple[Path, Report]":
 
 
 def facts(args: argparse.Namespace, preset: str, threshold: float, data: str, license_name: str) -> "Facts":
-    """What the manifest will say beside the graph's own facts."""
+    """The facts of the manifest that the graph does not hold."""
     from depthhmr.export.folder import Facts, read_scores
 
     return Facts(
@@ -133,7 +133,7 @@ def facts(args: argparse.Namespace, preset: str, threshold: float, data: str, li
 
 
 def own_pictures(args: argparse.Namespace, size: int) -> "Pictures | None":
-    """Those of --pictures."""
+    """The pictures of --pictures."""
     from depthhmr.tensorrt.pictures import from_folder
 
     if args.pictures is None:
@@ -145,7 +145,7 @@ def own_pictures(args: argparse.Namespace, size: int) -> "Pictures | None":
 
 
 def tell(report: "Report", path: Path | None) -> None:
-    """The checks on the terminal, and in a file if one is asked for."""
+    """Prints the checks, and writes them to a file on request."""
     print(report.lines())
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Ctrl-C between two steps, never within one."""
+"""Delays Ctrl-C to the end of a step."""
 
 import signal
 from collections.abc import Iterator
@@ -7,9 +7,9 @@ from types import FrameType
 
 
 class Interrupts:
-    """A step under `held` runs to its end: a Ctrl-C during it raises KeyboardInterrupt behind it.
+    """A step under `held` runs to its end: a Ctrl-C during it raises KeyboardInterrupt afterwards.
 
-    Blocking the signal would not do: another thread may receive it, and Python raises in the main thread all the same.
+    Blocking the signal does not help: another thread may receive it, and Python still raises in the main thread.
     """
 
     def __init__(self) -> None:

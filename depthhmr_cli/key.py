@@ -1,4 +1,4 @@
-"""Make an API key: the key for the client, and the line for the service's file, which holds only its hash.
+"""Makes an API key: the key for the client, and the line for the service's file, which holds only its hash.
 
 example:
   depthhmr key camera-1

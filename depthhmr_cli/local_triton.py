@@ -1,6 +1,6 @@
 """A real Triton server on this machine, without containers: the one inside the package nvidia-pytriton.
 
-It has Triton's protocol, queue, batching and failures, and of its backends the Python one alone, which runs
+It has Triton's protocol, queue, batching and failures, but only its Python backend, which runs
 `service/engines/triton_model.py`. Loopback only. `scripts/install-triton` installs it.
 """
 
@@ -29,10 +29,10 @@ CONFIG_NAME = "pybe"
 READY_TIMEOUT_S = 90.0  # 1 s on a quiet machine, 12 s on a busy one
 STOP_TIMEOUT_S = 20.0
 SHARED_MEMORY_BYTES = 16 * 2**20  # per model instance, and by how much it grows: a batch of 8 pictures is 0.6 MB
-# What a stub that cannot start writes. Triton itself would notice only after stub-timeout-seconds.
+# Output of a stub that cannot start. Triton itself notices only after stub-timeout-seconds.
 FATAL = (b"error while loading shared libraries",)
-# How the Python backend ends the server at times, as it starts or is asked a lot: a fault of its own (server#8882), seen at
-# one start in some fifty on a crowded machine. Whoever supervises a server starts it again; so do we.
+# How the Python backend at times ends the server, at its start or under load: a fault of its own (server#8882), seen at one
+# start in about fifty on a busy machine. A supervisor would restart the server, and so does this.
 CRASH = b"boost::interprocess::lock_exception"
 STARTS = 3
 
@@ -40,8 +40,8 @@ opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def find_server() -> Path:
-    """The folder of the bundled server. Raises UserError where it is missing or cannot serve this Python."""
-    spec = importlib.util.find_spec("pytriton")  # finds without importing, so that its requirements are not needed
+    """The folder of the bundled server. Raises UserError if it is missing or cannot run this Python."""
+    spec = importlib.util.find_spec("pytriton")  # finds without importing, so its requirements are not needed
     if spec is None or not spec.submodule_search_locations:
         raise UserError("there is no Triton server here; in a checkout, scripts/install-triton installs one")
     home = Path(next(iter(spec.submodule_search_locations))) / "tritonserver"
@@ -65,8 +65,8 @@ def stub_of(home: Path) -> Path:
 class LocalTriton:
     """One server that can be started, stopped, killed and started again, always on the same three ports.
 
-    Serves the one model in `model_dir`, whose folder must bear the model's name. Leaving the `with` block ends
-    everything that was started.
+    Serves the one model in `model_dir`, whose folder must have the model's name. Leaving the `with` block stops everything
+    that was started.
     """
 
     def __init__(self, model_dir: Path, *, config_name: str = CONFIG_NAME, grpc_port: int = 0) -> None:
@@ -113,7 +113,7 @@ class LocalTriton:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> "LocalTriton":
-        """Start and wait until it says that it is ready. Raises UserError with the end of its log otherwise."""
+        """Starts it and waits until it is ready. Raises UserError with the end of its log otherwise."""
         for last in range(STARTS - 1, -1, -1):
             begin = self.log.stat().st_size if self.log.exists() else 0
             self.begin()
@@ -126,7 +126,7 @@ class LocalTriton:
         return self
 
     def begin(self) -> None:
-        """Start without waiting."""
+        """Starts it without waiting."""
         self._shared_memory = f"triton-{uuid.uuid4().hex[:8]}"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -152,11 +152,11 @@ class LocalTriton:
         try:
             with opener.open(f"http://{HOST}:{self.http_port}/v2/health/ready", timeout=1) as reply:
                 return bool(reply.status == 200)
-        except OSError:  # urllib's errors are such, too
+        except OSError:  # urllib's errors as well
             return False
 
     def stop(self) -> int:
-        """SIGTERM, as an operator would; the exit status. What has not ended after `STOP_TIMEOUT_S` is killed."""
+        """Sends SIGTERM and returns the exit status; kills what has not ended after `STOP_TIMEOUT_S`."""
         assert self._process
         self._process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -164,7 +164,7 @@ class LocalTriton:
         return self.kill()
 
     def kill(self) -> int:
-        """SIGKILL to the server and its stubs, and to nothing else; frees the shared memory that they leave behind."""
+        """Sends SIGKILL to the server and its stubs alone, and frees the shared memory that they leave behind."""
         if self._process is None:
             return 0
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -176,7 +176,7 @@ class LocalTriton:
         return status
 
     def signal(self, number: int) -> None:
-        """To the server and its stubs (SIGSTOP, SIGCONT)."""
+        """Sends a signal to the server and its stubs (SIGSTOP, SIGCONT)."""
         os.killpg(self.pid, number)
 
     def stubs(self) -> list[int]:
@@ -184,7 +184,7 @@ class LocalTriton:
         return [pid for pid in _children(self.pid) if "triton_python" in _program(pid)]
 
     def _link_backend(self) -> None:
-        """A backend folder with the stub of this Python. Links: a copy would not find the libraries beside it."""
+        """A backend folder with the stub of this Python. Links, as a copy would not find the libraries beside it."""
         folder = self._work / "backends" / "python"
         folder.mkdir(parents=True)
         backend = self._home / "backends" / "python"
@@ -201,14 +201,14 @@ class LocalTriton:
             "stub-timeout-seconds": 60,
         }
         return [
-            # No server may outlive the program that started it, however that ends.
+            # The server must not outlive the program that started it, however that ends.
             *("setpriv", "--pdeathsig", "TERM", "--"),
             str(self._home / "bin" / "tritonserver"),
             f"--model-repository={self._repository}",
             f"--model-config-name={self._config_name}",
             f"--backend-directory={self._work / 'backends'}",
             "--disable-auto-complete-config",
-            "--model-control-mode=explicit",  # beside this model there may be folders that are none
+            "--model-control-mode=explicit",  # there may be other folders beside this model
             f"--load-model={self.model}",
             "--exit-timeout-secs=5",
             "--allow-gpu-metrics=false",
@@ -223,7 +223,7 @@ class LocalTriton:
         ]
 
     def _environment(self) -> dict[str, str]:
-        """The first python3 on PATH decides where the stub looks for packages; the library must be of this Python."""
+        """The first python3 on PATH determines where the stub looks for packages; the library must be of this Python."""
         cleared = ("PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "LD_PRELOAD")
         environment = {name: value for name, value in os.environ.items() if name not in cleared}
         environment["PATH"] = f"{Path(sys.prefix) / 'bin'}:{environment.get('PATH', '/usr/bin:/bin')}"
@@ -234,7 +234,7 @@ class LocalTriton:
 
 
 def free_ports(*wanted: int) -> list[int]:
-    """Ports of this machine; 0 takes any that is free now. They are found together, so that all differ."""
+    """Ports of this machine; 0 takes any free one. They are found together, so that all differ."""
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(_bound(port)) for port in wanted]
         return [listener.getsockname()[1] for listener in listeners]

@@ -1,7 +1,7 @@
-"""The `depthhmr` command: finds the subcommand, and turns what went wrong into one line for the person who typed it.
+"""The `depthhmr` command: runs the subcommand, and turns errors into one line for the user.
 
 A command is a module with `HELP`, `add_arguments(parser)` and `run(args) -> exit status`. It imports what it needs
-inside `run`, so that `depthhmr --help` is quick and works without torch.
+inside `run`, so that `depthhmr --help` is fast and works without torch.
 """
 
 import argparse
@@ -35,7 +35,7 @@ COMMANDS = {
     "tensorrt": "depthhmr_cli.tensorrt",
 }
 
-# Import name of a package that the gateway does without -> the extra that brings it.
+# Import name of a package that the gateway does not need -> the extra that brings it.
 EXTRAS = {
     "torch": "train",
     "scipy": "train",
@@ -61,7 +61,7 @@ READER_GONE = 141  # and for one whose reader has left, as in `depthhmr check | 
 
 
 class Command(Protocol):
-    """What a module in `COMMANDS` offers."""
+    """The interface of a module in `COMMANDS`."""
 
     HELP: str
 
@@ -71,13 +71,13 @@ class Command(Protocol):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `depthhmr ARGV...` and return its exit status: 0 fine, 2 the user can mend it, above 128 cut short."""
+    """Runs `depthhmr ARGV...` and returns its exit status: 0 success, 2 an error of the user, above 128 interrupted."""
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
         args = build_parser(argv).parse_args(argv)
-        args.command_line = shlex.join(["depthhmr", *argv])  # figures come with the command that made them
+        args.command_line = shlex.join(["depthhmr", *argv])  # reports name the command that made them
         status: int = args.command.run(args)
-        sys.stdout.flush()  # here, where a reader that has left is noticed
+        sys.stdout.flush()  # here, where a closed pipe is detected
         return status
     except UserError as error:
         return complain(str(error))
@@ -87,9 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return complain(advice)
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # so that Python does not try once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python does not try again at exit
         return READER_GONE
     except KeyboardInterrupt:
         print("depthhmr: interrupted", file=sys.stderr)
@@ -97,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser for these arguments. Only the command that is asked for is imported; help imports them all."""
+    """The parser for these arguments. Only the requested command is imported; help imports them all."""
     parser = argparse.ArgumentParser(
         prog="depthhmr",
         description="An image in, every person in it back as a posed, shaped, metrically placed 3D body.",
@@ -115,7 +113,7 @@ def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str) -> None:
-    """Add the subcommand `name`. Its `--help` ends with the module's docstring from the line `example:` on."""
+    """Adds the subcommand `name`. Its `--help` ends with the module's docstring from the line `example:` on."""
     module = importlib.import_module(COMMANDS[name])
     command = cast(Command, module)
     parser = commands.add_parser(
@@ -137,7 +135,7 @@ def example_of(docstring: str) -> str | None:
 
 
 def missing_extra(error: ModuleNotFoundError) -> str | None:
-    """The advice for a package of an extra that is not installed; None when the missing module is no such package."""
+    """The advice for a package of an extra that is not installed; None if the missing module is no such package."""
     package = (error.name or "").partition(".")[0]
     extra = EXTRAS.get(package)
     if extra is None:
@@ -151,7 +149,7 @@ def complain(message: str) -> int:
 
 
 class PrintVersion(argparse.Action):
-    """`--version`, which reads the version only when asked."""
+    """`--version`, which reads the version on demand."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from service import __version__

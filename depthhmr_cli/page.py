@@ -1,4 +1,4 @@
-"""The page of an evaluation: a head, tables, and groups of pictures. Knows neither data sets nor what the pictures show."""
+"""The page of an evaluation: a head, tables, and groups of pictures. Independent of data sets and pictures."""
 
 import html
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from PIL import Image
 from bodykit.errors import UserError
 
 EACH = 6  # pictures in each of the three groups
-TRUE, PREDICTED = (46, 204, 113), (255, 92, 138)  # green is true, pink is predicted, on every page
+TRUE, PREDICTED = (46, 204, 113), (255, 92, 138)  # green for true, pink for predicted, on every page
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #333; background: #fff }
 body { max-width: 1720px; margin: 2em auto; padding: 0 1em }
@@ -28,10 +28,10 @@ code { background: #f4f4f0; padding: .1em .3em }
 
 @dataclass
 class Page:
-    """A page that is being put together in `folder`, which `prepare_folder` has seen."""
+    """A page under construction in `folder`, which `prepare_folder` has checked."""
 
     folder: Path
-    beside: bool = False  # narrow pictures stand beside each other
+    beside: bool = False  # narrow pictures side by side
     suffix: str = "png"
     sections: list[str] = field(default_factory=list)
 
@@ -92,7 +92,7 @@ threshold {report["threshold"]:g}; {legend}</p>
 
 
 def prepare_folder(folder: Path, option: str) -> None:
-    """Makes `folder` and tries to write into it, before anything is computed for it. Raises UserError."""
+    """Creates `folder` and checks that it is writable, before any computation. Raises UserError."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"expected a folder for {option}, {folder} is a file")
     try:
@@ -104,7 +104,7 @@ def prepare_folder(folder: Path, option: str) -> None:
 
 
 def choose(errors: np.ndarray, each: int = EACH) -> dict[str, list[int]]:
-    """The indices of the best, the median and the worst pictures; those with nothing to judge (NaN) are left out."""
+    """The indices of the best, the median and the worst pictures; those without an error (NaN) are left out."""
     order = np.argsort(errors, kind="stable")[: int((~np.isnan(errors)).sum())]
     middle = max((len(order) - each) // 2, 0)
     groups = {"best": order[:each], "median": order[middle : middle + each], "worst": order[::-1][:each]}
@@ -130,12 +130,12 @@ def swatch(colour: tuple[int, int, int], words: str, *, round_one: bool = False)
 
 
 def between(bounds: Sequence[Any] | None, digits: int) -> str:
-    """An interval as HTML; nothing where there is none."""
+    """An interval as HTML; empty without one."""
     return " &ndash; ".join(number(bound, digits) for bound in bounds) if bounds else ""
 
 
 def number(value: Any, digits: int) -> str:
-    """A figure of a report as HTML; a dash for what is not known."""
+    """A figure of a report as HTML; a dash if unknown."""
     if value is None:
         return "&ndash;"
     return html.escape(value) if isinstance(value, str) else f"{value:.{digits}f}"

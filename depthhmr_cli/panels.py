@@ -1,4 +1,4 @@
-"""The panels that the pages of evaluations are made of: people painted, skeletons, the scene from above."""
+"""The panels of evaluation pages: people painted, skeletons, the scene from above."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ Colour = Sequence[int]
 
 @dataclass(frozen=True, eq=False)
 class Marks:
-    """People from above, each with a colour and, where one is to be read, a word."""
+    """People from above, each with a colour and an optional word."""
 
     joints: np.ndarray  # [P, 24, 3] metres
     colours: Sequence[Colour]
@@ -67,7 +67,7 @@ def framed(photo: Image.Image, boxes: np.ndarray) -> Image.Image:
 def skeletons(
     photo: Image.Image, people: np.ndarray, colours: Sequence[Colour], points: np.ndarray | None = None
 ) -> Image.Image:
-    """Bones of people [P, 24, 2] and labelled points [N, 2] over the photo; joints that are NaN have none.
+    """Bones of people [P, 24, 2] and labelled points [N, 2] over the photo; joints that are NaN are skipped.
 
     Drawn twice as large and shrunk: Pillow's lines have hard edges.
     """
@@ -83,11 +83,11 @@ def skeletons(
 
 
 def from_above(groups: Sequence[Marks], far: float, side: int, slope: float) -> Image.Image:
-    """The floor plan x, z up to `far` metres, `side` pixels wide: a dot for the pelvis and a line for the way the body
-    looks. slope: x / z at the edges of the view.
+    """The floor plan x, z up to `far` metres, `side` pixels wide: a dot for the pelvis and a line for the facing
+    of the body. slope: x / z at the edges of the view.
     """
     unit = 2 * side / far  # pixels per metre on the doubled canvas
-    pointer = max(0.5, 32 / unit)  # metres; a line that is shorter than the dot says nothing
+    pointer = max(0.5, 32 / unit)  # metres; a line shorter than the dot is not visible
 
     def place(x: float, z: float) -> tuple[float, float]:
         return side + x * unit, 2 * side - z * unit
@@ -113,7 +113,7 @@ def from_above(groups: Sequence[Marks], far: float, side: int, slope: float) -> 
 
 
 def matching_colours(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Colours of the true and of the predicted people: who was found has the same one on both sides."""
+    """Colours of the true and of the predicted people: a found person has the same one on both sides."""
     matching = match_people(predicted, true)
     return paired_colours(len(true), len(predicted), matching.true, matching.predicted)
 
@@ -121,7 +121,7 @@ def matching_colours(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarra
 def paired_colours(
     true: int, predicted: int, of_true: np.ndarray, of_predicted: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Colours of so many true and predicted people when these are who is who."""
+    """Colours of `true` true and `predicted` predicted people, given the matched indices."""
     colours = person_colours(true + predicted)
     index = true + np.arange(predicted)
     index[of_predicted] = of_true
@@ -131,14 +131,14 @@ def paired_colours(
 def posed(
     body: Body, betas: np.ndarray, rotations: np.ndarray, translation: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices [P, V, 3] and joints [P, 24, 3], also of nobody."""
+    """Vertices [P, V, 3] and joints [P, 24, 3], for zero people as well."""
     if not len(betas):
         return np.zeros((0, len(body.template), 3), np.float32), np.zeros((0, len(PARENTS), 3), np.float32)
     return pose_vertices(body, betas, rotations, translation)
 
 
 def _chest_direction(joints: np.ndarray) -> np.ndarray:
-    """Where the hips point on the floor plan, (x, z): across the line from the right hip to the left one, and up."""
+    """Facing of the hips on the floor plan, (x, z): perpendicular to the line from the right hip to the left one, and to up."""
     left, up = joints[JOINT["left_hip"]] - joints[JOINT["right_hip"]], joints[JOINT["spine1"]] - joints[JOINT["pelvis"]]
     ahead = np.cross(left, up)[[0, 2]]
     return ahead / max(float(np.linalg.norm(ahead)), 1e-6)

@@ -1,6 +1,6 @@
 """The page of an evaluation on photographs: the people painted over each photo, and the labelled joints beside them.
 
-The photographs themselves go onto the page: it is for looking at, not for publishing where their licence forbids it.
+The page contains the photographs, so their licence may forbid publishing it.
 """
 
 import html
@@ -94,7 +94,7 @@ def draw_photo(prediction: PhotoPrediction, body: Body, threshold: float, query:
             prediction.outputs[name][chosen] for name in ("betas", "rotations", "translation")
         )
         vertices = pose_vertices(body, betas, rotations, translation)[0]
-        camera = Intrinsics.from_fov(*small.size)  # the default camera, as the network was told
+        camera = Intrinsics.from_fov(*small.size)  # the default camera, which the network got
         over = painted(small, vertices, body, camera)
     colours = [PREDICTED if query in (-1, i) else OTHERS for i in chosen]
     return side_by_side(

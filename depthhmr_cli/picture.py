@@ -1,4 +1,4 @@
-"""Pictures as commands are given them: files by their names, frames by their times."""
+"""Pictures as arguments of commands: files by name, frames by time."""
 
 import re
 from collections.abc import Iterable
@@ -24,5 +24,5 @@ def pictures_of(files: Iterable[Path]) -> list[Path]:
 
 
 def natural(name: str) -> list[tuple[int, str]]:
-    """A key for sorting in which numbers count as numbers."""
+    """A sort key that compares numbers as numbers."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

@@ -24,7 +24,7 @@ STOP_TIMEOUT_S = 30.0
 
 @dataclass(frozen=True)
 class RunningService:
-    """A service that has said that it is ready."""
+    """A service that is ready."""
 
     port: int
     grpc_port: int
@@ -37,8 +37,8 @@ class RunningService:
 
 
 def plain_environment() -> dict[str, str]:
-    """For a command that starts a service for itself: ours, without what would lock out a client on this machine, and with
-    no line per request between the command's own.
+    """The environment for a service that a command starts for itself: this one, without settings that would lock out a local
+    client, and without a log line per request.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(LOCKS)}
     return environment | {"DEPTHHMR_ACCESS_LOG": "false"}
@@ -46,7 +46,7 @@ def plain_environment() -> dict[str, str]:
 
 @contextmanager
 def running_service(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[RunningService]:
-    """`depthhmr serve ARGUMENTS` on free ports of this machine, ready; stopped when the block is left. It gets our own
+    """`depthhmr serve ARGUMENTS` on free ports of this machine, ready; stopped when the block is left. It gets this
     environment unless another is given.
     """
     command = [sys.executable, "-m", "depthhmr_cli", "serve", "--host", "127.0.0.1", "--port", "0", "--grpc-port", "0"]

@@ -1,4 +1,4 @@
-"""Run the service until it is told to stop (Ctrl-C or SIGTERM).
+"""Runs the service until Ctrl-C or SIGTERM.
 
 example:
   depthhmr serve
@@ -11,7 +11,7 @@ from typing import Any
 
 HELP = "run the service: REST and the web page on one port, gRPC on another"
 
-# Flags that are settings of the same name; the environment (DEPTHHMR_PORT, ...) gives what a flag does not.
+# Flags for settings of the same name; the environment (DEPTHHMR_PORT, ...) sets the others.
 SETTINGS = (
     "host",
     "port",
@@ -30,7 +30,7 @@ SETTINGS = (
 class SettingFlag(argparse.Action):
     """A flag that is the setting of the same name. Its help is the setting's description and default.
 
-    Both are looked up when help is printed: importing the settings takes 0.2 s.
+    Both are looked up only for printing help, as importing the settings takes 0.2 s.
     """
 
     def __call__(
@@ -51,7 +51,7 @@ class SettingFlag(argparse.Action):
 
     @help.setter
     def help(self, _: str | None) -> None:
-        """argparse sets what it was given, which is nothing."""
+        """argparse sets the default, which is None."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags that choose engine, model and body; `reconstruct` and `check` know them too."""
+    """The flags that choose engine, model and body; `reconstruct` and `check` have them as well."""
     parser.add_argument("--engine", action=SettingFlag)
     parser.add_argument("--triton-url", action=SettingFlag, metavar="HOST:PORT")
     parser.add_argument("--model-dir", action=SettingFlag, type=Path)

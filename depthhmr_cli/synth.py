@@ -1,4 +1,4 @@
-"""Synthetic people: look at them, write them as files, measure how fast they are made.
+"""Synthetic people: shows them, writes them as files, measures the speed of rendering.
 
 examples:
   depthhmr synth --sheet sheet.png
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         written = write_dataset(generator, seeds, args.out)
         print(f"synth: wrote {written} pictures of {args.size} x {args.size} pixels into {args.out}")
     else:
-        generator.sample(seeds[0])  # compiles, or loads what was compiled
+        generator.sample(seeds[0])  # compiles, or loads compiled code
         begin = time.process_time()
         people = sum(generator.sample(seed).people for seed in seeds)
         seconds = time.process_time() - begin

@@ -4,7 +4,7 @@ examples:
   depthhmr tensorrt build --out plans              inside NVIDIA's tensorrt container, with a GPU
   depthhmr tensorrt build --out plans --dry-run    everything that needs neither TensorRT nor a GPU
   depthhmr tensorrt check                          whether TensorRT knows every operator of the network
-  depthhmr tensorrt check --noise                  and what noise in the pictures does to the answers
+  depthhmr tensorrt check --noise                  and the effect of noise in the pictures on the outputs
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Runs sequences through a network (or its imitation), the tracker and the smoother, and scores what comes out."""
+"""Runs sequences through a network (or its simulation), the tracker and the smoother, and scores the results."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from service.settings import Settings
 
 BATCH = 8
-BOX_IOU = 0.3  # of the trackers to compare with: boxes that overlap less are two people
+BOX_IOU = 0.3  # of the baseline trackers: boxes that overlap less are two people
 MOST_PEOPLE = 16
 STRAIGHT_MS = 1000.0
 
 
 @dataclass(frozen=True, eq=False)
 class Tape:
-    """One sequence without its pixels: the truth, what was reported, and who of the reports is who."""
+    """One sequence without its pixels: the truth, the reports, and their matching."""
 
     true: list[TrueFrame]
     people: list[tuple[Person, ...]]
@@ -71,7 +71,7 @@ class AnyTracker(Protocol):
 
 
 class BoxTracker:
-    """What one writes first: boxes of successive frames that overlap most are one person."""
+    """The simplest tracker: boxes of successive frames with the largest overlap are one person."""
 
     def __init__(self, memory_s: float) -> None:
         self._memory_s = memory_s
@@ -113,7 +113,7 @@ TRACKERS: dict[str, Callable[[], AnyTracker]] = {
 
 
 def steady(cutoff_hz: float) -> SmoothingOptions:
-    """A plain low-pass filter of one cut-off for everything, to compare with."""
+    """A plain low-pass filter with one cut-off frequency, for comparison."""
     plain = OneEuro(cutoff_hz, 0.0)
     return SmoothingOptions(sideways=plain, depth=plain, orientation=plain, joints=plain)
 
@@ -128,7 +128,7 @@ SMOOTHERS: dict[str, SmoothingOptions | None] = {
 def record(
     body: Body, settings: "Settings", seeds: Sequence[int], *, seconds: float, fps: float, network: bool
 ) -> dict[str, list[Tape]]:
-    """Render sequences and let the network, and its imitation, report the people in them."""
+    """Renders sequences and reports their people by the network and by its simulation."""
     manifest = Manifest.read(settings.model_dir)
     check_body(manifest, body)
     generator = SequenceGenerator(body, manifest.input_size)
@@ -155,7 +155,7 @@ def record(
 
 
 def tape(frames: Sequence[Frame], tensors: Sequence[dict[str, np.ndarray]], body: Body, manifest: Manifest) -> Tape:
-    """What was reported of a sequence, beside the truth."""
+    """The reports of a sequence, with the truth."""
     side = manifest.input_size
     camera = Intrinsics(*frames[0].sample.intrinsics.tolist())
     true, people, pairs = [], [], []
@@ -188,7 +188,7 @@ def score(source: str, tapes: Sequence[Tape], body: Body) -> Report:
     seconds = {"tracker": 0.0, "smoother": 0.0}
     ids: list[list[tuple[int | None, ...]]] = []
     for name, make in TRACKERS.items():
-        ids = []  # those of the last tracker, ours, are what is smoothed
+        ids = []  # the smoother follows the last tracker, the service's
         total = IdentityScores()
         for one in tapes:
             tracker = make()
@@ -221,7 +221,7 @@ def score(source: str, tapes: Sequence[Tape], body: Body) -> Report:
 def smooth(
     one: Tape, ids: Sequence[tuple[int | None, ...]], body: Body, options: SmoothingOptions | None
 ) -> Sequence[tuple[Person, ...]]:
-    """The people of a sequence, smoothed; None leaves them alone."""
+    """The people of a sequence, smoothed; None leaves them unchanged."""
     if options is None:
         return one.people
     smoother = Smoother(body, options)
@@ -234,7 +234,7 @@ def smooth(
 def late(runs: Sequence[tuple[list[np.ndarray], list[ReportedFrame], list[TrueFrame]]]) -> tuple[float, float]:
     """Median lags in milliseconds behind the truth, of the pelvis sideways and of the pose, over people in motion.
 
-    Measured over unbroken stretches of at least two seconds in which somebody goes at least a metre.
+    Measured over unbroken stretches of at least two seconds in which a person moves at least a metre.
     """
     roots, poses = [], []
     for pairs, said, true in runs:
@@ -251,14 +251,14 @@ def late(runs: Sequence[tuple[list[np.ndarray], list[ReportedFrame], list[TrueFr
                 sideways = [one[:, 0, :1] / one[:, 0, 2:] for one in (mine, real)]
                 limbs = [(one - one[:, :1]).reshape(len(one), -1) for one in (mine, real)]
                 roots.append(tracking_scores.lag_ms(sideways[0], sideways[1], step))
-                # where a limb is on the average is the network's error, not a delay
+                # the mean position of a limb is the network's error, not a delay
                 limbs = [one - one.mean(axis=0) for one in limbs]
                 poses.append(tracking_scores.lag_ms(limbs[0], limbs[1], step))
     return (float(np.nanmedian(roots)), float(np.nanmedian(poses))) if roots else (float("nan"), float("nan"))
 
 
 def lags(body: Body, fps: float) -> dict[str, dict[str, float]]:
-    """Milliseconds by which steady motion without noise is behind, at several speeds; after two seconds of it."""
+    """Lag in milliseconds behind steady motion without noise, at several speeds, after two seconds."""
     result: dict[str, dict[str, float]] = {"sideways, m/s": {}, "depth, m/s": {}, "joint, rad/s": {}, "body, rad/s": {}}
     for speed in (0.2, 0.5, 1.0, 2.0):
         result["sideways, m/s"][f"{speed:g}"] = steady_lag(body, fps, np.array([speed, 0, 0]), 0.0, 1)
@@ -270,7 +270,7 @@ def lags(body: Body, fps: float) -> dict[str, dict[str, float]]:
 
 
 def steady_lag(body: Body, fps: float, velocity: np.ndarray, turn: float, joint: int) -> float:
-    """Lag of somebody who moves with `velocity` from 4 m off, or turns a joint by `turn` radians per second."""
+    """Lag behind a person who moves with `velocity` from 4 m away, or turns a joint by `turn` radians per second."""
     from bodykit.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 
     smoother, camera = Smoother(body), Intrinsics.from_fov(640, 480)

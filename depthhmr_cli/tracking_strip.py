@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from bodykit.body import Body
+from bodykit.body import JOINT, Body
 from bodykit.camera import Intrinsics
 from bodykit.letterbox import letterbox
 from bodykit.manifest import Manifest
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from service.settings import Settings
 
 PANELS, COLUMNS, GAP = 8, 4, 3  # the gap in pixels
-GREY = (200, 200, 200)  # of somebody who has no id yet
+GREY = (200, 200, 200)  # of a person without an id yet
 MOST_PEOPLE = 16
 
 
 def write_strip(path: Path, sequence: PeopleSequence, body: Body, settings: "Settings") -> tuple[int, int]:
-    """Track a whole sequence, draw every so many frames of its middle, and return the picture's width and height."""
+    """Tracks a whole sequence, draws PANELS evenly spaced frames of its middle, and returns the picture's width and height."""
     manifest = Manifest.read(settings.model_dir)
     check_body(manifest, body)
     tracker, smoother = Tracker(), Smoother(body)
@@ -53,7 +53,7 @@ def write_strip(path: Path, sequence: PeopleSequence, body: Body, settings: "Set
 
 
 def look(network: Network, frame: Frame, body: Body, manifest: Manifest) -> tuple[Person, ...]:
-    """The people of a frame, on the service's own way."""
+    """The people of a frame, as the service computes them."""
     square, box = letterbox(np.ascontiguousarray(frame.rgb), manifest.input_size)
     camera: Intrinsics = frame.intrinsics
     tensors = network(square[None], box.intrinsics(camera).array()[None])
@@ -77,7 +77,7 @@ def panel(frame: Frame, people: tuple[Person, ...], ids: tuple[int | None, ...],
     corner = (6, image.height - 4)
     draw.text(corner, f"{frame.time_s:.2f} s", "white", font, "lb", stroke_fill="black", stroke_width=2)
     for person, track, colour in zip(people, ids, colours, strict=True):
-        x, y = person.joints_2d[15]  # the head
+        x, y = person.joints_2d[JOINT["head"]]
         draw.text(
             (float(x), float(y) - 0.05 * image.height), str(track or "?"), fill=tuple(colour.tolist()),
             stroke_fill="black", stroke_width=2, font=font, anchor="mb",

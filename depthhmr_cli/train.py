@@ -134,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> "Run":
-    """What was asked for. UserError when it cannot be."""
+    """The run for these arguments. UserError for contradictory ones."""
     from bodykit.body import load_body
     from bodykit.manifest import Manifest
     from depthhmr.body_id import refuse_other_body
@@ -170,7 +170,7 @@ def _plan(args: argparse.Namespace) -> "Run":
 
 
 def _backbone(model: "ModelConfig", weights: Path) -> str:
-    """The backbone that the weights are of: the preset's, or its variant with registers."""
+    """The backbone of the weights: the preset's, or its variant with registers."""
     from depthhmr.network.dinov2 import architecture_of
 
     if model.backbone == "conv":

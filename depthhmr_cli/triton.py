@@ -1,4 +1,4 @@
-"""`depthhmr triton`: what a Triton server needs to run the network, and a real one for trying it without containers.
+"""`depthhmr triton`: the files of a Triton server for the network, and a real server for trying it without containers.
 
 examples:
   depthhmr triton files --model-dir model_repository/depthhmr

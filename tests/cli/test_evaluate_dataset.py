@@ -80,7 +80,7 @@ def test_3dpw(threedpw, model_dir, tmp_path, capsys):
     assert_page(
         tmp_path / "page", "tiny", "on 3dpw", "by distance: under 3 m", "image_00000.jpg: 0 mm, 0.00 m off; 0 mm"
     )
-    assert "PA-MPJPE" in printed and "not SMPL: no figure may stand beside published ones" in printed
+    assert "PA-MPJPE" in printed and "not SMPL: no figure can be compared with published ones" in printed
 
 
 def test_relative_human(model_dir, actors, people_jpeg, tmp_path, capsys):

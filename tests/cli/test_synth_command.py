@@ -39,7 +39,7 @@ def test_a_folder_that_holds_a_data_set_is_left_alone(tmp_path: Path, capsys: py
 
     assert main(["synth", "--out", str(tmp_path), "--count", "1", "--size", "48"]) == 2
 
-    assert "exists already" in capsys.readouterr().err
+    assert "expected a folder without a data set" in capsys.readouterr().err
     assert (tmp_path / "annotations.jsonl").read_text() == "precious\n"
 
 
