@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from bodykit.body import JOINT, JOINTS, PARENTS, SIDES
-from depthhmr.network.geometry import cross, rotation_of, skew, solve_symmetric3
+from depthhmr.network.geometry import rotation_of, skew, solve_symmetric3
 
 
 def _both(first: str, last: str) -> tuple[tuple[int, int], ...]:
@@ -101,14 +101,9 @@ def _gauss_newton(
     `first` is the translation from which the steps started.
     """
     weight = 1 / (sigma.square() + _own_error(sigma).square())
-    one, zero = torch.ones_like(sigma), torch.zeros_like(sigma)
-    right = torch.stack([one, zero, -directions[..., 0]], -1)
-    down = torch.stack([zero, one, -directions[..., 1]], -1)
-    by_shift = torch.cat([right, down], 1)  # [N, 2J, 3], derivatives of the misses
-    by_turn = torch.cat([cross(joints, right), cross(joints, down)], 1)
-    miss = (by_shift * (joints + translation[:, None]).repeat(1, 2, 1)).sum(-1, keepdim=True)
-    rows = torch.cat([by_turn, by_shift, miss], -1)  # [N, 2J, 7]
-    normal = (rows[..., :6] * weight.repeat(1, 2)[..., None]).transpose(1, 2) @ rows  # [N, 6, 7]
+    rows = _derivatives(joints, joints + translation[:, None], directions)
+    weighted = rows[:, :6] * torch.stack([weight, weight], -1).flatten(1)[:, None]
+    normal = weighted @ rows.transpose(1, 2)  # [N, 6, 7]
     identity = torch.eye(3, device=joints.device)
     depth_error = (DEPTH_ERROR * first[:, 2:]).square().clamp(min=1e-4)
     held = torch.cat([torch.full_like(first[:, :2], PLACE_ERROR**-2), 1 / depth_error], 1)[..., None]  # [N, 3, 1]
@@ -121,6 +116,16 @@ def _gauss_newton(
     turn = solve_symmetric3(turn_turn - turn_shift @ of_turn, turn_shift @ of_miss - turn_miss)
     turn = turn / (turn.norm(dim=1, keepdim=True) / LARGEST_TURN).clamp(min=1)
     return turn[..., 0], (-of_miss - of_turn @ turn)[..., 0]
+
+
+def _derivatives(joints: Tensor, moved: Tensor, directions: Tensor) -> Tensor:
+    """How the misses of joints around the pelvis change with the turn and with the shift, and the misses of the joints
+    `moved` to where they are. -> [N, 7, 2J]."""
+    across = torch.eye(2, device=joints.device) + 0 * directions[..., :2, None]
+    across = torch.cat([across, -directions[..., None, :2]], 2)  # [N, J, 3, 2]: X @ across is the miss of X
+    unit = torch.eye(3, device=joints.device) + 0 * joints[..., None]
+    known = torch.cat([skew(joints), unit, moved[..., None, :]], 2) @ across  # [N, J, 7, 2]
+    return known.transpose(1, 2).flatten(2)
 
 
 def _own_error(like: Tensor) -> Tensor:
@@ -167,7 +172,7 @@ def _end_on_ray(pivot: Tensor, bone: Tensor, direction: Tensor, sharp: Tensor) -
     squared = direction.square().sum(-1)
     nearest = (direction * pivot).sum(-1)
     # from the pivot's distance to the ray, not from the pivot's own: that loses millimetres far from the camera
-    spare = squared * bone.square().sum(-1) - cross(direction, pivot).square().sum(-1)
+    spare = squared * bone.square().sum(-1) - (skew(direction) @ pivot[..., None]).square().sum((-1, -2))
     root = spare.clamp(min=GRAZING**2).sqrt()
     own = pivot[..., 2] + bone[..., 2]
     before, behind = (nearest - root) / squared, (nearest + root) / squared
@@ -181,7 +186,8 @@ def _shortest_turn(start: Tensor, end: Tensor, share: Tensor) -> Tensor:
     fade = ((start * end).sum(-1) - OPPOSITE) / (FAR_TURN - OPPOSITE)
     share = (share * fade.clamp(0, 1))[..., None]
     end = _unit(start + share * (end - start))
-    matrix = skew(cross(start, end))
+    outer = end[..., None] * start[..., None, :]
+    matrix = outer - outer.transpose(-1, -2)  # of the cross product of start and end
     cosine = (start * end).sum(-1)[..., None, None]
     return torch.eye(3, device=start.device) + matrix + matrix @ matrix / (1 + cosine)
 

@@ -35,9 +35,9 @@ def cross(a: Tensor, b: Tensor) -> Tensor:
 def solve_symmetric3(matrix: Tensor, right: Tensor) -> Tensor:
     """X of matrix @ X = right, by the adjugate: ONNX has no solver. matrix [..., 3, 3] symmetric and positive definite,
     right [..., 3, n] -> [..., 3, n]."""
-    first, second, third = matrix.unbind(-2)
-    adjugate = torch.stack([cross(second, third), cross(third, first), cross(first, second)], -1)
-    determinant = (first * adjugate[..., 0]).sum(-1)
+    after, before = matrix[..., [1, 2, 0], :], matrix[..., [2, 0, 1], :]
+    adjugate = (skew(after) @ before[..., None])[..., 0].transpose(-1, -2)
+    determinant = (matrix[..., 0, :] * adjugate[..., 0]).sum(-1)
     return (adjugate @ right) / determinant.clamp(min=1e-12)[..., None, None]
 
 
@@ -101,7 +101,6 @@ def rotation_of(turn: Tensor) -> Tensor:
 
 
 def skew(v: Tensor) -> Tensor:
-    """Matrices S with S @ x = v x x. v [..., 3] -> [..., 3, 3]."""
-    x, y, z = v.unbind(-1)
-    zero = torch.zeros_like(x)
-    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
+    """Matrices S with S @ x = v x x. v [..., 3] -> [..., 3, 3]. One product: a tenth of the nodes that entries take."""
+    entries = v.new_tensor([[0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]])
+    return (v @ entries).unflatten(-1, (3, 3))
