@@ -7,8 +7,8 @@ it; names, shapes and the input size are defined here alone.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bodykit.errors import UserError
@@ -17,6 +17,7 @@ FILE_NAME = "manifest.json"
 ONNX_PATH = Path("1") / "model.onnx"
 DTYPES = ("uint8", "float32")
 INPUT_NAMES = ("image", "intrinsics")
+OWN_GRAPH = "own"  # as the name of a variant: none
 OUTPUT_NAMES = ("scores", "rotations", "betas", "translation", "boxes", "depth")
 
 
@@ -48,8 +49,26 @@ class BodyId:
 
 
 @dataclass(frozen=True)
+class Variant:
+    """Another graph of the same network, with the same tensors: made faster or smaller, at a price that `parity` states."""
+
+    name: str
+    precision: str  # of its weights and its arithmetic: int8, bfloat16, ...
+    graph: str  # path in the model folder
+    sha256: str
+    parity: Mapping[str, Any]  # how far its answers lie from those of the manifest's own graph, and over what
+
+    def __post_init__(self) -> None:
+        if not self.name or self.name == OWN_GRAPH:
+            raise ManifestError(f"a variant needs a name other than {OWN_GRAPH!r}, got {self.name!r}")
+        _check_graph_path(self.graph)
+        if not self.parity:
+            raise ManifestError(f"the variant {self.name} must state its parity with the network's own graph")
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """The facts of one exported network. `sha256` is that of `1/model.onnx`; `scores` are its benchmark figures."""
+    """The facts of one exported network. `sha256` is that of the file `graph`; `scores` are its benchmark figures."""
 
     name: str
     version: str
@@ -65,8 +84,14 @@ class Manifest:
     license: str
     sha256: str
     scores: Mapping[str, Any] = field(default_factory=dict)
+    precision: str = "float32"
+    graph: str = ONNX_PATH.as_posix()  # path in the model folder
+    variants: tuple[Variant, ...] = ()
 
     def __post_init__(self) -> None:
+        _check_graph_path(self.graph)
+        if len(names := {variant.name for variant in self.variants}) < len(self.variants):
+            raise ManifestError(f"the variants must have different names, got {', '.join(sorted(names))}")
         if self.input_size < 1 or self.queries < 1:
             raise ManifestError(f"input_size and queries must be at least 1, got {self.input_size} and {self.queries}")
         if not 0 < self.threshold <= 1:
@@ -85,6 +110,18 @@ class Manifest:
             if spec.name == name:
                 return spec
         raise KeyError(name)
+
+    def choose(self, variant: str | None) -> "Manifest":
+        """The manifest of that variant, whose graph, hash and precision stand where the own graph's stood; None and `own`
+        leave all as it is. Raises ManifestError when there is none of that name.
+        """
+        if variant is None or variant == OWN_GRAPH:
+            return self
+        for found in self.variants:
+            if found.name == variant:
+                return replace(self, precision=found.precision, graph=found.graph, sha256=found.sha256)
+        known = ", ".join([OWN_GRAPH, *(found.name for found in self.variants)])
+        raise ManifestError(f"the network {self.name} {self.version} has no variant {variant!r}; it has {known}")
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
@@ -122,6 +159,9 @@ class Manifest:
                 license=str(raw["license"]),
                 sha256=str(raw["sha256"]),
                 scores=dict(raw.get("scores") or {}),
+                precision=str(raw.get("precision", "float32")),
+                graph=str(raw.get("graph", ONNX_PATH.as_posix())),
+                variants=tuple(_variant(item) for item in raw.get("variants") or ()),
             )
         except KeyError as error:
             raise ManifestError(f"the field {error.args[0]!r} is missing") from error
@@ -141,7 +181,7 @@ class Manifest:
 
     def verified_onnx(self, folder: Path) -> bytes:
         """The bytes of `folder`/1/model.onnx, checked against their sha256. Raises ManifestError otherwise."""
-        path = Path(folder) / ONNX_PATH
+        path = Path(folder) / self.graph
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -158,6 +198,17 @@ class Manifest:
 def sha256_of(content: bytes) -> str:
     """Hexadecimal sha256 of some bytes."""
     return hashlib.sha256(content).hexdigest()
+
+
+def _variant(raw: Mapping[str, Any]) -> Variant:
+    name, precision, graph, sha256 = (str(raw[key]) for key in ("name", "precision", "graph", "sha256"))
+    return Variant(name, precision, graph, sha256, dict(raw["parity"]))
+
+
+def _check_graph_path(path: str) -> None:
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts:
+        raise ManifestError(f"a graph must be a file in the model folder, got {path!r}")
 
 
 def _tensor(raw: Mapping[str, Any]) -> TensorSpec:

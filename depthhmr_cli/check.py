@@ -60,10 +60,11 @@ def check_body(settings: "Settings") -> str:
 def check_model(settings: "Settings") -> str:
     from bodykit.manifest import Manifest
 
-    manifest = Manifest.read(settings.model_dir)
+    manifest = Manifest.read(settings.model_dir).choose(settings.model_variant)
     size = len(manifest.verified_onnx(settings.model_dir)) / 1e6
     return (
-        f"{manifest.name} {manifest.version} in {settings.model_dir}: {size:.1f} MB, hash as in the manifest, "
+        f"{manifest.name} {manifest.version} in {settings.model_dir}: {size:.1f} MB of {manifest.precision}, "
+        "hash as in the manifest, "
         f"{manifest.input_size} x {manifest.input_size} pixels, up to {manifest.queries} people, "
         f"licence {manifest.license}"
     )

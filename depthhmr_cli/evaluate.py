@@ -109,7 +109,8 @@ def run(args: argparse.Namespace) -> int:
     from service.settings import load_settings
 
     settings = load_settings({"model_dir": args.model_dir, "engine": "embedded"})
-    manifest, body = Manifest.read(settings.model_dir), load_body(settings.body)
+    manifest = Manifest.read(settings.model_dir).choose(settings.model_variant)
+    body = load_body(settings.body)
     check_body(manifest, body)
     threshold = manifest.threshold if args.threshold is None else args.threshold
     begin = time.perf_counter()

@@ -16,7 +16,8 @@ class PlainLoop:
         from service.engines.embedded import EmbeddedEngine
         from service.options import Options
 
-        self._manifest, self._body = Manifest.read(settings.model_dir), load_body(settings.body)
+        self._manifest = Manifest.read(settings.model_dir).choose(settings.model_variant)
+        self._body = load_body(settings.body)
         self._limits, self._options, self._max_people = ImageLimits(), Options(), settings.max_people
         self._engine = EmbeddedEngine.open(settings, self._manifest, settings.model_dir)
 

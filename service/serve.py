@@ -51,7 +51,7 @@ MIN_WORKERS = 2  # one image can be decoded while another is encoded, even on on
 
 def open_core(settings: Settings) -> MeshRecovery:
     """Loads model and body. Raises UserError when one is missing or damaged, or they do not belong together."""
-    manifest = Manifest.read(settings.model_dir)
+    manifest = Manifest.read(settings.model_dir).choose(settings.model_variant)
     body = load_body(settings.body)
     engine = open_engine(settings, manifest, settings.model_dir)
     return MeshRecovery(
@@ -260,7 +260,7 @@ class _Service:
         await asyncio.to_thread(
             say,
             f"depthhmr {__version__} is ready at {where} after {time.perf_counter() - self.begin:.1f} s "
-            f"(engine {core.engine.name}, model {core.manifest.name} {core.manifest.version})",
+            f"(engine {core.engine.name}, model {core.manifest.name} {core.manifest.version}, {core.manifest.precision})",
         )
 
 

@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     )
 
     model_dir: Path = Field(default_factory=default_model_dir, description="folder with manifest.json and 1/model.onnx")
+    model_variant: str | None = Field(
+        None, description="variant of the network that the embedded engine runs; none takes the manifest's own graph"
+    )
     body: Path | None = Field(None, description="body file; none takes the free body")
 
     max_body_bytes: int = Field(16 * 2**20, ge=1024, description="bytes of one request")

@@ -22,6 +22,8 @@ ENGINES = {
 def open_engine(settings: Settings, manifest: Manifest, model_dir: Path) -> Engine:
     """The engine that the settings name. Raises UserError when there is none, or when it cannot open the model."""
     name = choose_engine(settings) if settings.engine == AUTO else settings.engine
+    if name != "embedded" and settings.model_variant is not None:
+        raise UserError(f"the variant {settings.model_variant!r} is for the embedded engine; the engine is {name}")
     try:
         module, _, attribute = ENGINES[name].partition(":")
     except KeyError:

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from bodykit.manifest import BodyId, Manifest, ManifestError, TensorSpec, sha256_of
+from bodykit.manifest import BodyId, Manifest, ManifestError, TensorSpec, Variant, sha256_of
 
 
 def manifest(**changes) -> Manifest:
@@ -115,3 +115,86 @@ def test_a_tensor_matches_any_batch_but_no_other_axis():
     spec = TensorSpec("boxes", "float32", (-1, 4, 4))
 
     assert spec.matches((7, 4, 4)) and not spec.matches((7, 5, 4)) and not spec.matches((7, 4))
+
+
+def variant(**changes) -> Variant:
+    facts = {
+        "name": "int8",
+        "precision": "int8",
+        "graph": "1/model.int8.onnx",
+        "sha256": sha256_of(b"smaller"),
+        "parity": {"images": 500, "joints_mean_mm": 0.4, "joints_max_mm": 3.1, "people_missed": 0},
+    }
+    return Variant(**(facts | changes))
+
+
+def test_variants_are_read_back(tmp_path):
+    written = manifest(variants=(variant(), variant(name="int4", precision="int4")))
+
+    written.write(tmp_path)
+
+    assert Manifest.read(tmp_path) == written
+
+
+def test_a_manifest_from_before_variants_has_one_graph_of_float32():
+    raw = {
+        name: value for name, value in manifest().to_json().items() if name not in ("precision", "graph", "variants")
+    }
+
+    read = Manifest.from_json(raw)
+
+    assert (read.precision, read.graph, read.variants) == ("float32", "1/model.onnx", ())
+
+
+def test_the_chosen_variant_stands_where_the_own_graph_stood(tmp_path):
+    chosen = manifest(variants=(variant(),)).choose("int8")
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "model.int8.onnx").write_bytes(b"smaller")
+
+    assert (chosen.precision, chosen.sha256) == ("int8", sha256_of(b"smaller"))
+    assert chosen.verified_onnx(tmp_path) == b"smaller"
+    assert chosen.outputs == manifest().outputs and chosen.variants == (variant(),)
+
+
+@pytest.mark.parametrize("name", [None, "own"])
+def test_without_a_choice_the_own_graph_is_run(name):
+    assert manifest(variants=(variant(),)).choose(name) == manifest(variants=(variant(),))
+
+
+def test_an_unknown_variant_is_refused_with_the_known_ones():
+    with pytest.raises(ManifestError, match="depthhmr 1 has no variant 'fp4'; it has own, int8"):
+        manifest(variants=(variant(),)).choose("fp4")
+
+
+@pytest.mark.parametrize("path", ["", "/etc/passwd", "../model.onnx", "1/../../model.onnx"])
+def test_a_graph_outside_of_the_model_folder_is_refused(path):
+    with pytest.raises(ManifestError, match="a graph must be a file in the model folder"):
+        variant(graph=path)
+    with pytest.raises(ManifestError, match="a graph must be a file in the model folder"):
+        manifest(graph=path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"parity": {}}, "the variant int8 must state its parity"),
+        ({"name": ""}, "a variant needs a name"),
+        ({"name": "own"}, "a variant needs a name other than 'own'"),
+    ],
+)
+def test_a_variant_that_does_not_say_what_it_costs_is_refused(changes, message):
+    with pytest.raises(ManifestError, match=message):
+        variant(**changes)
+
+
+def test_two_variants_of_one_name_are_refused():
+    with pytest.raises(ManifestError, match="must have different names"):
+        manifest(variants=(variant(), variant()))
+
+
+def test_a_variant_without_a_field_is_named(tmp_path):
+    raw = manifest(variants=(variant(),)).to_json()
+    del raw["variants"][0]["parity"]
+
+    with pytest.raises(ManifestError, match="the field 'parity' is missing"):
+        Manifest.from_json(raw)

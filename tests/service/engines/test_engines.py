@@ -1,15 +1,18 @@
 import dataclasses
+import shutil
 
 import numpy as np
+import onnx
 import pytest
 
 from bodykit.errors import UserError
-from bodykit.manifest import ONNX_PATH, Manifest, ManifestError, TensorSpec
+from bodykit.manifest import ONNX_PATH, Manifest, ManifestError, TensorSpec, Variant, sha256_of
 from service.engines import open_engine
 from service.engines.base import Call, check_outputs, output_names
 from service.engines.embedded import EmbeddedEngine
 from service.engines.fake import FakeEngine, nobody
 from service.errors import EngineBadOutput, EngineFailed
+from service.serve import open_core
 from service.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -26,6 +29,10 @@ def inputs(manifest: Manifest, batch: int = 1) -> dict[str, np.ndarray]:
         "image": np.zeros((batch, size, size, 3), np.uint8),
         "intrinsics": np.full((batch, 4), 30.0, np.float32),
     }
+
+
+def bright(manifest: Manifest) -> dict[str, np.ndarray]:
+    return inputs(manifest) | {"image": np.full((1, manifest.input_size, manifest.input_size, 3), 255, np.uint8)}
 
 
 def call(manifest: Manifest, *outputs: str) -> Call:
@@ -143,3 +150,37 @@ def test_an_answer_that_breaks_the_contract_is_thrown_away(model_dir, change, me
 
     with pytest.raises(EngineBadOutput, match=message):
         check_outputs(manifest, outputs, batch=1, wanted=output_names(manifest))
+
+
+async def test_the_chosen_variant_is_what_runs_and_what_the_service_tells(model_dir, tmp_path):
+    """The variant finds nobody, so its answers tell it apart."""
+    folder = shutil.copytree(model_dir, tmp_path / "tiny")
+    manifest = Manifest.read(folder)
+    graph = onnx.load(folder / manifest.graph)
+    for node in graph.graph.node:
+        node.output[:] = ["found" if name == "scores" else name for name in node.output]
+    graph.graph.node.append(onnx.helper.make_node("Sub", ["found", "found"], ["scores"]))
+    content = graph.SerializeToString()
+    (folder / "1" / "nobody.onnx").write_bytes(content)
+    variant = Variant("nobody", "float32", "1/nobody.onnx", sha256_of(content), {"people_missed": 3})
+    dataclasses.replace(manifest, variants=(variant,)).write(folder)
+
+    core = open_core(Settings(model_dir=folder, model_variant="nobody"))
+    own = open_core(Settings(model_dir=folder))
+
+    assert core.manifest.sha256 == sha256_of(content) != own.manifest.sha256
+    answers = [await each.engine.infer(bright(manifest), call(manifest)) for each in (core, own)]
+    assert answers[0]["scores"].max() == 0 < answers[1]["scores"].max()
+    for each in (core, own):
+        await each.aclose()
+
+
+@pytest.mark.parametrize("engine", ["triton", "fake"])
+def test_a_variant_is_for_the_embedded_engine_alone(model_dir, engine):
+    with pytest.raises(UserError, match=f"'int8' is for the embedded engine; the engine is {engine}"):
+        open_engine(Settings(engine=engine, model_variant="int8"), Manifest.read(model_dir), model_dir)
+
+
+def test_an_unknown_variant_keeps_the_service_from_starting(model_dir):
+    with pytest.raises(UserError, match="has no variant 'int8'; it has own"):
+        open_core(Settings(model_dir=model_dir, model_variant="int8"))
