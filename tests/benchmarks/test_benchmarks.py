@@ -55,6 +55,7 @@ def test_every_contender_has_a_server_and_something_that_starts_it():
         assert contender.protocol in ("REST", "form", "batch", "gRPC", "stream")
 
 
+@pytest.mark.slow
 def test_the_service_the_naive_one_and_the_loop_are_measured_for_real(model_dir, people_jpeg, tmp_path, monkeypatch):
     monkeypatch.setitem(registry.SERVERS, "plain loop", with_model(registry.SERVERS["plain loop"], model_dir))
     monkeypatch.setitem(registry.SERVERS, "naive FastAPI", with_model(registry.SERVERS["naive FastAPI"], model_dir))

@@ -77,6 +77,7 @@ def forget(shard: Path) -> None:
     (shard / "shard.json").write_text(json.dumps(facts))
 
 
+@pytest.mark.slow
 def test_rendered_people_are_of_the_body_that_the_shard_names(tmp_path: Path, large: Body) -> None:
     shard = render_shard(tmp_path, 0, 6, 64, body=large)
 
@@ -205,6 +206,7 @@ def no_free_body(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"depthhmr.{module}.load_body", given)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_free_body")
 def test_a_network_is_trained_exported_and_trained_on_for_another_body(
     tmp_path: Path, file: Path, large: Body, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture

@@ -75,6 +75,7 @@ async def test_watches_are_bounded_by_themselves_and_one_caller_leaves_half(rpc_
         assert await Watch(channel).status() == STATUS.SERVING
 
 
+@pytest.mark.slow
 async def test_a_watch_of_an_unknown_service_costs_nothing_however_long_its_name(model_dir):
     with running_service("--model-dir", str(model_dir), "--log-level", "warning") as service:
         async with channel_to(service.grpc_port) as channel:

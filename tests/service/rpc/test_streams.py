@@ -325,6 +325,7 @@ async def test_too_many_streams_are_told_so(rpc_over, core, make_stream):
         assert await fourth.ready()
 
 
+@pytest.mark.slow
 async def test_a_thousand_streams_at_once_are_all_served(rpc_over, core, people_jpeg, make_stream):
     async with rpc_over(core) as (stub, server):
         streams = [make_stream(stub) for _ in range(1000)]
