@@ -23,7 +23,7 @@ from depthhmr.synth.degrade import degrade, grain_table
 from depthhmr.synth.lighting import sample_light
 from depthhmr.synth.look import LOOK, sample_look
 from depthhmr.synth.pose_kinds import KINDS
-from depthhmr.synth.props import Props, furnish
+from depthhmr.synth.props import Props, Seat, furnish
 from depthhmr.synth.shading import shade
 from depthhmr.synth.silhouette import cast, coarse_faces, silhouette
 from depthhmr.synth.standing import lowest
@@ -105,7 +105,7 @@ class Generator:
     def sample(self, seed: int) -> Sample:
         """The picture of a seed (any non-negative integer)."""
         rng = np.random.Generator(np.random.PCG64(seed))
-        size, wardrobe = self.size, self.wardrobe
+        size = self.size
         crowd = _apart(rng, sample_crowd(rng, self.body, 1, size))
         tilt, ground = crowd.tilt[0], float(crowd.height[0])
         lens = crowd.lenses.intrinsics()[0]
@@ -116,25 +116,12 @@ class Generator:
 
         rotations = crowd.rotations.copy()
         rotations[:, 0] = tilt @ rotations[:, 0]
-        vertices, joints = pose_vertices(wardrobe.body, crowd.betas, rotations, np.zeros((people, 3), np.float32))
-        # people stand on their lowest vertex, not on their lowest joint
-        up = tilt @ np.array([0, -1, 0], np.float32)
-        pelvis = crowd.pelvis.copy()
-        seats = []
-        for i in range(people):
-            bare = vertices[i, : wardrobe.bare_vertices]
-            bottom = lowest(bare, up)
-            pelvis[i, 1] = ground + bottom - crowd.lift[i]
-            if SEATED[crowd.kind[i]]:
-                hips = vertices[i, self._seat]
-                seats.append((pelvis[i], -crowd.yaw[i], lowest(hips, up) - bottom))
+        vertices, joints = pose_vertices(self.wardrobe.body, crowd.betas, rotations, np.zeros((people, 3), np.float32))
+        pelvis, seats = self._grounded(crowd, vertices)
         translation = (pelvis @ tilt.T).astype(np.float32)
         vertices += translation[:, None]
         joints += translation[:, None]
-        normals = np.empty_like(vertices)
-        for i in range(people):
-            normals[i] = vertex_normals(vertices[i], wardrobe.faces)
-            wear(vertices[i], normals[i], wardrobe.rest, self.part_of_vertex, looks[i], self.tables)
+        normals = self._dress(vertices, looks)
 
         props = furnish(rng, crowd, seats, crowd.lenses)
         light, toward = sample_light(rng, tilt)
@@ -165,6 +152,29 @@ class Generator:
             height_px=boxes[:, 3] - boxes[:, 1],
             whole_depth=whole,
         )
+
+    def _grounded(self, crowd: Crowd, vertices: np.ndarray) -> tuple[np.ndarray, list[Seat]]:
+        """Pelvises [P, 3] of people who stand on their lowest vertex, not on their lowest joint; and the seats they need.
+
+        vertices [P, V, 3] have the pelvis at the origin.
+        """
+        ground, up = float(crowd.height[0]), crowd.tilt[0] @ np.array([0, -1, 0], np.float32)
+        pelvis = crowd.pelvis.copy()
+        seats: list[Seat] = []
+        for i in range(len(vertices)):
+            bottom = lowest(vertices[i, : self.wardrobe.bare_vertices], up)
+            pelvis[i, 1] = ground + bottom - crowd.lift[i]
+            if SEATED[crowd.kind[i]]:
+                seats.append((pelvis[i], -crowd.yaw[i], lowest(vertices[i, self._seat], up) - bottom))
+        return pelvis, seats
+
+    def _dress(self, vertices: np.ndarray, looks: np.ndarray) -> np.ndarray:
+        """Moves vertices [P, V, 3] in place to the surface of the clothes -> normals [P, V, 3]."""
+        normals = np.empty_like(vertices)
+        for i in range(len(vertices)):
+            normals[i] = vertex_normals(vertices[i], self.wardrobe.faces)
+            wear(vertices[i], normals[i], self.wardrobe.rest, self.part_of_vertex, looks[i], self.tables)
+        return normals
 
     def _backdrop(
         self, seed: int, box: np.ndarray, looks: np.ndarray, props: Props, place: np.ndarray, light: np.ndarray

@@ -72,17 +72,37 @@ class NoisyNetwork:
         self._spells[:, 1] = self._age(self._spells[:, 1], step, noise.turned_s)
         jitter = rng.standard_normal((people, 3 + 72))
         far_out = np.where(rng.random((people, 1)) < noise.outliers, noise.outlier_size, 1.0)
+        place = self._places(sample, jitter, far_out)
+        rotations = self._rotations(sample, jitter)
 
+        rows, offset = self._reports(sample, step)
+        place = place[rows] + offset
+        depth = np.exp(place[:, 2:])
+        moved = np.tile(offset[:, :2] * sample.intrinsics[:2], 2) + rng.normal(0, 1.0, (len(rows), 4))
+        return {
+            "scores": np.full(len(rows), 0.9, np.float32),
+            "rotations": rotations[rows],
+            "betas": np.zeros((len(rows), 10), np.float32),  # the network predicts nearly the same shape for all
+            "translation": np.concatenate([place[:, :2] * depth, depth], axis=1).astype(np.float32),
+            "boxes": sample.boxes[rows] + moved.astype(np.float32),
+        }
+
+    def _places(self, sample: Sample, jitter: np.ndarray, far_out: np.ndarray) -> np.ndarray:
+        """Rays x / z, y / z and log depths of the pelvises [P, 3], with errors."""
+        noise, translation = self.noise, sample.translation
         place = np.concatenate(
-            [sample.translation[:, :2] / sample.translation[:, 2:], np.log(np.maximum(sample.translation[:, 2:], 0.3))],
-            axis=1,
+            [translation[:, :2] / translation[:, 2:], np.log(np.maximum(translation[:, 2:], 0.3))], axis=1
         )
         scale = np.array([1, 1, 0])
         place += jitter[:, :3] * (noise.sideways_jitter * scale + noise.depth_jitter * (1 - scale))
         place += far_out * self._drift[:, :3] * (noise.sideways_drift * scale + noise.depth_drift * (1 - scale))
         place += self._bias[:, :3] * (noise.sideways_bias * scale + noise.depth_bias * (1 - scale))
+        return place
 
-        parts = [part[:, 3:].reshape(people, 24, 3) for part in (jitter, self._drift, self._bias)]
+    def _rotations(self, sample: Sample, jitter: np.ndarray) -> np.ndarray:
+        """Rotations [P, 24, 3, 3] with errors; some people are reversed."""
+        noise = self.noise
+        parts = [part[:, 3:].reshape(sample.people, 24, 3) for part in (jitter, self._drift, self._bias)]
         shares = np.array([noise.joint_jitter, noise.joint_drift, noise.joint_bias])
         turns = sum(share * part for share, part in zip(shares, parts, strict=True)) * self._spread[:, None]
         turns[:, 0] = (
@@ -93,28 +113,18 @@ class NoisyNetwork:
         rotations = sample.rotations @ axis_angle_to_matrix(turns.astype(np.float32))
         turned = self._spells[:, 1] < NormalDist().inv_cdf(noise.turned)
         rotations[turned, 0] = rotations[turned, 0] @ TURNED
+        return rotations
 
+    def _reports(self, sample: Sample, step_s: float) -> tuple[np.ndarray, np.ndarray]:
+        """The person of each report, int [N], and its offset from them [N, 3], which is 0 for all but ghosts."""
         chance = np.interp(sample.visible, SEEN, MISSED).clip(1e-6, 1 - 1e-6)
-        said = self._spells[:, 0] > np.array([NormalDist().inv_cdf(float(p)) for p in chance])
-        said &= (sample.visible > 0) & (sample.translation[:, 2] > 0.5)
-        rows, offsets = [*np.flatnonzero(said)], [np.zeros(3)] * int(said.sum())
-        for row, offset in self._haunt(sample, step):
+        reported = self._spells[:, 0] > np.array([NormalDist().inv_cdf(float(p)) for p in chance])
+        reported &= (sample.visible > 0) & (sample.translation[:, 2] > 0.5)
+        rows, offsets = [*np.flatnonzero(reported)], [np.zeros(3)] * int(reported.sum())
+        for row, offset in self._haunt(sample, step_s):
             rows.append(row)
             offsets.append(offset)
-        chosen = np.array(rows, int)
-        offset = np.array(offsets).reshape(-1, 3)
-        place = place[chosen] + offset
-        depth = np.exp(place[:, 2:])
-        moved = np.tile(offset[:, :2] * sample.intrinsics[:2], 2) + rng.normal(0, 1.0, (len(chosen), 4))
-        return {
-            "scores": np.full(len(chosen), 0.9, np.float32),
-            "rotations": rotations[chosen],
-            "betas": np.zeros(
-                (len(chosen), 10), np.float32
-            ),  # the network predicts nearly the same shape for all people
-            "translation": np.concatenate([place[:, :2] * depth, depth], axis=1).astype(np.float32),
-            "boxes": sample.boxes[chosen] + moved.astype(np.float32),
-        }
+        return np.array(rows, int), np.array(offsets).reshape(-1, 3)
 
     def _age(self, values: np.ndarray, step_s: float, time_s: float) -> np.ndarray:
         """Normal numbers `step_s` later, with an autocorrelation time of `time_s`."""

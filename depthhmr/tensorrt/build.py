@@ -94,6 +94,22 @@ def build(options: Options, say: Say) -> Path | None:
         say(f"9  place      would write {folder.plan}, {folder.facts.name} beside it, and {folder.config}")
         say("dry run: nothing was built" + ("" if options.graph else ", nothing was written"))
         return None
+    plan, seconds = timed_plan(machine, converted, profiles, options, say)
+    comparisons = verify(machine, plan, batches, pictures, reference, manifest, say)
+    facts = {
+        "built_seconds": round(seconds, 1),
+        "pictures": pictures.source,
+        "verified": {str(batch): comparison.to_json() for batch, comparison in comparisons.items()},
+    }
+    folder.write(plan, key, config.text, facts)
+    say(f"9  place      {folder.plan}; serve it with tritonserver --model-repository={options.out}")
+    return folder.plan
+
+
+def timed_plan(
+    machine: Machine, converted: Converted, profiles: tuple[Profile, ...], options: Options, say: Say
+) -> tuple[bytes, float]:
+    """The serialised plan, and the seconds of its build."""
     begin = time.perf_counter()
     plan = build_plan(
         machine.trt,
@@ -104,15 +120,7 @@ def build(options: Options, say: Say) -> Path | None:
     )
     seconds = time.perf_counter() - begin
     say(f"              {len(plan) / 1e6:.1f} MB in {seconds:.0f} s")
-    comparisons = verify(machine, plan, batches, pictures, reference, manifest, say)
-    facts = {
-        "built_seconds": round(seconds, 1),
-        "pictures": pictures.source,
-        "verified": {str(batch): comparison.to_json() for batch, comparison in comparisons.items()},
-    }
-    folder.write(plan, key, config.text, facts)
-    say(f"9  place      {folder.plan}; serve it with tritonserver --model-repository={options.out}")
-    return folder.plan
+    return plan, seconds
 
 
 def check_batches(batches: Sequence[int] | None, largest: int) -> tuple[int, int, int]:
