@@ -45,7 +45,10 @@ COMPILING_AFTER_S = 3.0  # loading compiled code from a cache takes a third of t
 LISTEN_BACKLOG = 512
 HARD_STOP_S = 5.0  # after the grace period of running requests, for cleaning up
 ENGINE_LOST = 70  # exit status; EX_SOFTWARE of sysexits.h
-THREADS = 24  # of gRPC, the log, the network and the event loop
+THREADS = 24  # of gRPC, the log and the event loop
+NETWORK_THREADS = (
+    3  # per thread of the network: one that runs an image, and fewer than two in the pools of its sessions
+)
 MIN_WORKERS = 2  # one image can be decoded while another is encoded, even on one processor
 
 
@@ -73,7 +76,8 @@ def serve(settings: Settings, shutdown: Shutdown) -> int:
     begin = time.perf_counter()
     keep_standard_streams()
     release_large_blocks()
-    check_threads(THREADS + (settings.workers or usable_cpus()))
+    cpus = usable_cpus()
+    check_threads(THREADS + (settings.workers or cpus) + NETWORK_THREADS * (settings.threads or cpus))
     start_logging(settings.log_level, settings.log_format, access=settings.access_log)
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_disconnect)
     tls = open_tls(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
