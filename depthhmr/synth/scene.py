@@ -24,7 +24,7 @@ from depthhmr.synth.lighting import sample_light
 from depthhmr.synth.look import LOOK, sample_look
 from depthhmr.synth.pose_kinds import KINDS
 from depthhmr.synth.props import Props, Seat, furnish
-from depthhmr.synth.shading import shade
+from depthhmr.synth.shading import People, Picture, Raster, SceneMesh, Things, shade
 from depthhmr.synth.silhouette import cast, coarse_faces, silhouette
 from depthhmr.synth.standing import lowest
 from depthhmr.synth.texture import noise_tables
@@ -223,10 +223,15 @@ class Generator:
         depth, person = np.zeros((size, size), np.float32), np.zeros((size, size), np.uint8)
         covered = np.zeros(people, np.int64)
         shade(
-            face, inverse_depth, view.box, points, faces, directions, corners, view.ground, per_person, people, each,
-            wardrobe.part_of_face, wardrobe.rest, props.local, props.surface_of_vertex, props.surfaces, looks, light,
-            tables, rgb, depth, person, covered,
-        )  # fmt: skip
+            Raster(face, inverse_depth, view.box),
+            SceneMesh(points, faces, directions, corners),
+            People(people, per_person, each, wardrobe.part_of_face, wardrobe.rest, looks),
+            Things(props.local, props.surface_of_vertex, props.surfaces),
+            light,
+            view.ground,
+            tables,
+            Picture(rgb, depth, person, covered),
+        )
         whole = None
         if self.whole_depth:
             whole = np.zeros((size, size), np.float32)

@@ -1,5 +1,7 @@
 """Colours of the rasterised scene: each pixel is shaded once, or once per surface at edges."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
@@ -119,16 +121,63 @@ def person_colour(look, part, x, y, z, tables):
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def shade(
-    face, inverse_depth, box, points, faces, normals, corners, ground, people_faces, people, vertices_each, part_of_face,
-    rest, local, surface_of_vertex, surfaces, looks, light, tables, rgb, depth, person, covered,
-):  # fmt: skip
-    """Composite the rasterised scene over rgb [S, S, 3] and fill depth and person [S, S].
+class Raster(NamedTuple):
+    """What is visible: face indices (-1 for none) and inverse depths [2S, 2S], and the box left, top, right, bottom [4]."""
 
-    face and inverse_depth are [2S, 2S]; the four samples of a pixel are shaded once where they show the same thing.
-    covered [P] counts visible samples of each person. A pixel belongs to a person who fills at least half of it.
+    face: np.ndarray
+    inverse_depth: np.ndarray
+    box: np.ndarray
+
+
+class SceneMesh(NamedTuple):
+    """Vertices of all people and then of the props: projected [V, 2 or 3], normals and corners [V, 3]; faces [F, 3]."""
+
+    points: np.ndarray
+    faces: np.ndarray
+    normals: np.ndarray
+    corners: np.ndarray
+
+
+class People(NamedTuple):
+    """How many people there are, the mesh that they share, and the look of each."""
+
+    number: int
+    faces_each: int
+    vertices_each: int
+    part_of_face: np.ndarray
+    rest: np.ndarray
+    looks: np.ndarray
+
+
+class Things(NamedTuple):
+    """The props: texture coordinates [V, 2], the surface of each vertex [V], and the surfaces."""
+
+    local: np.ndarray
+    surface_of_vertex: np.ndarray
+    surfaces: np.ndarray
+
+
+class Picture(NamedTuple):
+    """The output of `shade`: rgb [S, S, 3], depth and person [S, S], and visible samples per person [P]."""
+
+    rgb: np.ndarray
+    depth: np.ndarray
+    person: np.ndarray
+    covered: np.ndarray
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def shade(raster, mesh, crowd, things, light, ground, tables, picture):
+    """Composite the rasterised scene over the picture's rgb and fill its depth and person.
+
+    Raster arrays are [2S, 2S]: the four samples of a pixel are shaded once where they show the same surface. A pixel belongs
+    to a person who covers at least half of it. One function on purpose: split into four, it takes 40 % longer.
     """
+    face, inverse_depth, box = raster
+    points, faces, normals, corners = mesh
+    people, people_faces, vertices_each, part_of_face, rest, looks = crowd
+    local, surface_of_vertex, surfaces = things
+    rgb, depth, person, covered = picture
     total = people_faces * people
     colour = np.zeros(3, np.float64)
     for row in range(box[1], box[3]):
