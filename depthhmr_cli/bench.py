@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 HELP = "measure latency, processor time and memory of the service"
 BLOCK = 20  # images per turn
-LEAST = 4  # images per client in a block: with fewer, the start of the clients would dominate
+MIN_IMAGES = 4  # images per client in a block: with fewer, the start of the clients would dominate
 TICK_S = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
 
 
@@ -244,7 +244,7 @@ def measure(contestants: list[Contestant], services: dict[str, Service], request
 
 def turn(sender: Sender, port: int, photo: bytes, clients: int) -> Callable[[Callable[[], None]], list[Span]]:
     """A block of `clients` concurrent clients; it begins when all are connected."""
-    each = max(LEAST, BLOCK // clients)
+    each = max(MIN_IMAGES, BLOCK // clients)
 
     def block(begin: Callable[[], None]) -> list[Span]:
         start = threading.Barrier(clients, action=begin, timeout=TIMEOUT_S)

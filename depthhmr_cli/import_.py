@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from depthhmr.tensorrt.pictures import Pictures
 
 HELP = "examine a training run or an ONNX graph, check by check, and make a model folder of it"
-USUAL_THRESHOLD = 0.5  # of a graph that comes without validation
-FEWEST_PICTURES = 3  # a batch of three different ones
+DEFAULT_THRESHOLD = 0.5  # of a graph that comes without validation
+MIN_PICTURES = 3  # a batch of three different ones
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +107,7 @@ def take_graph(args: argparse.Namespace) -> "tuple[Path, Report]":
     except OSError as error:
         raise UserError(f"cannot read the graph {args.source}: {error.strerror or error}") from error
     body = load_body(args.body or load_settings({}).body)
-    threshold = USUAL_THRESHOLD if args.threshold is None else args.threshold
+    threshold = DEFAULT_THRESHOLD if args.threshold is None else args.threshold
     stated = facts(args, "imported", threshold, "unknown", "unknown")
 
     def pictures(size: int) -> "Pictures":
@@ -139,8 +139,8 @@ def own_pictures(args: argparse.Namespace, size: int) -> "Pictures | None":
     if args.pictures is None:
         return None
     pictures = from_folder(args.pictures, size)
-    if len(pictures) < FEWEST_PICTURES:
-        raise UserError(f"expected at least {FEWEST_PICTURES} pictures in {args.pictures}, found {len(pictures)}")
+    if len(pictures) < MIN_PICTURES:
+        raise UserError(f"expected at least {MIN_PICTURES} pictures in {args.pictures}, found {len(pictures)}")
     return pictures
 
 

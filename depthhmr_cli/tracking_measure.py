@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 BATCH = 8
 BOX_IOU = 0.3  # of the baseline trackers: boxes that overlap less are two people
-MOST_PEOPLE = 16
+MAX_PEOPLE = 16
 STRAIGHT_MS = 1000.0
 
 
@@ -167,7 +167,7 @@ def tape(frames: Sequence[Frame], tensors: Sequence[dict[str, np.ndarray]], body
         people.append(
             select_people(
                 raw, body=body, camera=camera, box=Letterbox(side, side, side), threshold=manifest.threshold,
-                max_people=MOST_PEOPLE,
+                max_people=MAX_PEOPLE,
             )
         )  # fmt: skip
         pairs.append(tracking_scores.pair(said_frame(people[-1]), true[-1]))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PANELS, COLUMNS, GAP = 8, 4, 3  # the gap in pixels
 GREY = (200, 200, 200)  # of a person without an id yet
-MOST_PEOPLE = 16
+MAX_PEOPLE = 16
 
 
 def write_strip(path: Path, sequence: PeopleSequence, body: Body, settings: "Settings") -> tuple[int, int]:
@@ -59,7 +59,7 @@ def look(network: Network, frame: Frame, body: Body, manifest: Manifest) -> tupl
     tensors = network(square[None], box.intrinsics(camera).array()[None])
     return select_people(
         {name: values[0] for name, values in tensors.items()}, body=body, camera=camera, box=box,
-        threshold=manifest.threshold, max_people=MOST_PEOPLE,
+        threshold=manifest.threshold, max_people=MAX_PEOPLE,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from bodykit.rotations import axis_angle_to_matrix
 from depthhmr.bake import dualquat
 
 RIDGE = 0.3
-SMALLEST = 3e-4  # metres; smaller directions are dropped, which leaves about two entries in a hundred
+MIN_METRES = 3e-4  # metres; smaller directions are dropped, which leaves about two entries in a hundred
 # Two standard deviations, and the highest angle, about x, y, z in degrees, per joint.
 RANGES = {
     "spine1": (35, 25, 20),
@@ -69,7 +69,7 @@ def fit_pose_blend(
         directions[np.ix_(vertices, columns)] = solution.reshape(len(columns), len(vertices), 3).transpose(1, 0, 2)
     reflected = (directions[mirror] * signs[:, None] * [-1, 1, 1])[:, feature_mirror]
     directions = (directions + reflected) / 2
-    directions[np.linalg.norm(directions, axis=2) < SMALLEST] = 0
+    directions[np.linalg.norm(directions, axis=2) < MIN_METRES] = 0
     predicted = np.einsum("pf,vfc->pvc", features[:held_out], directions, optimize=True)
     return PoseBlend(directions, _rms(wanted[:held_out]), _rms(wanted[:held_out] - predicted))
 

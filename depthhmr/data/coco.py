@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bodykit.errors import UserError
-from depthhmr.data.joints import FEWEST_JOINTS, in_our_order, labelled
+from depthhmr.data.joints import MIN_JOINTS, in_our_order, labelled
 from depthhmr.data.picture import Picture
 
 
@@ -66,6 +66,6 @@ def _picture(file: Path, items: list[Mapping[str, Any]], names: Mapping[Any, lis
         except (TypeError, ValueError) as error:
             raise UserError(f"{path}: annotation {item.get('id', '?')} has keypoints that are no numbers") from error
         person = labelled(in_our_order(of_category, points[:, :2] + 0.5, points[:, 2] > 0))
-        if person.known_2d.sum() >= FEWEST_JOINTS:
+        if person.known_2d.sum() >= MIN_JOINTS:
             found.append(person)
     return Picture(file, tuple(found), everyone=len(found) == len(items))

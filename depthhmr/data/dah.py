@@ -32,11 +32,11 @@ REACH_SHARE = 0.08  # how far beside a person: a share of the height of the mask
 BLEND = 0.5  # share of the surroundings at the person's depth, from which on a map shows no outline
 EDGE = 3  # pixels over which a map blurs a depth edge
 TRUST = 0.5  # share of a person's pixels that must agree before the map may add or hide anything
-FEWEST_PIXELS = 20  # of a mask, for a fit
-MOST_PIXELS, TRIES = 600, 400  # of the search for the line that most pixels agree with
+MIN_PIXELS = 20  # of a mask, for a fit
+MAX_PIXELS, TRIES = 600, 400  # of the search for the line that most pixels agree with
 WILD = 0.04  # relative depth beyond which all pixels are equally wrong: about the relief of one person
 FLAT = 0.3  # a scale of the map on a person below which its relief is noise
-USUAL = (0.3, 0.08)  # usual deviation of a person's scale and shift from the picture's
+USUAL_SPREAD = (0.3, 0.08)  # usual deviation of a person's scale and shift from the picture's
 SAME_SURFACE = 0.08  # relative depth: within the nearest surface of a cell
 SAMPLES = 2  # the z-buffer is drawn with 2 x 2 samples per pixel
 # Joints near the floor, which is as far away as the feet: nothing is added there.
@@ -110,7 +110,7 @@ def refine(isolated: Isolated, people: int, monocular: np.ndarray, *, inverse: b
     target, owner = depth.copy(), person.copy()
     for i in range(people):
         mask = person == i
-        if (mask & np.isfinite(line)).sum() < FEWEST_PIXELS:
+        if (mask & np.isfinite(line)).sum() < MIN_PIXELS:
             continue
         own_line, scale = _fit_person(line, depth, mask, inverse)
         own = metres(own_line, inverse)
@@ -168,7 +168,7 @@ def fit_picture(isolated: Isolated, monocular: np.ndarray, inverse: bool) -> np.
     person = isolated.person
     inner = ndimage.binary_erosion(person >= 0)  # at the outline maps are blurred and meshes lack clothes
     chosen = _enough(inner & np.isfinite(monocular), (person >= 0) & np.isfinite(monocular))
-    if chosen.sum() < FEWEST_PIXELS:
+    if chosen.sum() < MIN_PIXELS:
         return None
     x, z = monocular[chosen].astype(np.float64), isolated.depth[chosen].astype(np.float64)
     target, relative = (1 / z, z) if inverse else (z, 1 / z)
@@ -182,7 +182,7 @@ def fit_picture(isolated: Isolated, monocular: np.ndarray, inverse: bool) -> np.
 
 
 def _enough(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return first if first.sum() >= FEWEST_PIXELS else second
+    return first if first.sum() >= MIN_PIXELS else second
 
 
 def _most_agreed(x: np.ndarray, target: np.ndarray, relative: np.ndarray, share: np.ndarray) -> np.ndarray | None:
@@ -191,7 +191,7 @@ def _most_agreed(x: np.ndarray, target: np.ndarray, relative: np.ndarray, share:
     Least squares alone would be dominated by objects in front of people, which have the largest inverse depth.
     """
     rng = np.random.default_rng(0)
-    some = rng.choice(len(x), min(MOST_PIXELS, len(x)), replace=False, p=share / share.sum())
+    some = rng.choice(len(x), min(MAX_PIXELS, len(x)), replace=False, p=share / share.sum())
     x, target, relative = x[some], target[some], relative[some]
     first, second = rng.integers(0, len(x), (2, TRIES))
     run, rise = x[first] - x[second], target[first] - target[second]
@@ -214,7 +214,7 @@ def _fit_person(line: np.ndarray, depth: np.ndarray, mask: np.ndarray, inverse: 
     # around the person's middle scale and shift do not compensate each other
     parts = np.stack([x - middle, np.full_like(x, middle)], axis=1)
     relative = z if inverse else 1 / z
-    scale, shift = _robust(parts, target - middle, relative, np.array([1.0, 0.0]), usual=USUAL)
+    scale, shift = _robust(parts, target - middle, relative, np.array([1.0, 0.0]), usual=USUAL_SPREAD)
     return middle + scale * (line - middle) + shift * middle, float(scale)
 
 

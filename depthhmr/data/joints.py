@@ -12,7 +12,7 @@ NEAR = ("left_hip", "right_hip", "neck")
 SAME_JOINTS = np.array([name.partition("_")[2] in SAME for name in JOINT_NAMES])
 NEAR_JOINTS = np.array([name in NEAR for name in JOINT_NAMES])
 
-FEWEST_JOINTS = 4  # known ones; as in SAT-HMR
+MIN_JOINTS = 4  # known ones; as in SAT-HMR
 
 
 def labelled(joints: np.ndarray, *, layer: int = -1, about: About = NOTHING) -> Person:

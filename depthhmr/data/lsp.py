@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from bodykit.errors import UserError
-from depthhmr.data.joints import FEWEST_JOINTS, in_our_order, labelled
+from depthhmr.data.joints import MIN_JOINTS, in_our_order, labelled
 from depthhmr.data.picture import Picture
 from depthhmr.evaluation.photos import read_photos
 
@@ -45,5 +45,5 @@ def _read_mat(folder: Path) -> Iterator[Picture]:
         raise UserError(f"{path}: joints has shape {list(joints.shape)}, expected [3, 14, N] or [14, 3, N]")
     for number, (xy, flags) in enumerate(zip(points, given, strict=True), 1):
         person = labelled(in_our_order(NAMES, xy - 0.5, flags))  # pixel 1 is [0, 1) for us, its centre 0.5
-        if person.known_2d.sum() >= FEWEST_JOINTS:
+        if person.known_2d.sum() >= MIN_JOINTS:
             yield Picture(folder / "images" / f"im{number:0{digits}d}.jpg", (person,))

@@ -18,7 +18,7 @@ from bodykit.errors import UserError
 from bodykit.rotations import axis_angle_to_matrix
 from bodykit.skinning import pose_joints
 from depthhmr.data.body_transfer import posed, rms
-from depthhmr.data.joints import FEWEST_JOINTS
+from depthhmr.data.joints import MIN_JOINTS
 from depthhmr.data.picture import NO_LAYER, Person, Picture, Pose
 from depthhmr.data.unpickle import read_npz
 
@@ -144,8 +144,8 @@ def _joints_2d(value: Any, place: Place) -> np.ndarray:
     for joint, where, point in pairs:
         if point is not None:
             joints[joint] = _numbers(point, (2,), where, "x and y in pixels")
-    if np.isfinite(joints[:, 0]).sum() < FEWEST_JOINTS:
-        raise place.error(f"at least {FEWEST_JOINTS} joints", value)
+    if np.isfinite(joints[:, 0]).sum() < MIN_JOINTS:
+        raise place.error(f"at least {MIN_JOINTS} joints", value)
     return joints
 
 

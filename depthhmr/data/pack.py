@@ -1,6 +1,6 @@
 """Pictures of any reader into shards of the form of depthhmr/data/shards.py, with the arrays that mark what is labelled.
 
-Beside the arrays of a rendered shard, with P = MOST_PEOPLE: joints_2d float32 [N, P, 24, 2] pixels of rgb, known_2d bool
+Beside the arrays of a rendered shard, with P = MAX_PEOPLE: joints_2d float32 [N, P, 24, 2] pixels of rgb, known_2d bool
 [N, P, 24], known_3d bool [N, P] (rotations, betas and joints_3d are true), layer int16 [N, P] (-1 unknown), everyone,
 metric and known_depth bool [N]. A joint that is labelled nearby, as LSP's hips are, has its pixel in joints_2d and is not
 known; one without a label has 0, 0. `pictures.json` names the files that the samples came from.
@@ -23,7 +23,7 @@ from bodykit.errors import UserError
 from bodykit.letterbox import Letterbox, letterbox
 from depthhmr.body_id import id_of
 from depthhmr.data.picture import NO_LAYER, Person, Picture
-from depthhmr.data.shards import MOST_PEOPLE, SHARD
+from depthhmr.data.shards import MAX_PEOPLE, SHARD
 
 ORIGINS = "pictures.json"
 BLOCK = 16 * SHARD  # pictures shuffled together; the labels of a large data set do not fit into memory
@@ -31,14 +31,14 @@ BLOCK = 16 * SHARD  # pictures shuffled together; the labels of a large data set
 ARRAYS: dict[str, tuple[type, tuple[int, ...]]] = {  # name -> type and shape of a sample
     "intrinsics": (np.float32, (4,)),
     "count": (np.int16, ()),
-    "visible": (np.float32, (MOST_PEOPLE,)),
-    "rotations": (np.float32, (MOST_PEOPLE, JOINTS, 3, 3)),
-    "betas": (np.float32, (MOST_PEOPLE, BETAS)),
-    "joints_3d": (np.float32, (MOST_PEOPLE, JOINTS, 3)),
-    "joints_2d": (np.float32, (MOST_PEOPLE, JOINTS, 2)),
-    "known_2d": (np.bool_, (MOST_PEOPLE, JOINTS)),
-    "known_3d": (np.bool_, (MOST_PEOPLE,)),
-    "layer": (np.int16, (MOST_PEOPLE,)),
+    "visible": (np.float32, (MAX_PEOPLE,)),
+    "rotations": (np.float32, (MAX_PEOPLE, JOINTS, 3, 3)),
+    "betas": (np.float32, (MAX_PEOPLE, BETAS)),
+    "joints_3d": (np.float32, (MAX_PEOPLE, JOINTS, 3)),
+    "joints_2d": (np.float32, (MAX_PEOPLE, JOINTS, 2)),
+    "known_2d": (np.bool_, (MAX_PEOPLE, JOINTS)),
+    "known_3d": (np.bool_, (MAX_PEOPLE,)),
+    "layer": (np.int16, (MAX_PEOPLE,)),
     "everyone": (np.bool_, ()),
     "metric": (np.bool_, ()),
     "known_depth": (np.bool_, ()),
@@ -62,7 +62,7 @@ class Packed:
     pictures: int
     people: int
     posed: int  # of them known in 3D
-    left_out: int  # people beyond MOST_PEOPLE in a picture
+    left_out: int  # people beyond MAX_PEOPLE in a picture
     shards: int
 
 
@@ -182,11 +182,11 @@ class ShardWriter:
 
 
 def nearest_the_eye(people: Sequence[Person]) -> list[Person]:
-    """The MOST_PEOPLE of them that cover most of the picture, in their order."""
-    if len(people) <= MOST_PEOPLE:
+    """The MAX_PEOPLE of them that cover most of the picture, in their order."""
+    if len(people) <= MAX_PEOPLE:
         return list(people)
     extents = [_extent(person.joints_2d) for person in people]
-    kept = sorted(np.argsort(-np.array(extents), kind="stable")[:MOST_PEOPLE])
+    kept = sorted(np.argsort(-np.array(extents), kind="stable")[:MAX_PEOPLE])
     return [people[i] for i in kept]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bodykit.errors import UserError
-from depthhmr.data.joints import FEWEST_JOINTS, in_our_order, labelled
+from depthhmr.data.joints import MIN_JOINTS, in_our_order, labelled
 from depthhmr.data.picture import NO_LAYER, About, Picture
 from depthhmr.data.unpickle import read_npz
 
@@ -29,7 +29,7 @@ GENDERS = ("male", "female")
 OWN_NAME = 7  # characters of a picture's name without .jpg
 
 
-def read(path: Path, images: Path, *, fewest: int = FEWEST_JOINTS) -> Iterator[Picture]:
+def read(path: Path, images: Path, *, fewest: int = MIN_JOINTS) -> Iterator[Picture]:
     """The pictures of an annotation file. Raises UserError for one of another form.
 
     People with fewer than `fewest` labelled limb joints are left out: a single joint hardly helps training, but is scored.

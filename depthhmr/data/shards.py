@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from depthhmr.synth.backdrops import Backdrops
 
 SHARD = 512  # samples
-MOST_PEOPLE = 12
+MAX_PEOPLE = 12
 
 
 def render_shard(
@@ -50,16 +50,16 @@ def render_shard(
         "depth": np.zeros((count, size, size), np.float16),
         "intrinsics": np.zeros((count, 4), np.float32),
         "count": np.zeros(count, np.int16),
-        "visible": np.zeros((count, MOST_PEOPLE), np.float32),
-        "rotations": np.tile(np.eye(3, dtype=np.float32), (count, MOST_PEOPLE, 24, 1, 1)),
-        "betas": np.zeros((count, MOST_PEOPLE, 10), np.float32),
-        "joints_3d": np.ones((count, MOST_PEOPLE, 24, 3), np.float32),
+        "visible": np.zeros((count, MAX_PEOPLE), np.float32),
+        "rotations": np.tile(np.eye(3, dtype=np.float32), (count, MAX_PEOPLE, 24, 1, 1)),
+        "betas": np.zeros((count, MAX_PEOPLE, 10), np.float32),
+        "joints_3d": np.ones((count, MAX_PEOPLE, 24, 3), np.float32),
     }
     if whole_depth:
         arrays["whole_depth"] = np.zeros((count, size, size), np.float16)
     for row in range(count):
         sample = generator.sample(first_seed + row)
-        people = min(MOST_PEOPLE, len(sample.betas))
+        people = min(MAX_PEOPLE, len(sample.betas))
         arrays["rgb"][row], arrays["depth"][row] = sample.rgb, sample.depth
         arrays["intrinsics"][row], arrays["count"][row] = sample.intrinsics, people
         if sample.whole_depth is not None:

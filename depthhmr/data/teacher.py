@@ -16,13 +16,13 @@ import numpy as np
 
 from bodykit.body import JOINT_NAMES
 from bodykit.errors import UserError
-from depthhmr.data.joints import FEWEST_JOINTS, SAME_JOINTS, in_our_order, labelled
+from depthhmr.data.joints import MIN_JOINTS, SAME_JOINTS, in_our_order, labelled
 from depthhmr.data.lsp import read as read_lsp
 from depthhmr.data.picture import Person, Picture, size_of
 
 LIMBS = ("left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip",
          "left_knee", "right_knee", "left_ankle", "right_ankle")  # fmt: skip
-LEAST_VISIBILITY = 0.6  # of a teacher's point used as a label
+MIN_VISIBILITY = 0.6  # of a teacher's point used as a label
 LABELS = ("names", "size", "point_names", "xy", "visibility", "trust")
 
 
@@ -49,7 +49,7 @@ def read(path: Path, images: Path) -> Iterator[Picture]:
         if not len(rows) or not file.exists():
             continue
         scale = np.array(size_of(file)) / labels["size"][photo]
-        people = [person for row in rows if (person := _person(labels, row, scale)).known_2d.sum() >= FEWEST_JOINTS]
+        people = [person for row in rows if (person := _person(labels, row, scale)).known_2d.sum() >= MIN_JOINTS]
         if people:
             found = True
             yield Picture(file, tuple(people))
@@ -84,7 +84,7 @@ def read_labels(path: Path, *besides: str) -> dict[str, np.ndarray]:
 def _completed(person: Person, labels: Mapping[str, np.ndarray], row: int | np.integer) -> Person:
     joints = person.joints_2d[EXCHANGED] if labels["swapped"][row] else person.joints_2d.copy()
     if labels["trust"][row] or labels["swapped"][row]:
-        sure = labels["visibility"][row] >= LEAST_VISIBILITY
+        sure = labels["visibility"][row] >= MIN_VISIBILITY
         points = in_our_order(labels["point_names"].tolist(), labels["xy"][row].astype(float), sure)
         unlabelled = SAME_JOINTS & ~np.isfinite(joints).all(axis=1)
         joints[unlabelled] = points[unlabelled]
@@ -92,7 +92,7 @@ def _completed(person: Person, labels: Mapping[str, np.ndarray], row: int | np.i
 
 
 def _person(labels: Mapping[str, np.ndarray], row: int | np.integer, scale: np.ndarray) -> Person:
-    sure = labels["visibility"][row] >= LEAST_VISIBILITY
+    sure = labels["visibility"][row] >= MIN_VISIBILITY
     if "joint_trust" in labels:
         agreed = dict(zip(LIMBS, labels["joint_trust"][row], strict=True))
         sure = np.array([bool(agreed.get(str(name), False)) for name in labels["point_names"]])

@@ -20,7 +20,7 @@ from bodykit.letterbox import Letterbox, letterbox
 from bodykit.picture_files import read_picture
 from depthhmr.evaluation.predictions import Predict, project_joints
 
-FEWEST_JOINTS = 6  # with fewer labelled joints of ours a person has no meaningful box
+MIN_JOINTS = 6  # with fewer labelled joints of ours a person has no meaningful box
 UNLABELLED = np.full((len(JOINT_NAMES), 2), np.nan)
 
 
@@ -83,10 +83,10 @@ def read_photos(folder: Path) -> list[Photo]:
         raise UserError(
             f"{path} must list joint_names and images with joints [x, y, visible], got: {error!r}"
         ) from error
-    kept = [photo for photo in photos if np.isfinite(photo.joints[:, 0]).sum() >= FEWEST_JOINTS]
+    kept = [photo for photo in photos if np.isfinite(photo.joints[:, 0]).sum() >= MIN_JOINTS]
     if not kept:
         raise UserError(
-            f"expected pictures with at least {FEWEST_JOINTS} of our joints in {path}, "
+            f"expected pictures with at least {MIN_JOINTS} of our joints in {path}, "
             f"got {len(photos)} pictures with fewer"
         )
     return kept

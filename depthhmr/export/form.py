@@ -12,7 +12,7 @@ from depthhmr.export.report import Check, verdict
 if TYPE_CHECKING:
     import onnx
 
-OLDEST_OPSET = 17  # the first with a native LayerNormalization, which TensorRT keeps in FP32
+MIN_OPSET = 17  # the first with a native LayerNormalization, which TensorRT keeps in FP32
 REFUSED = frozenset({"GridSample", "NonZero", "Einsum", "Loop", "If", "Scan"})  # not reliable in TensorRT
 STANDARD_DOMAINS = ("", "ai.onnx")
 MAX_BYTES = 2**31 - 1  # the limit of a protobuf message
@@ -53,7 +53,7 @@ def check_form(model: "onnx.ModelProto", body: Body) -> tuple[list[Check], int, 
     """
     opset = max((item.version for item in model.opset_import if item.domain in STANDARD_DOMAINS), default=0)
     checks, size = _signature(model)
-    first = verdict("opset", opset >= OLDEST_OPSET, f"{OLDEST_OPSET} or later", str(opset))
+    first = verdict("opset", opset >= MIN_OPSET, f"{MIN_OPSET} or later", str(opset))
     return [first, _operators(model), _body(model, body), *checks], size, opset
 
 

@@ -19,8 +19,8 @@ from depthhmr.synth.degrade import LUMINANCE
 from depthhmr.synth.look import CLOTH
 from depthhmr.synth.texture import SIZE
 
-SHORTEST = 200  # pixels: smaller ones would be enlarged beyond the blur of an unfocused lens
-LONGEST = 1024  # pixels kept of a photograph
+MIN_SIDE = 200  # pixels: smaller ones would be enlarged beyond the blur of an unfocused lens
+MAX_SIDE = 1024  # pixels kept of a photograph
 KEPT = 150  # photographs in memory, 2 MB each; the others of a larger folder are read again when they are drawn
 STREAM = 0xD409  # its own random stream, so that people are the same with and without backdrops
 CLOTHS = 2  # patches per picture
@@ -98,20 +98,20 @@ class Backdrops:
 
 
 def read(path: Path) -> np.ndarray:
-    """A photograph, upright, uint8 [H, W, 3], LONGEST pixels long or less, but for panoramas.
+    """A photograph, upright, uint8 [H, W, 3], MAX_SIDE pixels long or less, but for panoramas.
 
     Raises UserError if it cannot be read or is too small.
     """
     try:
         with Image.open(path) as file:
             shortest = min(file.size)
-            file.draft("RGB", (LONGEST, LONGEST))
+            file.draft("RGB", (MAX_SIDE, MAX_SIDE))
             image = ImageOps.exif_transpose(file).convert("RGB")
     except UNREADABLE as error:
         raise UserError(f"expected a photograph at {path}, it cannot be read: {error}") from error
-    if shortest < SHORTEST:
-        raise UserError(f"expected photographs of at least {SHORTEST} pixels a side, {path} has {shortest}")
-    side = max(LONGEST, SHORTEST * max(image.size) // shortest)  # a panorama keeps its height
+    if shortest < MIN_SIDE:
+        raise UserError(f"expected photographs of at least {MIN_SIDE} pixels a side, {path} has {shortest}")
+    side = max(MAX_SIDE, MIN_SIDE * max(image.size) // shortest)  # a panorama keeps its height
     image.thumbnail((side, side), Image.Resampling.BOX)
     return np.asarray(image)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from bodykit.errors import UserError
 
-OLDEST = (10, 0)  # the first with STRONGLY_TYPED for good and INT64; UINT8 inputs came with 8.5
+MIN_VERSION = (10, 0)  # the first with STRONGLY_TYPED for good and INT64; UINT8 inputs came with 8.5
 CONTAINER = "NVIDIA's tensorrt container, or the plan builder's image, has it (docs/tensorrt.md)"
 # of CUdevice_attribute in cuda.h
 COMPUTE_CAPABILITY_MAJOR, COMPUTE_CAPABILITY_MINOR = 75, 76
@@ -54,9 +54,9 @@ def open_tensorrt() -> ModuleType:
     except (ImportError, OSError) as error:  # the bindings without their libraries
         raise UserError(f"the Python package tensorrt cannot be loaded: {error}; {CONTAINER}") from error
     found = re.match(r"(\d+)\.(\d+)", getattr(trt, "__version__", ""))
-    if not found or (int(found[1]), int(found[2])) < OLDEST:
+    if not found or (int(found[1]), int(found[2])) < MIN_VERSION:
         raise UserError(
-            f"expected TensorRT {OLDEST[0]}.{OLDEST[1]} or newer, "
+            f"expected TensorRT {MIN_VERSION[0]}.{MIN_VERSION[1]} or newer, "
             f"got {getattr(trt, '__version__', 'a package tensorrt without a version')}"
         )
     return trt

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from depthhmr.tensorrt.graph import UINT8, element_types, facts_of
 
-TOPK_MOST = 3840
+TOPK_MAX = 3840
 RESIZE_MODES = ("nearest", "linear")
 RESIZE_COORDINATES = ("half_pixel", "pytorch_half_pixel", "tf_half_pixel_for_nn", "asymmetric", "align_corners")
 RESIZE_NEAREST = ("floor", "ceil", "round_prefer_floor", "round_prefer_ceil")
@@ -151,8 +151,8 @@ def _topk(node: onnx.NodeProto, graph: Graph) -> Iterator[str]:
     count = graph.constant(node, 1)
     if count is None:
         yield "K must be known while building"
-    elif not 0 < count.item() < TOPK_MOST:
-        yield f"K must be between 1 and {TOPK_MOST - 1}, got {count.item()}"
+    elif not 0 < count.item() < TOPK_MAX:
+        yield f"K must be between 1 and {TOPK_MAX - 1}, got {count.item()}"
 
 
 def _resize(node: onnx.NodeProto, graph: Graph) -> Iterator[str]:

@@ -22,7 +22,7 @@ BONES = (
     (LEFT_SHOULDER, RIGHT_SHOULDER, 0.345),
     *((JOINT["neck"], JOINT[f"{side}_hip"], 0.562) for side in SIDES),
 )
-FEWEST_BONES = 6
+MIN_BONES = 6
 RANK = 0.25  # which of the bounds to take, from the lowest: median error 7 %, no bias
 SHOULDERS_SHARE = 0.84  # the chest lies there on the way from the hips to the shoulders: median error 3 cm
 
@@ -44,5 +44,5 @@ def rough_place(pixels: Tensor, known: Tensor, intrinsics: Tensor) -> tuple[Tens
     bounds = torch.where(measured, focal(intrinsics)[:, None, None] * metres / length, torch.inf)
     rank = (RANK * (count - 1)).round().long().clamp(min=0)
     depth = bounds.sort(-1).values.gather(-1, rank[..., None])[..., 0]
-    enough = (count >= FEWEST_BONES) & known[:, :, [LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP]].all(-1)
+    enough = (count >= MIN_BONES) & known[:, :, [LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP]].all(-1)
     return chest, torch.where(enough, depth, 1.0).clamp(0.3, 100.0).log(), enough

@@ -17,7 +17,7 @@ PICTURE_MARGIN = 0.12  # of the picture's side: a chest may lie this far outside
 # How far the chest may lie from the labelled joints, in larger sides of their box. With a joint of the trunk labelled 0.4
 # would do, from shins alone 2.8 (400 people of depthhmr.synth).
 TRUNK_REACH, FAR_REACH = 1.0, 3.0
-LEAST_REACH = 0.1  # of the picture's side, where a single joint is labelled
+MIN_REACH = 0.1  # of the picture's side, where a single joint is labelled
 TRUNK = (LEFT_HIP, RIGHT_HIP, LEFT_SHOULDER, RIGHT_SHOULDER)
 
 
@@ -87,7 +87,7 @@ def _around(batch: Batch, extent: Tensor, unplaced: Tensor) -> Tensor:
     near_trunk = batch.near_2d[..., list(TRUNK)].any(-1, keepdim=True)
     reach = torch.where(near_trunk, TRUNK_REACH, FAR_REACH)
     reach = reach * (extent[..., 2:] - extent[..., :2]).amax(-1, keepdim=True)
-    reach = reach.clamp(min=LEAST_REACH * batch.image.shape[-1])
+    reach = reach.clamp(min=MIN_REACH * batch.image.shape[-1])
     box = torch.cat([extent[..., :2] - reach, extent[..., 2:] + reach], -1)
     return box.where(unplaced[..., None] & batch.near_2d.any(2)[..., None], torch.nan)
 

@@ -10,7 +10,7 @@ from bodykit.camera import Intrinsics
 from bodykit.rotations import axis_angle_to_matrix
 from bodykit.skinning import pose_joints
 from depthhmr.data.augment import Augment, augment, cover, joint_pixels, mosaic, move, recolour
-from depthhmr.data.shards import MOST_PEOPLE
+from depthhmr.data.shards import MAX_PEOPLE
 
 BODY, SIZE = load_body(), 64
 NOTHING = Augment(move=0, colour=0, grey=0, cover=0, blur=0, jpeg=0, mosaic=0)
@@ -25,14 +25,14 @@ def posed(samples: int = 3, seed: int = 0) -> dict[str, np.ndarray]:
         "depth": np.zeros((samples, SIZE, SIZE), np.float16),
         "intrinsics": intrinsics,
         "count": np.full(samples, 2, np.int16),
-        "visible": np.ones((samples, MOST_PEOPLE), np.float32),
-        "rotations": np.tile(np.eye(3, dtype=np.float32), (samples, MOST_PEOPLE, 24, 1, 1)),
-        "betas": rng.normal(size=(samples, MOST_PEOPLE, 10)).astype(np.float32),
-        "joints_3d": np.ones((samples, MOST_PEOPLE, 24, 3), np.float32),
-        "joints_2d": np.zeros((samples, MOST_PEOPLE, 24, 2), np.float32),
-        "known_2d": np.zeros((samples, MOST_PEOPLE, 24), bool),
-        "known_3d": np.zeros((samples, MOST_PEOPLE), bool),
-        "layer": np.full((samples, MOST_PEOPLE), -1, np.int16),
+        "visible": np.ones((samples, MAX_PEOPLE), np.float32),
+        "rotations": np.tile(np.eye(3, dtype=np.float32), (samples, MAX_PEOPLE, 24, 1, 1)),
+        "betas": rng.normal(size=(samples, MAX_PEOPLE, 10)).astype(np.float32),
+        "joints_3d": np.ones((samples, MAX_PEOPLE, 24, 3), np.float32),
+        "joints_2d": np.zeros((samples, MAX_PEOPLE, 24, 2), np.float32),
+        "known_2d": np.zeros((samples, MAX_PEOPLE, 24), bool),
+        "known_3d": np.zeros((samples, MAX_PEOPLE), bool),
+        "layer": np.full((samples, MAX_PEOPLE), -1, np.int16),
         "everyone": np.ones(samples, bool),
         "metric": np.ones(samples, bool),
         "known_depth": np.ones(samples, bool),

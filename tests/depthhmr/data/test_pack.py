@@ -7,7 +7,7 @@ from bodykit.camera import Intrinsics
 from bodykit.errors import UserError
 from depthhmr.data.pack import pack
 from depthhmr.data.picture import Person, Picture, Pose
-from depthhmr.data.shards import MOST_PEOPLE, ShardPool
+from depthhmr.data.shards import MAX_PEOPLE, ShardPool
 
 
 def person(offset: float = 0.0, **facts) -> Person:
@@ -29,7 +29,7 @@ def test_what_is_not_labelled_is_flagged(tmp_path, picture):
     assert arrays["rgb"].shape == (1, 40, 40, 3) and (arrays["rgb"][0, :10] == 127).all()
     assert arrays["count"].tolist() == [1]
     assert not (arrays["everyone"][0] or arrays["metric"][0] or arrays["known_depth"][0] or arrays["known_3d"].any())
-    assert arrays["layer"][0].tolist() == [-1] * MOST_PEOPLE
+    assert arrays["layer"][0].tolist() == [-1] * MAX_PEOPLE
     # 80 x 40 in a square of 40: halved, ten rows of grey above
     assert arrays["joints_2d"][0, 0, 4].tolist() == [2, 12]
     assert arrays["joints_2d"][0, 0, 3].tolist() == [0, 0] and arrays["joints_2d"][0, 0, 1].tolist() == [0.5, 10.5]
@@ -64,7 +64,7 @@ def test_what_is_known_is_kept(tmp_path, picture):
     arrays = packed([shown], tmp_path / "shards")
 
     assert arrays["everyone"][0] and arrays["metric"][0] and arrays["known_depth"][0]
-    assert arrays["known_3d"][0].tolist() == [True] + [False] * (MOST_PEOPLE - 1)
+    assert arrays["known_3d"][0].tolist() == [True] + [False] * (MAX_PEOPLE - 1)
     assert (arrays["rotations"][0, 0] == rotations).all() and (arrays["joints_3d"][0, 0] == 2.5).all()
     assert arrays["betas"][0, 0].tolist() == list(range(10))
     assert (arrays["layer"][0, 0], arrays["visible"][0, 0]) == (2, 0.5)
@@ -72,14 +72,14 @@ def test_what_is_known_is_kept(tmp_path, picture):
 
 
 def test_of_too_many_people_the_largest_stay_and_the_picture_no_longer_shows_everyone(tmp_path, picture):
-    crowd = [person(offset) for offset in range(MOST_PEOPLE + 1)]
+    crowd = [person(offset) for offset in range(MAX_PEOPLE + 1)]
     small = Person(crowd[4].joints_2d * 0.1, crowd[4].known_2d)
     crowd[4] = small
     crowd.append(Person(np.full((24, 2), np.nan), np.zeros(24, bool)))  # behind the camera
 
     arrays = packed([Picture(picture(tmp_path / "a.png"), tuple(crowd), everyone=True)], tmp_path / "shards")
 
-    assert arrays["count"][0] == MOST_PEOPLE and not arrays["everyone"][0]
+    assert arrays["count"][0] == MAX_PEOPLE and not arrays["everyone"][0]
     assert np.ptp(arrays["joints_2d"][0, :, 4:, 1], axis=1) == pytest.approx(9.5)
 
 
