@@ -73,6 +73,7 @@ def test_wheel_carries_the_body(wheel: set[str]) -> None:
     assert "bodykit/data/free_body.npz" in wheel
 
 
+@pytest.mark.slow
 def test_wheel_works_away_from_the_checkout(wheel_file: Path, tmp_path: Path) -> None:
     """The default model and the demo image come with it. What it requires is that of this environment."""
     zipfile.ZipFile(wheel_file).extractall(tmp_path / "installed")

@@ -33,6 +33,7 @@ def test_scores_name_trackers_smoothers_and_lags(tmp_path: Path, capsys: pytest.
     assert content["reports"][0]["identity"]["ours"]["truths"] > 0
 
 
+@pytest.mark.slow
 def test_a_strip_is_drawn_by_the_shipped_network(tmp_path: Path) -> None:
     assert run("--strip", str(tmp_path / "strip.png"), "--size", "64", "--seconds", "2", "--fps", "5") == 0
 

@@ -3,9 +3,12 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from depthhmr_cli.running import running_service
 
 
+@pytest.mark.slow
 def test_the_drawing_code_is_compiled_before_the_service_is_ready(model_dir, tmp_path):
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "numba")}
 

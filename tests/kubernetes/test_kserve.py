@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 APPENDED = ["--model_name", "depthhmr", "--predictor_host", "depthhmr-predictor.somewhere", "--http_port", "8080"]
 APPENDED += ["--workers", "4"]  # where containerConcurrency is set
 
@@ -61,6 +63,7 @@ def test_the_predictor_reads_the_folder_that_the_job_fills(kserve) -> None:
     assert uri == f"pvc://{claim}/{mount['subPath']}"
 
 
+@pytest.mark.slow
 def test_the_transformer_starts_serves_and_stops_with_what_kserve_appends(kserve, model_dir: Path) -> None:
     container = kserve.pod("depthhmr-transformer").containers[0]
     environment = {

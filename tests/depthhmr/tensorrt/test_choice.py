@@ -16,6 +16,7 @@ def test_the_convolutions_are_half_but_those_that_choose_the_cells(folded):
     assert len(single) == 3 and all("/query_head/" in name for name in single)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "part", ["/lifter/", "/query_head/", "_bias/", "Softmax", "LayerNorm", "TopK", "/decoder/move"]
 )

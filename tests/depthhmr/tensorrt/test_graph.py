@@ -11,6 +11,7 @@ from depthhmr.tensorrt.pictures import synthetic
 from depthhmr.tensorrt.runner import graph_runner
 
 
+@pytest.mark.slow
 def test_folding_and_casting_change_no_answer_of_the_shipped_network(shipped, folded):
     manifest, content = shipped
     feed = synthetic(manifest.input_size, 3).batch(3, 0)

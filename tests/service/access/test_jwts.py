@@ -245,6 +245,7 @@ def test_no_api_key_looks_like_a_token():
     assert all("." not in new_key() for _ in range(100))
 
 
+@pytest.mark.slow
 async def test_the_running_service_takes_tokens_and_keys_and_follows_their_files(tmp_path, model_dir, monkeypatch):
     """Both protocols of the real process, while its files change."""
     api_keys, jwks = tmp_path / "keys", write(tmp_path / "jwks.json", jwk("ES256"))

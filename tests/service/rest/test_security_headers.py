@@ -189,6 +189,7 @@ def photo_with_a_place(people_picture, encoded) -> bytes:
     return encoded(people_picture(96, 64), quality=95, exif=exif)
 
 
+@pytest.mark.slow
 async def test_the_log_holds_no_key_no_token_no_place_and_nothing_of_an_image(
     model_dir, tmp_path, people_picture, encoded
 ):

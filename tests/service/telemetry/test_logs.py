@@ -334,6 +334,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("manner", ["closed", "full", "reader gone", "reader asleep"])
 def test_the_service_works_when_its_log_is_not_read(manner, model_dir, people_jpeg):
     port = free_port()
@@ -367,6 +368,7 @@ def test_the_service_works_when_its_log_is_not_read(manner, model_dir, people_jp
             os.close(reading)
 
 
+@pytest.mark.slow
 def test_the_process_writes_json_when_asked(model_dir):
     port = free_port()
     process = subprocess.Popen(
