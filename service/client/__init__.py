@@ -1,4 +1,4 @@
-"""Ask a running service, over REST or gRPC, with typed results.
+"""A typed client for a running service, over REST or gRPC.
 
     from service.client import Client
 
@@ -6,7 +6,7 @@
         for person in client.reconstruct(Path("photo.jpg")).people:
             print(person.id, person.translation, person.height_m)
 
-Needs neither torch nor anything of the server. docs/clients.md says what is retried, what is not, and in which units.
+Needs neither torch nor the server's dependencies. docs/clients.md covers units, errors and retries.
 """
 
 from service.client.address import Tls

@@ -1,4 +1,4 @@
-"""Where the service is, and how to trust it."""
+"""The address of a service and the TLS files to reach it with."""
 
 import ipaddress
 import ssl
@@ -14,7 +14,7 @@ PORTS = {"http": 80, "https": 443, "grpc": 50051, "grpcs": 443}
 
 @dataclass(frozen=True)
 class Tls:
-    """Files in PEM format. No CA file trusts what the machine trusts; the certificate and its key are the client's own."""
+    """Files in PEM format. Without `ca_file` the system's trust store is used. Certificate and key identify the client."""
 
     ca_file: Path | None = None
     certificate_file: Path | None = None
@@ -25,7 +25,7 @@ class Tls:
             raise InvalidUse("a client certificate needs both certificate_file and key_file")
 
     def context(self) -> ssl.SSLContext:
-        """For HTTP. Raises InvalidUse for files that cannot be used."""
+        """For HTTP. Raises InvalidUse when a file is unusable."""
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
             if self.certificate_file is not None:
@@ -35,8 +35,8 @@ class Tls:
         return context
 
     def contents(self) -> tuple[bytes | None, bytes | None, bytes | None]:
-        """CA, key and certificate, for gRPC. Raises InvalidUse for files that cannot be used."""
-        self.context()  # gRPC says nothing useful about a broken file; Python's ssl does
+        """CA, key and certificate, for gRPC. Raises InvalidUse when a file is unusable."""
+        self.context()  # Python's ssl reports what is wrong with a file; gRPC does not
         files = (self.ca_file, self.key_file, self.certificate_file)
         ca, key, certificate = (None if file is None else Path(file).read_bytes() for file in files)
         return ca, key, certificate
@@ -47,12 +47,12 @@ class Tls:
 
 @dataclass(frozen=True)
 class Address:
-    """A parsed address of a service."""
+    """The parsed address of a service."""
 
     scheme: Literal["http", "https", "grpc", "grpcs"]
     host: str
     port: int
-    path: str = ""  # in front of /v1, for a service behind a proxy
+    path: str = ""  # prefix of /v1, for a service behind a proxy
 
     @classmethod
     def parse(cls, text: str) -> "Address":
@@ -67,7 +67,7 @@ class Address:
                 f"expected an address such as http://host:8000, https://host, grpc://host:50051 or grpcs://host, got {text!r}"
             )
         if parts.username is not None or parts.query or parts.fragment:
-            raise InvalidUse("an address holds no user, query or fragment; the API key has an argument of its own")
+            raise InvalidUse("an address must not contain a user, query or fragment; pass the API key as `api_key`")
         path = parts.path.rstrip("/")
         if path and parts.scheme.startswith("grpc"):
             raise InvalidUse(f"a gRPC address has no path, got {text!r}")
@@ -84,7 +84,7 @@ class Address:
 
     @property
     def loopback(self) -> bool:
-        """This machine, which no proxy may stand before."""
+        """Whether this is the local machine, which is never reached through a proxy."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:

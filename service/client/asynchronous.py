@@ -1,4 +1,4 @@
-"""The asynchronous client: budgets, retries and request ids, over either protocol."""
+"""The asynchronous client: timeouts, retries and request ids over either protocol."""
 
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
@@ -7,12 +7,12 @@ from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
 from service.client.address import Address, Tls
-from service.client.budget import ask
 from service.client.errors import ClientError, InvalidUse
 from service.client.frames import FrameSource
 from service.client.images import Image, image_bytes
 from service.client.options import CallOptions, StreamOptions, check_known, image_options
 from service.client.results import Reconstruction, ServiceInfo, StreamEvent
+from service.client.retries import with_retries
 from service.client.transport import Transport
 
 T = TypeVar("T")
@@ -21,15 +21,15 @@ ATTEMPTS = 5
 
 
 class AsyncClient:
-    """A client of one service. To be used within one event loop, by as many tasks as you like.
+    """A client of one service. Use it within one event loop; any number of tasks may share it.
 
     async with AsyncClient("grpc://127.0.0.1:50051") as client:
         found = await client.reconstruct(Path("photo.jpg"))
         async for event in client.stream(frames, track=True):
             ...
 
-    `http://` and `https://` speak REST; `grpc://` and `grpcs://` gRPC, which streams. `attempts` counts the first one: 1
-    never asks again.
+    `http://` and `https://` use REST; `grpc://` and `grpcs://` use gRPC, which also streams. `attempts` includes the first
+    one: 1 disables retries.
     """
 
     def __init__(
@@ -50,36 +50,36 @@ class AsyncClient:
         self._closed = False
 
     async def reconstruct(self, image: Image, **options: Unpack[CallOptions]) -> Reconstruction:
-        """The people of one image. Asked again while the service is unavailable and the budget lasts."""
+        """The people in one image. Retried while the service is unavailable and time remains."""
         check_known(options, CallOptions)
         content, wanted = image_bytes(image), image_options(options)
         request_id = options.get("request_id") or uuid.uuid4().hex
 
-        async def attempt(left_s: float) -> Reconstruction:
-            return await self._transport().reconstruct(content, wanted, timeout_s=left_s, request_id=request_id)
+        async def attempt(timeout_s: float) -> Reconstruction:
+            return await self._transport().reconstruct(content, wanted, timeout_s=timeout_s, request_id=request_id)
 
-        return await self._ask(attempt, options, request_id)
+        return await self._call(attempt, options, request_id)
 
     async def reconstruct_batch(
         self, images: Iterable[Image], **options: Unpack[CallOptions]
     ) -> list[Reconstruction | ClientError]:
-        """For each image its people or its error, in order. REST only. An image that failed is not asked for again."""
+        """The people or the error of each image, in order. REST only. A failed image is not retried by itself."""
         check_known(options, CallOptions)
         named = [(_name(image, number), image_bytes(image)) for number, image in enumerate(images)]
         if not named:
             return []
         wanted, request_id = image_options(options), options.get("request_id") or uuid.uuid4().hex
 
-        async def attempt(left_s: float) -> list[Reconstruction | ClientError]:
-            return await self._transport().reconstruct_batch(named, wanted, timeout_s=left_s, request_id=request_id)
+        async def attempt(timeout_s: float) -> list[Reconstruction | ClientError]:
+            return await self._transport().reconstruct_batch(named, wanted, timeout_s=timeout_s, request_id=request_id)
 
-        return await self._ask(attempt, options, request_id)
+        return await self._call(attempt, options, request_id)
 
     def stream(self, frames: FrameSource, **options: Unpack[StreamOptions]) -> AsyncGenerator[StreamEvent, None]:
-        """Ready, then for every frame Result, FrameError or Dropped, in order, then Summary. gRPC only.
+        """Ready, then Result, FrameError or Dropped for every frame in order, then Summary. gRPC only.
 
-        Frames are taken one by one, as the service has room for them. Leaving the loop ends the call. A stream that
-        breaks is told, never begun again: what was answered has been answered.
+        Frames are pulled one at a time, as flow control allows. Leaving the loop ends the call. A broken stream raises and
+        is not retried, because some of its frames are answered already.
         """
         check_known(options, StreamOptions)
         image_options(options)
@@ -87,15 +87,15 @@ class AsyncClient:
         return self._transport().stream(frames, options, request_id=request_id)
 
     async def info(self, *, faces: bool = False, timeout_s: float | None = None) -> ServiceInfo:
-        """What is loaded; `faces` adds the triangles that all people share."""
+        """The loaded model and body; `faces` adds the triangles that all people share."""
 
-        async def attempt(left_s: float) -> ServiceInfo:
-            return await self._transport().info(faces=faces, timeout_s=left_s)
+        async def attempt(timeout_s: float) -> ServiceInfo:
+            return await self._transport().info(faces=faces, timeout_s=timeout_s)
 
-        return await self._ask(attempt, {} if timeout_s is None else {"timeout_s": timeout_s}, "")
+        return await self._call(attempt, {} if timeout_s is None else {"timeout_s": timeout_s}, "")
 
     async def aclose(self) -> None:
-        """Give up the connections. Calls under way fail."""
+        """Close the connections. Calls in progress fail."""
         self._closed = True
         opened, self._opened = self._opened, None
         if opened is not None:
@@ -109,17 +109,17 @@ class AsyncClient:
     ) -> None:
         await self.aclose()
 
-    async def _ask(self, attempt: Callable[[float], Awaitable[T]], options: CallOptions, request_id: str) -> T:
+    async def _call(self, attempt: Callable[[float], Awaitable[T]], options: CallOptions, request_id: str) -> T:
         timeout_s = _checked_timeout(options.get("timeout_s", self._timeout_s))
-        return await ask(attempt, timeout_s=timeout_s, attempts=self._attempts, request_id=request_id)
+        return await with_retries(attempt, timeout_s=timeout_s, attempts=self._attempts, request_id=request_id)
 
     def _transport(self) -> Transport:
-        """Opened by the first call, because both libraries bind to the running event loop."""
+        """Opened by the first call, because httpx and grpc.aio bind to the running event loop."""
         if self._closed:
             raise InvalidUse("this client is closed")
         if self._opened is None:
             if self._address.scheme.startswith("grpc"):
-                from service.client.rpc import GrpcTransport  # who speaks REST needs no grpcio, and the other way round
+                from service.client.rpc import GrpcTransport  # imported here: REST alone needs no grpcio, gRPC no httpx
 
                 self._opened = GrpcTransport(self._address, tls=self._tls, api_key=self._api_key)
             else:

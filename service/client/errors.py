@@ -1,14 +1,14 @@
-"""What a call can end with instead of a result, the same for REST and gRPC.
+"""The errors of the client, the same for REST and gRPC.
 
 ClientError
-├── InvalidUse               the call itself makes no sense; nothing was sent
-├── RequestRefused           the service will not do this; asking again changes nothing
-│   └── KeyRefused           the API key is missing, wrong, or not good for this
-├── ServiceUnavailable       not now; `retry_after_s` says when to ask again, if the service said so
-│   └── ConnectionFailed     nobody answered at that address, or the connection broke before an answer
-├── DeadlineExceeded         the time that the caller gave, or the service's own limit, is over
-└── ServiceFailed            the service took the request and could not finish it
-    └── BadReply             the answer is not what the contract says
+├── InvalidUse               the arguments or the environment are invalid; nothing was sent
+├── RequestRefused           the service refused the request; a retry would be refused, too
+│   └── KeyRefused           the API key is missing, wrong or not allowed to do this
+├── ServiceUnavailable       the service cannot answer now; `retry_after_s` says when to retry, where the service said so
+│   └── ConnectionFailed     no connection, or it broke before a response
+├── DeadlineExceeded         the caller's timeout or the service's own limit expired
+└── ServiceFailed            the service accepted the request but could not complete it
+    └── BadReply             the reply does not have the documented form
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from service.errors import FieldError
 
 
 class ClientError(Exception):
-    """Base of everything that this package raises on purpose. The message is a sentence."""
+    """Base of every error that this package raises on purpose."""
 
     def __init__(
         self,
@@ -31,14 +31,12 @@ class ClientError(Exception):
     ) -> None:
         super().__init__(detail)
         self.detail = detail
-        self.code = (
-            code  # as the protocol spells it: "422" over HTTP, "INVALID_ARGUMENT" over gRPC; "" if nobody answered
-        )
+        self.code = code  # the protocol's: "422" over HTTP, "INVALID_ARGUMENT" over gRPC; "" without a response
         self.reason = reason  # the same over both: "invalid-image", "overloaded", ...
-        self.request_id = request_id  # stands in the service's log
+        self.request_id = request_id  # appears in the service's log
         self.errors = tuple(errors)
         self.retry_after_s = retry_after_s
-        self.attempts = 1  # how often the service was asked
+        self.attempts = 1
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.detail!r}, code={self.code!r}, reason={self.reason!r})"

@@ -1,4 +1,4 @@
-"""Where the pictures of a stream come from: any iterable, plain or asynchronous."""
+"""The frames of a stream, from any iterable, plain or asynchronous."""
 
 import asyncio
 import queue
@@ -14,20 +14,20 @@ from service.client.results import Camera
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A picture with what a bare image cannot say."""
+    """An image with its id, capture time and camera."""
 
     image: Image
-    frame_id: int | None = None  # strictly greater than the one before; default: one more than that, the first 0
-    capture_time_s: float | None = None  # since any moment that the caller keeps to; default: when it arrives
-    camera: Camera | None = None  # where it differs from the stream's
+    frame_id: int | None = None  # strictly increasing; default: the previous one plus 1, from 0
+    capture_time_s: float | None = None  # relative to any fixed moment; default: the time of arrival
+    camera: Camera | None = None  # overrides the stream's camera
 
 
 FrameSource = Iterable[Image | Frame] | AsyncIterable[Image | Frame]
 
 
 @dataclass(frozen=True, eq=False)
-class Numbered:
-    """A frame ready to be sent."""
+class NumberedFrame:
+    """A frame ready to send."""
 
     frame_id: int
     content: bytes
@@ -35,36 +35,36 @@ class Numbered:
     camera: Camera | None
 
 
-async def numbered(source: FrameSource) -> AsyncGenerator[Numbered, None]:
-    """The frames of `source`, each read only when it is asked for. Raises InvalidUse for what is no frame.
+async def numbered_frames(source: FrameSource) -> AsyncGenerator[NumberedFrame, None]:
+    """The frames of `source`, each pulled only when it is needed. Raises InvalidUse for anything that is not a frame.
 
-    A plain iterable runs in a thread of its own: it may decode a video or wait for a camera.
+    A plain iterable runs in a thread of its own, because it may decode a video or block on a camera.
     """
-    pull = None if isinstance(source, AsyncIterable) else Pull(source)
-    frames = source if isinstance(source, AsyncIterable) else pull
+    reader = None if isinstance(source, AsyncIterable) else IterableReader(source)
+    frames = source if isinstance(source, AsyncIterable) else reader
     assert frames is not None
-    following = 0
+    next_id = 0
     try:
         async for item in frames:
             frame = item if isinstance(item, Frame) else Frame(item)
-            frame_id = following if frame.frame_id is None else frame.frame_id
-            if not following <= frame_id < 2**64:
-                raise InvalidUse(f"expected a frame_id of {following} or more, got {frame_id}: they must increase")
-            following = frame_id + 1
+            frame_id = next_id if frame.frame_id is None else frame.frame_id
+            if not next_id <= frame_id < 2**64:
+                raise InvalidUse(f"expected a frame_id of {next_id} or more, got {frame_id}: they must increase")
+            next_id = frame_id + 1
             content = (
                 frame.image if isinstance(frame.image, bytes) else await asyncio.to_thread(image_bytes, frame.image)
             )
-            yield Numbered(frame_id, content, frame.capture_time_s, frame.camera)
+            yield NumberedFrame(frame_id, content, frame.capture_time_s, frame.camera)
     finally:
-        if pull is not None:
-            pull.stop()
+        if reader is not None:
+            reader.stop()
 
 
-class Pull(AsyncIterator["Image | Frame"]):
-    """A plain iterable as an asynchronous one. Its thread asks for the next item only when somebody waits for it.
+class IterableReader(AsyncIterator["Image | Frame"]):
+    """A plain iterable as an asynchronous iterator. Its thread pulls the next item only when one is awaited.
 
-    The thread is a daemon: an iterable that waits for ever (a camera that sends nothing) cannot be interrupted, and must
-    not keep the program from ending.
+    The thread is a daemon: an iterable that blocks (a camera that sends nothing) cannot be interrupted, and must not keep
+    the program alive.
     """
 
     def __init__(self, source: Iterable["Image | Frame"]) -> None:
@@ -94,9 +94,9 @@ class Pull(AsyncIterator["Image | Frame"]):
             error: BaseException | None = None
             try:
                 item = next(iterator)
-            except BaseException as caught:  # it belongs to whoever reads the stream
+            except BaseException as caught:  # raised again for the reader of the stream
                 error = caught
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(_answer, future, item, error)
 
 

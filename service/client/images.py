@@ -1,4 +1,4 @@
-"""Whatever the caller calls an image -> the bytes of an image file."""
+"""Turns the image types that the client accepts into the bytes of an image file."""
 
 import io
 from pathlib import Path
@@ -8,13 +8,13 @@ import numpy as np
 from service.client.errors import InvalidUse
 
 Image = bytes | bytearray | memoryview | Path | np.ndarray
-JPEG_QUALITY = 95  # the network sees 4 % of a camera's pixels: more would only be sent for nothing
+JPEG_QUALITY = 95  # the network sees 4 % of a camera's pixels; a higher quality would only cost bandwidth
 
 
 def image_bytes(image: Image) -> bytes:
     """The content of a file at a path, the bytes themselves, or the JPEG of pixels uint8 [H, W, 3] (RGB).
 
-    Raises InvalidUse. What is in the bytes is for the service to judge. A str is no image: it could be a path or a mistake.
+    Raises InvalidUse. The service checks the content. A str is refused, because it could be a path or a mistake.
     """
     if isinstance(image, bytes | bytearray | memoryview):
         return bytes(image)
@@ -31,7 +31,7 @@ def image_bytes(image: Image) -> bytes:
 def _jpeg(pixels: np.ndarray) -> bytes:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise InvalidUse(f"expected pixels uint8 [H, W, 3], got {pixels.dtype} {list(pixels.shape)}")
-    from PIL import Image as Pillow  # the client is otherwise done without it
+    from PIL import Image as Pillow  # imported here: the rest of the client does not need it
 
     packed = io.BytesIO()
     Pillow.fromarray(pixels).save(packed, "JPEG", quality=JPEG_QUALITY)

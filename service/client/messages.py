@@ -1,12 +1,12 @@
-"""Options and results of the client <-> protobuf messages. Pure functions."""
+"""Converts the client's options and results to and from protobuf messages."""
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
 from service.client.errors import InvalidUse
-from service.client.frames import Numbered
+from service.client.frames import NumberedFrame
 from service.client.options import ImageOptions, StreamOptions
-from service.client.reading import floats, packed_floats
+from service.client.parsing import floats, packed_floats
 from service.client.results import (
     Camera,
     DepthMap,
@@ -27,7 +27,7 @@ SOURCES = {
     pb.CAMERA_SOURCE_EXIF_FOCAL_PLANE: "exif-focal-plane",
     pb.CAMERA_SOURCE_DEFAULT: "default",
 }
-NEWER = "unknown"  # a source that a newer service names and this client does not
+UNKNOWN_SOURCE = "unknown"  # a source of a newer service
 POLICIES = {"block": pb.OVERLOAD_POLICY_BLOCK, "drop-oldest": pb.OVERLOAD_POLICY_DROP_OLDEST}
 OUTPUTS = {"vertices": pb.OUTPUT_VERTICES, "depth": pb.OUTPUT_DEPTH, "glb": pb.OUTPUT_GLB}
 STATUS_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
@@ -45,7 +45,7 @@ def options_to(options: ImageOptions) -> pb.Options:
 
 
 def config_to(options: StreamOptions) -> pb.StreamConfig:
-    """Raises InvalidUse for a policy that there is not, and for what needs something else."""
+    """Raises InvalidUse for an unknown policy, and for options without the one that they need."""
     if (policy := options.get("policy", "block")) not in POLICIES:
         raise InvalidUse(f"expected a policy of {' or '.join(POLICIES)}, got {policy!r}")
     if "max_gap_s" in options and not options.get("track"):
@@ -63,7 +63,7 @@ def config_to(options: StreamOptions) -> pb.StreamConfig:
     )
 
 
-def frame_to(frame: Numbered) -> pb.Frame:
+def frame_to(frame: NumberedFrame) -> pb.Frame:
     return pb.Frame(
         frame_id=frame.frame_id,
         capture_time=None if frame.capture_time_s is None else duration(frame.capture_time_s),
@@ -96,7 +96,7 @@ def reconstruction_from(value: pb.Reconstruction, info: Info, options: ImageOpti
             camera.fy,
             camera.cx,
             camera.cy,
-            SOURCES.get(value.camera_source, NEWER),
+            SOURCES.get(value.camera_source, UNKNOWN_SOURCE),
             value.camera_note,
         ),
         people=tuple(person_from(person, vertices=bool(options.get("vertices"))) for person in value.people),

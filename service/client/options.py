@@ -1,4 +1,4 @@
-"""What a caller may ask for, as keyword arguments. Whether the values make sense is for the service to say."""
+"""The keyword arguments of a call. The service validates their values."""
 
 from collections.abc import Mapping
 from typing import Literal, TypedDict, cast
@@ -10,33 +10,33 @@ OverloadPolicy = Literal["block", "drop-oldest"]
 
 
 class ImageOptions(TypedDict, total=False):
-    """What is wanted of an image; everything has a default."""
+    """Options of one image; all have defaults."""
 
-    threshold: float | None  # score from which a person counts, above 0 up to 1; default: the network's own
-    max_people: int | None  # keep the surest so many
+    threshold: float | None  # minimum score of a person, above 0 up to 1; default: the model's
+    max_people: int | None  # keep at most this many people, those with the highest scores
     fov_degrees: float | None  # field of view across the longer side; default: from EXIF, else 60
-    camera: Camera | None  # intrinsics in pixels of the upright image, instead
-    vertices: bool  # the mesh of every person
-    depth: bool  # the map of people's distances
-    glb: bool  # the scene as a GLB file
+    camera: Camera | None  # intrinsics in pixels of the upright image, instead of fov_degrees
+    vertices: bool  # return the mesh of every person
+    depth: bool  # return the depth map of the people
+    glb: bool  # return the scene as a GLB file
 
 
 class CallOptions(ImageOptions, total=False):
-    """And of the call. `timeout_s` is the whole budget, which all attempts share; it goes to the service, too."""
+    """And of the call. `timeout_s` covers all attempts together and is also sent to the service."""
 
     timeout_s: float  # default: the client's
-    request_id: str  # stands in the service's log: letters, digits and ._:- only; default: made up
+    request_id: str  # appears in the service's log: letters, digits and ._:- only; default: generated
 
 
 class StreamOptions(ImageOptions, total=False):
     """And of a stream."""
 
     policy: OverloadPolicy  # default: block
-    max_in_flight: int  # frames in work at once; default: the service's
-    track: bool  # give people ids that stay theirs
-    max_gap_s: float  # how long a person may be unseen and still be known again; with track
-    smooth: bool  # take the jitter out; needs track
-    strength: float  # 1 is the default, more is calmer and later, 0.1 to 10; with smooth
+    max_in_flight: int  # frames processed at once; default: the service's
+    track: bool  # give people stable ids
+    max_gap_s: float  # how long a person may be out of sight and keep the id; with track
+    smooth: bool  # remove jitter; needs track
+    strength: float  # 0.1 to 10, default 1; higher is smoother with more lag; with smooth
     timeout_s: float | None  # of the whole stream; default: none
     request_id: str
 
@@ -45,7 +45,7 @@ IMAGE_OPTIONS = ImageOptions.__annotations__.keys()
 
 
 def image_options(options: Mapping[str, object]) -> ImageOptions:
-    """The options of the image among others. Raises InvalidUse for two cameras."""
+    """The image options among `options`. Raises InvalidUse when both camera and fov_degrees are given."""
     chosen = cast(ImageOptions, {name: value for name, value in options.items() if name in IMAGE_OPTIONS})
     if chosen.get("camera") is not None and chosen.get("fov_degrees") is not None:
         raise InvalidUse("give either camera or fov_degrees, got both")
@@ -53,7 +53,7 @@ def image_options(options: Mapping[str, object]) -> ImageOptions:
 
 
 def check_known(options: Mapping[str, object], known: type) -> None:
-    """Raise TypeError, as Python does for any other function, when `options` holds a name that is not in `known`."""
-    names = known.__annotations__  # a TypedDict's holds the inherited ones, too
+    """Raise TypeError, as Python does for unexpected keyword arguments, for a name in `options` that `known` lacks."""
+    names = known.__annotations__  # includes the inherited ones
     if unknown := [name for name in options if name not in names]:
-        raise TypeError(f"there is no option {unknown[0]!r}; there are {', '.join(sorted(names))}")
+        raise TypeError(f"unknown option {unknown[0]!r}; the options are {', '.join(sorted(names))}")

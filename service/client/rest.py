@@ -24,7 +24,7 @@ from service.client.errors import (
 )
 from service.client.frames import FrameSource
 from service.client.options import ImageOptions, StreamOptions
-from service.client.reading import floats, understanding
+from service.client.parsing import floats, parsing_reply
 from service.client.results import (
     Camera,
     DepthMap,
@@ -38,33 +38,33 @@ from service.client.results import (
 )
 from service.errors import FieldError
 
-# httpx passes on what TLS 1.3 finds late, such as a missing client certificate, as it comes: as an SSLError, an OSError.
-NO_CONNECTION = (httpx.TransportError, OSError)
+# TLS 1.3 reports some faults late, such as a missing client certificate; httpx lets these through as SSLError, an OSError.
+CONNECTION_ERRORS = (httpx.TransportError, OSError)
 RAW, ZIP, JSON = "application/octet-stream", "application/zip", "application/json"
 
 
 class RestTransport:
-    """One pool of connections to one service."""
+    """A connection pool to one service."""
 
     def __init__(self, address: Address, *, tls: Tls, api_key: str | None) -> None:
         self._address = address
         self._http = httpx.AsyncClient(
             base_url=str(address),
-            verify=tls.context() if address.secure else False,  # False: no certificate store is loaded for plain HTTP
+            verify=tls.context() if address.secure else False,  # False: plain HTTP needs no certificate store
             headers={"X-API-Key": api_key} if api_key is not None else {},
-            timeout=None,  # the caller's budget ends a call as a whole; httpx's timeouts are per read
+            timeout=None,  # `with_retries` limits the whole call; httpx's timeouts are per read
             trust_env=not address.loopback,
         )
 
     async def reconstruct(
         self, image: bytes, options: ImageOptions, *, timeout_s: float, request_id: str
     ) -> Reconstruction:
-        # The ZIP is the only answer that holds both numbers and scene; its other files are thrown away.
+        # The ZIP is the only format with both numbers and scene; its other files are ignored.
         accept = ZIP if options.get("glb") else JSON
         headers = {"Content-Type": RAW, "Accept": accept, "X-Request-ID": request_id}
         fields = query(options, timeout_s)
         content = await self._send("POST", "/v1/reconstruct", params=fields, content=image, headers=headers)
-        with understanding(request_id):
+        with parsing_reply(request_id):
             if accept == JSON:
                 return reconstruction_from(orjson.loads(content), options)
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -75,15 +75,15 @@ class RestTransport:
         self, images: Sequence[tuple[str, bytes]], options: ImageOptions, *, timeout_s: float, request_id: str
     ) -> list[Reconstruction | ClientError]:
         if options.get("glb"):
-            raise InvalidUse("a batch answers in numbers only; ask for the images one by one to get GLB files")
+            raise InvalidUse("a batch returns JSON only; send the images one by one to get GLB files")
         files = [("image", (name, content, RAW)) for name, content in images]
         headers = {"Accept": JSON, "X-Request-ID": request_id}
         fields = query(options, timeout_s)
         content = await self._send("POST", "/v1/reconstruct/batch", params=fields, files=files, headers=headers)
-        with understanding(request_id):
+        with parsing_reply(request_id):
             items = orjson.loads(content)["results"]
             if [item["index"] for item in items] != list(range(len(images))):
-                raise BadReply(f"expected the answers of {len(images)} images in order, got {len(items)}")
+                raise BadReply(f"expected the results of {len(images)} images in order, got {len(items)}")
             return [item_from(item, options) for item in items]
 
     def stream(
@@ -94,7 +94,7 @@ class RestTransport:
     async def info(self, *, faces: bool, timeout_s: float) -> ServiceInfo:
         models = await self._send("GET", "/v1/models")
         facts = await self._send("GET", "/v1/body", params={"include": "faces"} if faces else {})
-        with understanding():
+        with parsing_reply():
             (model,), body = orjson.loads(models)["models"], orjson.loads(facts)
             return ServiceInfo(
                 info=info_from(model, body["frame"], body["joint_names"]),
@@ -107,25 +107,25 @@ class RestTransport:
         await self._http.aclose()
 
     async def _send(self, method: str, path: str, **parts: Any) -> bytes:
-        """The content of a good answer."""
+        """The body of a 200 response. Raises ClientError for everything else."""
         request_id = parts.get("headers", {}).get("X-Request-ID", "")
         try:
             response = await self._http.send(self._http.build_request(method, path, **parts), stream=True)
-        except NO_CONNECTION as error:
+        except CONNECTION_ERRORS as error:
             raise ConnectionFailed(
-                f"cannot reach the service at {self._address}: {_why(error)}", request_id=request_id
+                f"cannot reach the service at {self._address}: {_text(error)}", request_id=request_id
             ) from error
         try:
             content = await response.aread()
-        except NO_CONNECTION as error:
-            # Something was answered: this is not asked again, so it must not look like a ConnectionFailed.
+        except CONNECTION_ERRORS as error:
+            # The response had begun: this must not be retried, hence no ConnectionFailed.
             raise ServiceFailed(
-                f"the connection to {self._address} broke in the middle of an answer: {_why(error)}",
+                f"the connection to {self._address} broke during the response: {_text(error)}",
                 code=str(response.status_code),
                 request_id=request_id,
             ) from error
         except httpx.DecodingError as error:
-            raise BadReply(f"the answer cannot be decoded: {error}", request_id=request_id) from error
+            raise BadReply(f"the response cannot be decoded: {error}", request_id=request_id) from error
         finally:
             await response.aclose()
         if response.status_code != HTTPStatus.OK:
@@ -134,7 +134,7 @@ class RestTransport:
 
 
 def query(options: ImageOptions, timeout_s: float) -> list[tuple[str, str]]:
-    """Options as the service spells them in a query."""
+    """The options as query parameters."""
     fields = [
         (name, str(options[name]))
         for name in ("threshold", "max_people", "fov_degrees")
@@ -157,7 +157,7 @@ def reconstruction_from(reply: Mapping[str, Any], options: ImageOptions, *, glb:
             float(camera["cx"]),
             float(camera["cy"]),
             str(camera["source"]),
-            str(camera.get("note", "")),  # services before 0.3 say none
+            str(camera.get("note", "")),  # absent before version 0.3
         ),
         people=tuple(person_from(person, vertices=bool(options.get("vertices"))) for person in reply["people"]),
         info=info_from(reply["model"], reply["frame"], reply["joint_names"]),
@@ -211,7 +211,7 @@ def item_from(item: Mapping[str, Any], options: ImageOptions) -> Reconstruction 
 
 
 def error_from(status: int, content: bytes, headers: Mapping[str, str], request_id: str) -> ClientError:
-    """What an answer other than 200 means. A proxy in between may answer with anything."""
+    """The error of a response other than 200. A proxy may have sent it, in any form."""
     request_id = headers.get("x-request-id", request_id)
     try:
         problem = orjson.loads(content)
@@ -252,5 +252,5 @@ def class_of(status: int) -> type[ClientError]:
     return ServiceFailed if status >= 500 else BadReply
 
 
-def _why(error: Exception) -> str:
+def _text(error: Exception) -> str:
     return str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""What comes back: frozen values with float32 arrays. Knows neither protocol.
+"""Results as frozen values with float32 arrays. Independent of the protocol.
 
 3D is in camera coordinates: right-handed, x right, y down, z forward, metres. Pixels are continuous, (0, 0) is the corner
 of the upright image (after EXIF orientation). Rotations are axis-angle vectors in radians.
@@ -17,8 +17,8 @@ class Camera:
     fy: float
     cx: float
     cy: float
-    source: str = "given"  # of an answer: given, exif, exif-focal-plane or default
-    note: str = ""  # of an answer: why its EXIF may be wrong
+    source: str = "given"  # of a reply: given, exif, exif-focal-plane or default
+    note: str = ""  # of a reply: why its EXIF may be wrong
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +26,7 @@ class Person:
     """One person."""
 
     id: int  # number in this image, 0 is the nearest
-    track_id: (
-        int | None
-    )  # with track=True: a person's own in all frames of a stream; None for who has only just appeared
+    track_id: int | None  # with track=True: stable over a stream; None for people who have only just appeared
     score: float  # probability that this is a person, 0 to 1
     box: np.ndarray  # [4] x0, y0, x1, y1, pixels; may reach beyond the image
     translation: np.ndarray  # [3] the pelvis joint, metres
@@ -43,10 +41,10 @@ class Person:
 
 @dataclass(frozen=True, eq=False)
 class DepthMap:
-    """Distances of people."""
+    """Depth of the people."""
 
-    values: np.ndarray  # [h, w] metres, 0 where there is nobody
-    region: tuple[float, float, float, float]  # x0, y0, x1, y1: what the map covers, pixels; may reach beyond the image
+    values: np.ndarray  # [h, w] metres, 0 where there is no person
+    region: tuple[float, float, float, float]  # x0, y0, x1, y1 of the map, pixels; may reach beyond the image
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class Timings:
 
 @dataclass(frozen=True)
 class Named:
-    """A network or a body."""
+    """Name, version and hash of a model or a body."""
 
     name: str
     version: str
@@ -70,7 +68,7 @@ class Named:
 
 @dataclass(frozen=True)
 class Info:
-    """What holds for every result of a service until it is restarted."""
+    """Valid for every result of a service until it restarts."""
 
     model: Named
     body: Named  # what betas and vertices mean
@@ -81,28 +79,28 @@ class Info:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a service accepts."""
+    """Limits of the service."""
 
     max_image_bytes: int
     max_people: int
-    max_in_flight: int  # frames in work at once in one stream
+    max_in_flight: int  # frames processed at once in one stream
     stream_idle_timeout_s: float
     stream_timeout_s: float
 
 
 @dataclass(frozen=True, eq=False)
 class ServiceInfo:
-    """What is loaded."""
+    """The loaded model and body."""
 
     info: Info
     vertex_count: int
     faces: np.ndarray | None  # int32 [F, 3], which all people share; with faces=True
-    limits: Limits | None  # None over REST, which does not tell them
+    limits: Limits | None  # None over REST, which does not report them
 
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """Everything known about one image."""
+    """The result of one image."""
 
     width: int  # pixels, after EXIF orientation
     height: int
@@ -112,7 +110,7 @@ class Reconstruction:
     timings: Timings
     depth: DepthMap | None = None  # with depth=True
     glb: bytes | None = None  # a binary glTF file, y up; with glb=True
-    request_id: str = ""  # "" in a stream, where the frame's id names it
+    request_id: str = ""  # "" in a stream, where frame_id identifies it
 
 
 @dataclass(frozen=True)
@@ -121,12 +119,12 @@ class Ready:
 
     info: Info
     limits: Limits
-    max_in_flight: int  # frames in work at once in this stream
+    max_in_flight: int  # frames processed at once in this stream
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """The people of a frame."""
+    """The people in a frame."""
 
     frame_id: int
     reconstruction: Reconstruction
@@ -134,10 +132,10 @@ class Result:
 
 @dataclass(frozen=True)
 class FrameError:
-    """Why a frame has no result. The stream goes on."""
+    """Why a frame has no result. The stream continues."""
 
     frame_id: int
-    code: str  # of the gRPC status that a call for this image alone would have ended with: INVALID_ARGUMENT, ...
+    code: str  # gRPC status that a unary call with this image would have ended with: INVALID_ARGUMENT, ...
     reason: str  # invalid-image, overloaded, ...
     detail: str
     retry_after_s: float | None = None
@@ -145,14 +143,14 @@ class FrameError:
 
 @dataclass(frozen=True)
 class Dropped:
-    """A frame that was given up for a newer one."""
+    """A frame that was dropped in favour of a newer one."""
 
     frame_id: int
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The last event of a stream: what became of its frames."""
+    """The last event of a stream: the outcome of its frames."""
 
     frames: int  # accepted; the sum of the next three
     results: int

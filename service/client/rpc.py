@@ -8,35 +8,35 @@ import grpc
 import numpy as np
 
 from service.client.address import Address, Tls
-from service.client.conversation import Conversation
 from service.client.errors import BadReply, ClientError, InvalidUse
 from service.client.frames import FrameSource
 from service.client.messages import config_to, info_from, limits_from, options_to, reconstruction_from
 from service.client.options import ImageOptions, StreamOptions
-from service.client.reading import understanding
+from service.client.parsing import parsing_reply
 from service.client.results import Reconstruction, ServiceInfo, StreamEvent
 from service.client.statuses import error_from
+from service.client.stream_call import StreamCall
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
 
-# An answer with the meshes of 64 people takes 6 MB, a scene of them 13 MB; gRPC's own limit is 4 MiB.
-MAX_ANSWER_BYTES = 128 * 2**20
+# A reply with the meshes of 64 people takes 6 MB, their scene 13 MB; gRPC's default limit is 4 MiB.
+MAX_REPLY_BYTES = 128 * 2**20
 CHANNEL_OPTIONS = [
-    ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
-    ("grpc.max_send_message_length", -1),  # how large an image may be is for the service to say
-    ("grpc.enable_retries", 0),  # retries share one budget and one reason; gRPC's own would know neither
-    # A channel that has failed must be trying again by the time that the next attempt asks; gRPC's own pause grows to 120 s.
+    ("grpc.max_receive_message_length", MAX_REPLY_BYTES),
+    ("grpc.max_send_message_length", -1),  # the service limits the size of images
+    ("grpc.enable_retries", 0),  # `with_retries` retries; gRPC's own retries do not know its time limit
+    # A failed channel must be reconnecting by the next attempt; gRPC's default backoff grows to 120 s.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
-    # A peer that has vanished without a word (no power, no network) is noticed within 80 s while a call is under way.
+    # Detects a peer that vanished silently (no power, no network) within 80 s while a call is in progress.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
 ]
 
 
 class GrpcTransport:
-    """One channel to one service."""
+    """A channel to one service."""
 
     def __init__(self, address: Address, *, tls: Tls, api_key: str | None) -> None:
         self._address = address
@@ -54,7 +54,7 @@ class GrpcTransport:
     ) -> Reconstruction:
         request = pb.ReconstructRequest(image=image, options=options_to(options), request_id=request_id)
         reply = await self._unary(self._stub.Reconstruct, request, timeout_s, request_id)
-        with understanding(request_id):
+        with parsing_reply(request_id):
             return reconstruction_from(reply.reconstruction, info_from(reply.info), options, reply.request_id)
 
     async def reconstruct_batch(
@@ -68,22 +68,22 @@ class GrpcTransport:
         config = config_to(options)
         metadata = [*self._metadata, ("x-request-id", request_id)]
         call = self._stub.ReconstructStream(timeout=options.get("timeout_s"), metadata=metadata)
-        conversation = Conversation(call, self._address, options, request_id)
-        sender = asyncio.create_task(conversation.send(config, frames))
+        stream = StreamCall(call, self._address, options, request_id)
+        sender = asyncio.create_task(stream.send(config, frames))
         try:
-            # No generator within this one: an event loop that ends closes all generators at once, and not from outside in.
-            while (event := await conversation.following()) is not None:
+            # Not nested generators: an event loop that ends closes all generators at once instead of from the outside in.
+            while (event := await stream.next_event()) is not None:
                 yield event
         finally:
-            # Always: a call that nobody cancels stays in flight until its channel is closed (grpc #43462).
+            # Always: a call that is not cancelled stays in flight until its channel is closed (grpc #43462).
             call.cancel()
             sender.cancel()
             await asyncio.wait([sender])
-            await conversation.aclose()
+            await stream.aclose()
 
     async def info(self, *, faces: bool, timeout_s: float) -> ServiceInfo:
         reply = await self._unary(self._stub.GetInfo, pb.GetInfoRequest(include_faces=faces), timeout_s, "")
-        with understanding():
+        with parsing_reply():
             return ServiceInfo(
                 info=info_from(reply.info),
                 vertex_count=reply.vertex_count,
@@ -102,6 +102,6 @@ class GrpcTransport:
             raise error_from(error, self._address, request_id) from error
         finally:
             call.cancel()
-        if reply is None:  # what grpc.aio returns for bytes that are no such message
-            raise BadReply("the answer is not a message of the contract", request_id=request_id)
+        if reply is None:  # grpc.aio returns None for bytes that do not parse
+            raise BadReply("the reply cannot be parsed as the expected message", request_id=request_id)
         return reply

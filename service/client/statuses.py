@@ -1,4 +1,4 @@
-"""The status that a gRPC call ended with -> an error, with the details of google.rpc that the service sends along."""
+"""Turns the status of a gRPC call, with its google.rpc details, into a ClientError."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -36,20 +36,18 @@ CLASSES: dict[str, type[ClientError]] = {
 
 
 def error_from(status: grpc.aio.AioRpcError, address: Address, request_id: str) -> ClientError:
-    """What the status that a call ended with means."""
+    """The error for the status that a call ended with."""
     code, text = status.code().name, status.details() or ""
     trailers = dict(status.trailing_metadata() or ())
     details = details_of(trailers)
-    # A service of ours explains itself; without that it was the connection that spoke.
+    # The service always sends details; without them the status comes from the connection.
     if code == "UNAVAILABLE" and not details:
         return ConnectionFailed(f"cannot reach the service at {address}: {text}", code=code, request_id=request_id)
     info = details.get(error_details_pb2.ErrorInfo)
     fields = details.get(error_details_pb2.BadRequest)
     retry = details.get(error_details_pb2.RetryInfo)
     kind = CLASSES.get(code, ServiceFailed)
-    if (
-        code == "RESOURCE_EXHAUSTED" and retry is not None
-    ):  # full, or too often: not now, unlike an image that is too large
+    if code == "RESOURCE_EXHAUSTED" and retry is not None:  # full or rate limited, unlike an image that is too large
         kind = ServiceUnavailable
     return kind(
         text or code,
@@ -62,7 +60,7 @@ def error_from(status: grpc.aio.AioRpcError, address: Address, request_id: str) 
 
 
 def details_of(trailers: Mapping[str, Any]) -> dict[Any, Any]:
-    """The details of google.rpc.Status that we know, by their type. What cannot be read is not there."""
+    """The known details of google.rpc.Status, by type. Unreadable ones are left out."""
     found: dict[Any, Any] = {}
     try:
         for packed in status_pb2.Status.FromString(trailers.get(DETAILS_KEY, b"")).details:

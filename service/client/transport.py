@@ -1,4 +1,4 @@
-"""The port that both protocols stand behind. One call is one attempt: retries and budgets are the client's affair."""
+"""The interface of both protocols. One call is one attempt; the client handles retries and timeouts."""
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
@@ -10,7 +10,7 @@ from service.client.results import Reconstruction, ServiceInfo, StreamEvent
 
 
 class Transport(Protocol):
-    """Every method raises ClientError, and nothing else that it could foresee."""
+    """Every method raises ClientError, and no other foreseeable exception."""
 
     async def reconstruct(
         self, image: bytes, options: ImageOptions, *, timeout_s: float, request_id: str

@@ -24,7 +24,7 @@ from service.client import (
     ServiceFailed,
     ServiceUnavailable,
 )
-from service.client.budget import ask, pause
+from service.client.retries import backoff_s, with_retries
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import (
     ReconstructionServiceServicer,
@@ -304,7 +304,7 @@ def test_a_connection_that_breaks_before_an_answer_is_asked_again(fake_http):
 def test_a_connection_that_breaks_within_an_answer_is_not(fake_http):
     address = fake_http(half_an_answer, OK)
 
-    with Client(address) as client, pytest.raises(ServiceFailed, match="broke in the middle of an answer"):
+    with Client(address) as client, pytest.raises(ServiceFailed, match="broke during the response"):
         client.reconstruct(IMAGE)
 
     assert len(address.seen) == 1
@@ -315,7 +315,10 @@ def test_a_connection_that_breaks_within_an_answer_is_not(fake_http):
     [b"", b"nonsense", b"[]", b'{"people": 3}', json.dumps(GOOD | {"people": [{"id": 0}]}).encode(), b"\xff\xfe"],
 )
 def test_an_answer_that_is_no_answer_is_told_as_such(fake_http, body):
-    with Client(fake_http((200, {}, body))) as client, pytest.raises(BadReply, match="not what the contract says"):
+    with (
+        Client(fake_http((200, {}, body))) as client,
+        pytest.raises(BadReply, match="does not have the documented form"),
+    ):
         client.reconstruct(IMAGE)
 
 
@@ -335,7 +338,7 @@ def test_wrong_shapes_in_a_message_are_told_as_such(fake_grpc):
 def test_bytes_that_are_no_message_are_told_as_such(fake_grpc):
     address = fake_grpc(Reconstruct=lambda *_: b"\xff" * 9)
 
-    with Client(address) as client, pytest.raises(BadReply, match="not a message of the contract"):
+    with Client(address) as client, pytest.raises(BadReply, match="cannot be parsed as the expected message"):
         client.reconstruct(IMAGE)
 
 
@@ -377,9 +380,9 @@ def test_an_api_key_that_no_header_can_hold_is_refused(key):
 
 
 def test_pauses_grow_and_are_spread():
-    assert [pause(number, None, lambda: 1.0) for number in (1, 2, 3, 9)] == [0.1, 0.2, 0.4, 2.0]
-    assert pause(1, None, lambda: 0.0) == 0.05
-    assert pause(1, 3.0, lambda: 0.0) == 3.0 and pause(1, 3.0, lambda: 1.0) == pytest.approx(3.1)
+    assert [backoff_s(number, None, lambda: 1.0) for number in (1, 2, 3, 9)] == [0.1, 0.2, 0.4, 2.0]
+    assert backoff_s(1, None, lambda: 0.0) == 0.05
+    assert backoff_s(1, 3.0, lambda: 0.0) == 3.0 and backoff_s(1, 3.0, lambda: 1.0) == pytest.approx(3.1)
 
 
 @pytest.mark.anyio
@@ -390,7 +393,7 @@ async def test_a_call_that_is_cancelled_is_not_asked_again():
         asked.append(left_s)
         await asyncio.sleep(10)
 
-    task = asyncio.create_task(ask(attempt, timeout_s=20, attempts=5))
+    task = asyncio.create_task(with_retries(attempt, timeout_s=20, attempts=5))
     await asyncio.sleep(0.05)
     task.cancel()
 

@@ -32,7 +32,7 @@ from service.client import (
     ServiceUnavailable,
     Summary,
 )
-from service.client.looper import loop_thread
+from service.client.loop_thread import shared_loop_thread
 from service.rpc.pb import reconstruction_pb2 as pb
 
 Answer = pb.ReconstructStreamResponse
@@ -69,7 +69,7 @@ def tasks() -> int:
     async def count() -> int:
         return len(asyncio.all_tasks()) - 2
 
-    return loop_thread().run(count)
+    return shared_loop_thread().run(count)
 
 
 def eventually(condition, timeout_s: float = 5.0) -> bool:
@@ -334,7 +334,7 @@ def test_a_service_that_goes_down_has_answered_what_it_answered(fake_grpc):
             seen.append(type(event))
 
     assert seen == [Ready, Result, Result, Result]
-    assert "frames were sent and not answered" in str(failed.value)
+    assert "frames were sent but not answered" in str(failed.value)
 
 
 def test_a_stream_that_breaks_is_never_begun_again(fake_grpc):
@@ -397,14 +397,14 @@ def sequence(*answers):
 @pytest.mark.parametrize(
     "answers, message",
     [
-        ([READY, result(1)], "answers frame 1 where frame 0 is due"),
-        ([READY, result(0), result(0)], "answers frame 0 where frame 1 is due"),
-        ([READY, result(0), result(1), result(2), result(3)], "where no frame is due"),
+        ([READY, result(1)], "answers frame 1, expected frame 0"),
+        ([READY, result(0), result(0)], "answers frame 0, expected frame 1"),
+        ([READY, result(0), result(1), result(2), result(3)], "expected no frame"),
         ([READY, result(0), result(1), result(2)], "ended without its summary"),
-        ([READY, result(0), summary(1)], "ended before its time"),
+        ([READY, result(0), summary(1)], "ended with frames unanswered"),
         ([result(0)], "has a result before `ready`"),
         ([READY, Answer()], "holds an empty message"),
-        ([READY, b"\xff" * 9], "not a message of the contract"),
+        ([READY, b"\xff" * 9], "not a response message"),
     ],
 )
 def test_a_service_that_breaks_the_contract_is_told_so(fake_grpc, answers, message):

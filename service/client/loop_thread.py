@@ -1,5 +1,5 @@
-"""An event loop in a thread of its own, for callers that have none. One for the whole process, begun when first needed:
-a program with a hundred clients must not have a hundred threads.
+"""An event loop in a background thread, for synchronous callers. Started on first use and shared by the whole process, so
+that a program with a hundred clients does not start a hundred threads.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ _lock = threading.Lock()
 _current: "LoopThread | None" = None
 
 
-def loop_thread() -> "LoopThread":
-    """The process's own; a forked child gets a new one, because threads do not survive a fork."""
+def shared_loop_thread() -> "LoopThread":
+    """The one of this process; a forked child starts its own, because threads do not survive a fork."""
     global _current
     with _lock:
         if _current is None or _current.pid != os.getpid() or _current.stopped:
@@ -26,15 +26,15 @@ def loop_thread() -> "LoopThread":
 
 
 class LoopThread:
-    """Runs coroutines for threads that wait for them."""
+    """Runs coroutines for threads that block on their results."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-        self._thread = threading.Thread(target=self._serve, args=(begun,), name="depthhmr client", daemon=True)
+        started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+        self._thread = threading.Thread(target=self._serve, args=(started,), name="depthhmr client", daemon=True)
         self._thread.start()
-        self._loop, self._stopping = begun.result()
-        # Before daemon threads freeze: an iterator that is still open at the end must not wait for a loop that stands still.
+        self._loop, self._stopping = started.result()
+        # Runs before daemon threads freeze: an iterator that is open at exit must not wait for a frozen loop.
         atexit.register(self.stop)
 
     @property
@@ -42,10 +42,10 @@ class LoopThread:
         return not self._thread.is_alive()
 
     def run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """The result of the coroutine that `make` makes. When this thread is interrupted (Ctrl-C), the coroutine is cancelled
-        and has come to its end.
+        """The result of the coroutine that `make` returns. When this thread is interrupted (Ctrl-C), the coroutine is
+        cancelled and has finished before this returns.
 
-        It is made in the other thread: an interruption must not find one here that nobody waits for yet.
+        `make` is called in the loop's thread, so that an interruption here never leaves a coroutine that was not awaited.
         """
         if self.stopped or threading.current_thread() is self._thread:
             raise RuntimeError(
@@ -56,7 +56,7 @@ class LoopThread:
 
         def cancel() -> None:
             if not tasks:
-                done.set_exception(InterruptedError("cancelled before it began"))
+                done.set_exception(InterruptedError("cancelled before it started"))
             for task in tasks:
                 task.cancel()
 
@@ -70,18 +70,18 @@ class LoopThread:
             raise
 
     def stop(self) -> None:
-        """End what is under way, and the thread."""
+        """Cancel all coroutines and end the thread."""
         if not self.stopped and self.pid == os.getpid():
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join(STOP_TIMEOUT_S)
 
-    def _serve(self, begun: "Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]") -> None:
+    def _serve(self, started: "Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]") -> None:
         async def until_stopped() -> None:
             stopping = asyncio.Event()
-            begun.set_result((asyncio.get_running_loop(), stopping))
+            started.set_result((asyncio.get_running_loop(), stopping))
             await stopping.wait()
 
-        asyncio.run(until_stopped())  # cancels what is left, and closes the loop
+        asyncio.run(until_stopped())  # cancels the remaining tasks and closes the loop
 
     async def _work(self, make: Callable[[], Coroutine[Any, Any, T]], done: "Future[T]") -> None:
         try:

@@ -1,4 +1,4 @@
-"""Reading an answer: numbers into arrays of the shape that the contract gives them, and one error for all that is not so."""
+"""Parsing replies: numbers into arrays of the documented shapes, and one error for everything malformed."""
 
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 
 from service.client.errors import BadReply, ClientError
 
-NOT_UNDERSTOOD = (KeyError, TypeError, ValueError, IndexError, AttributeError, zipfile.BadZipFile)
+PARSE_ERRORS = (KeyError, TypeError, ValueError, IndexError, AttributeError, zipfile.BadZipFile)
 
 
 def floats(values: Sequence[Any], *shape: int) -> np.ndarray:
@@ -23,12 +23,12 @@ def packed_floats(content: bytes, *shape: int) -> np.ndarray:
 
 
 @contextmanager
-def understanding(request_id: str = "") -> Iterator[None]:
-    """Around code that reads an answer: whatever is missing in it, or of another kind, is a BadReply."""
+def parsing_reply(request_id: str = "") -> Iterator[None]:
+    """Turns what goes wrong in parsing (missing keys, wrong types, wrong lengths) into BadReply."""
     try:
         yield
     except ClientError:
         raise
-    except NOT_UNDERSTOOD as error:
+    except PARSE_ERRORS as error:
         said = f"{type(error).__name__}: {error}"[:200]
-        raise BadReply(f"the answer is not what the contract says: {said}", request_id=request_id) from error
+        raise BadReply(f"the reply does not have the documented form: {said}", request_id=request_id) from error
