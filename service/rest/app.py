@@ -1,4 +1,4 @@
-"""Puts the HTTP application together. Knows nothing of engines."""
+"""Assembles the HTTP application. Independent of the engine."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,7 +32,7 @@ CORS: Any = {
     "expose_headers": ["Retry-After", "X-People-Count", "X-Request-ID"],
     "max_age": 600,
 }
-# FastAPI's own telemetry writes paths and queries as they come into its spans, and sets itself up from OTEL_* variables.
+# FastAPI's own telemetry would copy raw paths and queries into its spans, and configures itself from OTEL_* variables.
 NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
 
@@ -47,7 +47,7 @@ def create_app(
     limiter: RateLimiter | None = None,
     cors_origins: Sequence[str] = (),
 ) -> FastAPI:
-    """The REST service over `core`. Whoever calls this opens and closes the core."""
+    """The REST service over `core`. The caller opens and closes the core."""
     app = FastAPI(
         title="DepthHMR",
         version=__version__,
@@ -68,11 +68,11 @@ def create_app(
     for router in routers:
         app.include_router(router)
     app.add_middleware(AdmissionMiddleware, core=core, single=RECONSTRUCT_PATHS, batches={BATCH_PATH: max_batch_images})
-    # The last one added is the outermost: an oversized body is refused under its request id.
+    # The last one added is the outermost, so that even the refusal of an oversized body has a request id.
     app.add_middleware(BodyLimitMiddleware, held=core.held, limit=max_body_bytes, of_path={BATCH_PATH: max_batch_bytes})
     app.add_middleware(AuthenticationMiddleware, access=AccessControl(authenticator, limiter))
     if cors_origins:
-        # Outside the key check, because a browser asks beforehand without a key. Cookies are never asked for.
+        # Outside the key check, because preflight requests carry no key. Credentials are not allowed.
         app.add_middleware(CORSMiddleware, allow_origins=cors_origins, **CORS)
     app.add_middleware(ShutdownMiddleware, core=core)
     app.add_middleware(SecurityHeadersMiddleware)

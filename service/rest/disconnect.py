@@ -1,4 +1,4 @@
-"""Stops the work of a request whose client has gone. The framework would finish it for no reader."""
+"""Cancels the work of a request whose client has disconnected. The framework would finish it."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -9,30 +9,30 @@ from starlette.requests import ClientDisconnect, Request
 Result = TypeVar("Result")
 
 
-async def unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
-    """The result of `work`, which runs in the calling task; when the client leaves first, `work` is cancelled and
+async def unless_disconnected(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    """The result of `work`, which runs in the calling task. When the client disconnects first, `work` is cancelled and
     ClientDisconnect raised.
 
-    The body of `request` must have been read: from then on the only message left is the disconnect.
+    The body of `request` must have been read: the next message is then the disconnect.
     """
     task = asyncio.current_task()
     assert task is not None
-    cancelled_before, working, gone = task.cancelling(), True, False
+    cancelled_before, working, disconnected = task.cancelling(), True, False
 
-    def leave(_: object) -> None:
-        nonlocal gone
+    def on_disconnect(_: object) -> None:
+        nonlocal disconnected
         if working:
-            gone = True
+            disconnected = True
             task.cancel()
 
-    leaving = asyncio.ensure_future(request.receive())
-    leaving.add_done_callback(leave)
+    disconnect = asyncio.ensure_future(request.receive())
+    disconnect.add_done_callback(on_disconnect)
     try:
         return await work
     except asyncio.CancelledError as error:
-        if gone and task.uncancel() <= cancelled_before:  # and nobody else has cancelled us besides
+        if disconnected and task.uncancel() <= cancelled_before:  # and the task was not cancelled for another reason, too
             raise ClientDisconnect from error
         raise
     finally:
         working = False
-        leaving.cancel()
+        disconnect.cancel()

@@ -1,4 +1,4 @@
-"""What is loaded, whose it is, and whether it works."""
+"""Health, version, model, body, licences and metrics."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from service.rest.schemas import PROBLEMS
 from service.results import FRAME
 from service.telemetry.metrics import CONTENT_TYPE
 
-NOT_NOW: dict[int | str, dict[str, Any]] = {503: PROBLEMS[503]}
+UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: PROBLEMS[503]}
 FACES: dict[str, Any] = {
     "name": "include",
     "in": "query",
@@ -27,24 +27,24 @@ SOFTWARE_LICENSE = "Apache-2.0"
 
 
 def health_router(core: MeshRecovery) -> APIRouter:
-    """Probes. `live` never asks the engine: restarting this process would not mend another one."""
+    """Probes. `live` never asks the engine: restarting this process would not repair another one."""
     router = APIRouter(prefix="/v1/health", tags=["health"])
 
     @router.get("/live")
     async def live() -> dict[str, str]:
-        """The process answers."""
+        """The process is alive."""
         return {"status": "live"}
 
-    @router.get("/startup", responses=NOT_NOW)
+    @router.get("/startup", responses=UNAVAILABLE)
     async def startup() -> dict[str, str]:
-        """The network has answered at least once."""
+        """The network has completed an inference."""
         if not core.warm:
             raise Starting("the network has not answered yet")
         return {"status": "started"}
 
-    @router.get("/ready", responses=NOT_NOW)
+    @router.get("/ready", responses=UNAVAILABLE)
     async def ready() -> dict[str, str]:
-        """A real inference succeeded, and the engine can be reached."""
+        """The network has completed an inference and the engine is reachable."""
         if not core.warm:
             raise Starting("the network has not answered yet")
         if core.shutting_down:
@@ -72,7 +72,7 @@ def info_router(core: MeshRecovery) -> APIRouter:
     async def model(name: str) -> dict[str, Any]:
         """The whole manifest: tensors, training data, benchmark scores."""
         if name != manifest.name:
-            raise NotFound(f"there is no model {name[:100]!r}; loaded is {manifest.name!r}")
+            raise NotFound(f"no model {name[:100]!r}; the loaded model is {manifest.name!r}")
         return manifest.to_json()
 
     @router.get("/v1/body", responses={422: PROBLEMS[422]}, openapi_extra={"parameters": [FACES]})
@@ -114,7 +114,7 @@ def _body_include(request: Request) -> set[str]:
     include: set[str] = set()
     for name, value in request.query_params.multi_items():
         if name != "include":
-            raise InvalidParameter.named(name[:100], "unknown option; known is include")
+            raise InvalidParameter.named(name[:100], "unknown option; the only option is include")
         include |= {item.strip() for item in value.split(",") if item.strip()}
     if unknown := include - {"faces"}:
         raise InvalidParameter.named("include", f"expected faces, got {sorted(unknown)[0][:40]!r}")

@@ -1,4 +1,4 @@
-"""The Accept header -> the best of the media types on offer (RFC 9110, section 12.5.1)."""
+"""Chooses the media type of a response by the Accept header (RFC 9110, section 12.5.1)."""
 
 import math
 from collections.abc import Sequence
@@ -7,9 +7,9 @@ from service.errors import NotAcceptable
 
 
 def choose(accept: str, offered: Sequence[str]) -> str:
-    """The offered media type that the client likes best; among equals the one offered first.
+    """The offered media type with the highest quality; among equals the first one.
 
-    An empty header accepts anything. Raises NotAcceptable when nothing on offer is wanted.
+    An empty header accepts anything. Raises NotAcceptable when none of them is accepted.
     """
     ranges = [parsed for item in accept.split(",") if (parsed := _media_range(item))]
     if not ranges:
@@ -24,7 +24,7 @@ def choose(accept: str, offered: Sequence[str]) -> str:
 
 
 def _media_range(item: str) -> tuple[str, float] | None:
-    """`image/*;q=0.5` -> ("image/*", 0.5); None for what is no media range."""
+    """`image/*;q=0.5` -> ("image/*", 0.5); None for anything else."""
     name, *parameters = (part.strip().lower() for part in item.split(";"))
     main, slash, sub = name.partition("/")
     if not (main and slash and sub) or (main == "*" and sub != "*"):
@@ -41,7 +41,7 @@ def _media_range(item: str) -> tuple[str, float] | None:
 
 
 def _quality(media_type: str, ranges: Sequence[tuple[str, float]]) -> float:
-    """The most specific matching range decides, so that `image/png;q=0, */*` excludes PNG."""
+    """By the most specific matching range, so that `image/png;q=0, */*` excludes PNG."""
     for pattern in (media_type, media_type.partition("/")[0] + "/*", "*/*"):
         found = [quality for name, quality in ranges if name == pattern]
         if found:

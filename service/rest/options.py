@@ -1,4 +1,4 @@
-"""Query and form fields -> options of the core. All faults of a request are told at once."""
+"""Parses query and form fields into the options of the core. Reports all errors of a request at once."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -12,20 +12,20 @@ from service.options import Options
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 INCLUDE = ("vertices", "depth")
-MAX_ERRORS = 10  # a request of ten thousand faults is not worth a longer answer
+MAX_ERRORS = 10  # a request may have ten thousand; the reply stays short
 INTRINSICS = ("fx", "fy", "cx", "cy")
 
 
 @dataclass(frozen=True)
 class RestOptions:
-    """What one HTTP request asks for."""
+    """The options of one HTTP request."""
 
     core: Options
-    mesh: str = "glb"  # format of the single people in a ZIP
+    mesh: str = "glb"  # format of the people's files in a ZIP
 
 
 def parse_options(fields: Iterable[tuple[str, str]]) -> RestOptions:
-    """Read `fields`, (name, text) pairs. Raises InvalidParameter that names every fault."""
+    """Parse (name, text) pairs. Raises InvalidParameter that lists every error."""
     given: dict[str, Any] = {}
     include: set[str] = set()
     errors: list[FieldError] = []
@@ -34,7 +34,7 @@ def parse_options(fields: Iterable[tuple[str, str]]) -> RestOptions:
             break
         parser = PARSERS.get(name)
         if parser is None:
-            errors.append(FieldError(name[:100], f"unknown option; known are {', '.join(PARSERS)}"))
+            errors.append(FieldError(name[:100], f"unknown option; the options are {', '.join(PARSERS)}"))
         elif name in given and name != "include":
             errors.append(FieldError(name, "given more than once"))
         else:
@@ -59,7 +59,7 @@ def parse_options(fields: Iterable[tuple[str, str]]) -> RestOptions:
 
 
 def announced_timeout(query: Mapping[str, str]) -> float | None:
-    """The `timeout_s` of a query that has not been checked yet; None where it has none, or an impossible one."""
+    """The `timeout_s` of a query before validation; None when it is missing or invalid."""
     try:
         seconds = number(query["timeout_s"])
     except (KeyError, ValueError):

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents. Every failure leaves the service in this form."""
+"""Errors as RFC 9457 problem documents, the form of every error response."""
 
 import logging
 from http import HTTPStatus
@@ -17,12 +17,12 @@ from service.telemetry.record import current
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:depthhmr:problem:"
-CLIENT_CLOSED_REQUEST = 499  # nobody reads it; the number that proxies write into their logs
+CLIENT_CLOSED_REQUEST = 499  # never read; the status that proxies log for a client that disconnected
 log = logging.getLogger("service.rest")
 
 
 def problem_content(error: ServiceError, scope: Scope) -> dict[str, Any]:
-    """`error` as a problem document about the request of `scope`."""
+    """`error` as the problem document of a request."""
     content: dict[str, Any] = {
         "type": TYPE_PREFIX + error.code,
         "title": error.title,
@@ -39,32 +39,32 @@ def problem_content(error: ServiceError, scope: Scope) -> dict[str, Any]:
 
 
 def problem_response(error: ServiceError, scope: Scope) -> Response:
-    """`error` as the answer to the request of `scope`."""
+    """`error` as the response to a request."""
     current().outcome = error.code
     headers = {"X-Request-ID": request_id_of(scope)}
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(error.retry_after_s)
     response = Response(orjson.dumps(problem_content(error, scope)), error.http, headers, MEDIA_TYPE)
-    protect(response.headers, scope)  # here too, because faults of ours are answered outside of all middleware
+    protect(response.headers, scope)  # here too, because internal errors are answered outside of all middleware
     return response
 
 
 async def on_service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
-    # What a client's own short deadline or a busy moment brings about is told in the metrics, not line by line in the log.
+    # Overload and short deadlines show in the metrics; a log line each would flood the log.
     if error.http >= 500 and not isinstance(error, Unavailable | DeadlineExceeded):
         log.error("request %s: %s: %s", request_id_of(request.scope), error.code, error.detail, exc_info=error)
     return problem_response(error, request.scope)
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """What the router itself refuses: unknown paths and methods."""
+    """Refusals of the router: unknown paths and methods."""
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return problem_response(NotFound(f"there is nothing at {request.url.path[:200]}"), request.scope)
+        return problem_response(NotFound(f"no such path: {request.url.path[:200]}"), request.scope)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = (error.headers or {}).get("Allow", "")
-        detail = f"{request.url.path} does not know {request.method}" + (f"; it knows {allowed}" if allowed else "")
+        detail = f"{request.url.path} does not allow {request.method}" + (f"; it allows {allowed}" if allowed else "")
         response = problem_response(MethodNotAllowed(detail), request.scope)
         response.headers["Allow"] = allowed
         return response
@@ -72,7 +72,7 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def on_unexpected(request: Request, error: Exception) -> Response:
-    """A fault of ours. The traceback goes to the log under the request id; the client learns only that id."""
+    """An internal error. The traceback is logged under the request id; the client receives only that id."""
     extra = {"request": request.scope["state"].get("record")}
     log.error("request %s failed", request_id_of(request.scope), exc_info=error, extra=extra)
     return problem_response(InternalError(), request.scope)

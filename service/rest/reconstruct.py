@@ -8,7 +8,7 @@ from starlette.responses import Response
 from service.formats.formats import FORMATS, Job
 from service.recovery import MeshRecovery
 from service.rest.direct_route import DirectRoute
-from service.rest.disconnect import unless_gone
+from service.rest.disconnect import unless_disconnected
 from service.rest.middleware.request_id import request_id_of
 from service.rest.negotiation import choose
 from service.rest.options import parse_options
@@ -36,7 +36,7 @@ def reconstruct_router(core: MeshRecovery, *, body_timeout_s: float) -> APIRoute
             return format_.write(job), len(recovery.people)
 
         wanted = replace(options.core, vertices=options.core.vertices or format_.vertices)
-        content, people = await unless_gone(request, core.recover(upload.content, wanted, write))
+        content, people = await unless_disconnected(request, core.recover(upload.content, wanted, write))
         return Response(content, media_type=format_.media_type, headers={PEOPLE_HEADER: str(people)})
 
     stable, short = RECONSTRUCT_PATHS

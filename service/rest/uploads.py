@@ -1,4 +1,4 @@
-"""The body of a request -> the bytes of its images, and the form fields that came with them."""
+"""Reads the body of a request: the bytes of its images, and form fields."""
 
 import asyncio
 import io
@@ -14,7 +14,7 @@ from service.errors import FieldError, InvalidParameter, MalformedRequest, SlowC
 
 PART = "image"
 FORM = "multipart/form-data"
-MAX_BATCH_FILES = 2000  # the parser's; how many images may really come is a setting, and its refusal is clearer
+MAX_BATCH_FILES = 2000  # for the parser; the number of images is limited by a setting, whose error text is clearer
 RAW_TYPES = (
     "image/jpeg",
     "image/png",
@@ -42,7 +42,7 @@ class BatchUpload:
 
 
 async def read_upload(request: Request, *, timeout_s: float) -> Upload:
-    """Read the raw body, or the `image` part of a form. What the bytes are is judged later, by their content.
+    """Read the raw body, or the `image` part of a form. The format is determined later, from the content.
 
     Raises UnsupportedMedia, MalformedRequest, InvalidParameter, or SlowClient after `timeout_s`.
     """
@@ -52,7 +52,7 @@ async def read_upload(request: Request, *, timeout_s: float) -> Upload:
             if media_type == FORM:
                 async with _form(request, max_files=MAX_FILES) as items:
                     return _one_image(items)
-            # Without a Content-Type the receiver may look for itself (RFC 9110, 8.3); the decoder does.
+            # Without a Content-Type the receiver may inspect the content (RFC 9110, 8.3); the decoder does.
             if media_type in RAW_TYPES or not media_type:
                 return Upload(await _joined([chunk async for chunk in request.stream()]))
     hint = "; with curl, add -H 'Content-Type: image/jpeg'" if media_type.endswith("x-www-form-urlencoded") else ""
@@ -91,18 +91,18 @@ def _slow_client(timeout_s: float) -> Iterator[None]:
 
 
 class _InMemoryParser(MultiPartParser):
-    """Keeps files in memory: the body limit bounds it, and a temporary file would need a writable disk."""
+    """Keeps files in memory, bounded by the body limit. Temporary files would need a writable disk."""
 
     spool_max_size = 2**62
     complete = False
 
     def on_part_begin(self) -> None:
-        """Forms are UTF-8 (RFC 7578, 5.1.2), whatever codec of Python's the request announces."""
+        """Forms are UTF-8 (RFC 7578, 5.1.2); the request must not choose one of Python's codecs."""
         self._charset = "utf-8"
         super().on_part_begin()
 
     def on_end(self) -> None:
-        """The closing boundary came."""
+        """Called at the closing boundary."""
         self.complete = True
 
     def close(self) -> None:
@@ -112,7 +112,7 @@ class _InMemoryParser(MultiPartParser):
 
 @asynccontextmanager
 async def _form(request: Request, *, max_files: int) -> AsyncIterator[Items]:
-    """The parts of a form; their files live until the block ends."""
+    """The parts of a form. Their files are closed when the block ends."""
     parser = _InMemoryParser(request.headers, request.stream(), max_files=max_files, max_fields=MAX_FIELDS)
     try:
         form = await parser.parse()
@@ -126,28 +126,28 @@ async def _form(request: Request, *, max_files: int) -> AsyncIterator[Items]:
 
 
 def _one_image(items: Items) -> Upload:
-    """The file of the part `image`; everything else must be text. Raises InvalidParameter."""
+    """The single file of the part `image`; all other parts must be text. Raises InvalidParameter."""
     images, fields = _files_and_fields(items)
     if len(images) != 1:
         raise _wrong_part(PART, f"expected exactly one file part, got {len(images)}")
     return Upload(_content(images[0]), fields)
 
 
-def _all_images(items: Items, most: int) -> BatchUpload:
+def _all_images(items: Items, max_images: int) -> BatchUpload:
     images, fields = _files_and_fields(items)
-    if not 1 <= len(images) <= most:
-        raise _wrong_part(PART, f"expected 1 to {most} file parts, got {len(images)}")
+    if not 1 <= len(images) <= max_images:
+        raise _wrong_part(PART, f"expected 1 to {max_images} file parts, got {len(images)}")
     return BatchUpload(tuple((image.filename or "", _content(image)) for image in images), fields)
 
 
 def _content(image: UploadFile) -> bytes:
-    """Of a file in memory, without the copy that `read` makes: 100 MB of a batch are 50 ms of the event loop."""
+    """The bytes of a file in memory, without the copy of `read`: 100 MB would block the event loop for 50 ms."""
     buffer = getattr(image.file, "_file", None)  # of SpooledTemporaryFile, which never spools here
     return buffer.getvalue() if isinstance(buffer, io.BytesIO) else image.file.read()
 
 
 def _files_and_fields(items: Items) -> tuple[list[UploadFile], tuple[tuple[str, str], ...]]:
-    """The files of the parts `image`, and everything else, which must be text. Raises InvalidParameter."""
+    """The files of the parts `image`, and all other parts, which must be text. Raises InvalidParameter."""
     fields = tuple((name, value) for name, value in items if isinstance(value, str) and name != PART)
     strays = [name for name, value in items if isinstance(value, UploadFile) and name != PART]
     if strays:

@@ -1,6 +1,6 @@
-"""Refuses, before a byte of their body is read, requests for which a full service has no room.
+"""Refuses requests before a byte of their body is read when the service is full.
 
-Here and not in the routes: nine refusals in ten come this way when too much is asked for, and routing costs as much as all else.
+Not in the routes: under overload nine refusals in ten happen here, and routing costs as much as everything else together.
 """
 
 from collections.abc import Collection, Mapping
@@ -15,7 +15,7 @@ from service.rest.problems import problem_response
 
 
 class AdmissionMiddleware:
-    """ASGI middleware. `single` are the paths of requests with one image, `batches` those of bulk work with its most images."""
+    """ASGI middleware. `single` are paths of one-image requests; `batches` maps paths to their maximum number of images."""
 
     def __init__(self, app: ASGIApp, core: MeshRecovery, single: Collection[str], batches: Mapping[str, int]) -> None:
         self._app, self._core, self._single, self._batches = app, core, single, batches

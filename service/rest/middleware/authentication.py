@@ -1,4 +1,4 @@
-"""Refuses requests without a valid key or token, and one too many of them, before their body is read."""
+"""Refuses requests without a valid key or token, and requests over the rate limit, before their body is read."""
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -7,13 +7,13 @@ from service.access.authenticator import AccessControl
 from service.errors import RateLimited, Unauthenticated
 from service.rest.problems import problem_response
 
-# Probes and what a browser needs to show the page; none of it costs anything or tells anything of others.
+# Probes, and what a browser needs to show the page. All are cheap and reveal nothing about other callers.
 OPEN = ("/v1/health/", "/static/")
 OPEN_PAGES = ("/", "/docs", "/openapi.json", "/metrics")
 
 
 class AuthenticationMiddleware:
-    """ASGI middleware. The key stands in the header X-API-Key, or as a bearer token; never in the address, which is logged."""
+    """ASGI middleware. The key comes in X-API-Key or as a bearer token; never in the URL, which proxies log."""
 
     def __init__(self, app: ASGIApp, access: AccessControl) -> None:
         self._app, self._access = app, access

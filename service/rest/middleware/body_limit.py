@@ -1,7 +1,7 @@
-"""Refuses bodies over the limit, or when too many bytes of others are held: by Content-Length before a byte is read, piece
-by piece when there is none.
+"""Refuses bodies over the size limit or beyond the byte budget: by Content-Length before a byte is read, chunk by chunk
+without one.
 
-The framework would otherwise collect the whole upload before any of our code sees it.
+The framework would otherwise collect the whole upload before any route sees it.
 """
 
 import asyncio
@@ -15,17 +15,17 @@ from service.limits.held_bytes import Account, ByteBudget
 from service.rest.problems import problem_response
 from service.telemetry.record import current
 
-# A client that is still sending would get a connection reset instead of our answer. What it sends after the answer is
-# read and thrown away for this long, in seconds.
+# A client that is still sending would get a connection reset instead of the response. After the response its data is read
+# and discarded for this long.
 LINGER_S = 2.0
-CHUNK_BYTES = 256 * 1024  # the server reads no more than this and its buffer at once
+CHUNK_BYTES = 256 * 1024  # upper bound of what the server reads and buffers at once
 
 
 class BodyLimitMiddleware:
-    """ASGI middleware. A body over `limit` bytes is answered with 413, one for which `held` has no room with 503; in both cases
-    the connection is closed.
+    """ASGI middleware. Answers 413 to a body over `limit` bytes and 503 to one for which `held` has no room, and closes the
+    connection.
 
-    `of_path` has the limits of paths that differ. The bytes are held until the request has been answered.
+    `of_path` holds the limits of individual paths. The bytes are reserved until the request has been answered.
     """
 
     def __init__(self, app: ASGIApp, held: ByteBudget, limit: int, of_path: Mapping[str, int] | None = None) -> None:
@@ -53,17 +53,17 @@ class BodyLimitMiddleware:
 
 
 def announced(headers: Headers, limit: int) -> int:
-    """Bytes that the body will have by its own account; 0 where it has none. Raises BodyTooLarge."""
+    """The Content-Length; 0 without one. Raises BodyTooLarge."""
     text = headers.get("content-length", "")
     count = int(text) if text.isdecimal() else 0
     if count > limit:
-        raise BodyTooLarge(f"a body may have at most {limit} bytes, {count} were announced")
+        raise BodyTooLarge(f"expected a body of at most {limit} bytes, Content-Length is {count}")
     return count
 
 
 class _Counter:
-    """A `receive` that raises BodyTooLarge once more than `limit` bytes have come, and Overloaded when `account`, of a body
-    that nobody announced, has no room for the next piece.
+    """A `receive` that raises BodyTooLarge after more than `limit` bytes, and Overloaded when `account`, used for bodies
+    without Content-Length, has no room for the next chunk.
     """
 
     def __init__(self, receive: Receive, limit: int, account: Account | None) -> None:
@@ -78,7 +78,7 @@ class _Counter:
             self._count += len(message.get("body", b""))
             self._ended = not message.get("more_body", False)
             if self._count > self._limit:
-                raise BodyTooLarge(f"a body may have at most {self._limit} bytes, more than that came")
+                raise BodyTooLarge(f"expected a body of at most {self._limit} bytes, got more")
         except ServiceError:
             self.refused = True
             raise
@@ -86,7 +86,7 @@ class _Counter:
 
 
 class _Closing:
-    """A `send` that answers at once, then drains the request for a moment and closes the connection."""
+    """A `send` that responds at once, then drains the request for `LINGER_S` and closes the connection."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send

@@ -1,4 +1,4 @@
-"""Observes REST requests: one span, one line in the log, one count for each."""
+"""Observes REST requests: one span, one log line and one count each."""
 
 from collections.abc import Iterable
 
@@ -11,13 +11,13 @@ from service.telemetry.observer import Observer
 from service.telemetry.record import NO_ROUTE, Record
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
-OTHER_METHOD = "_OTHER"  # OpenTelemetry's name for what is none of these
-QUIET = ("/v1/health/", "/metrics", "/static/")  # asked for every few seconds, or with every page
+OTHER_METHOD = "_OTHER"  # OpenTelemetry's name for any other method
+QUIET = ("/v1/health/", "/metrics", "/static/")  # requested every few seconds, or with every page: not logged or traced
 CLIENT_CLOSED_REQUEST = 499
 
 
 class ObservationMiddleware:
-    """ASGI middleware, the outermost. `paths` are those of all routes."""
+    """ASGI middleware, the outermost. `paths` are the paths of all routes."""
 
     def __init__(self, app: ASGIApp, observer: Observer, paths: Iterable[str]) -> None:
         self._app, self._observer, self._paths = app, observer, {path for path in paths if "{" not in path}
@@ -29,7 +29,7 @@ class ObservationMiddleware:
         method = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
         record = Record("rest", method, request_id_of(scope), quiet=scope["path"].startswith(QUIET))
         record.network = network_of((scope.get("client") or ("",))[0])
-        scope["state"]["record"] = record  # for an error that is answered outside of all middleware
+        scope["state"]["record"] = record  # for errors that are answered outside of all middleware
 
         async def counting_receive() -> Message:
             message = await receive()
@@ -39,7 +39,7 @@ class ObservationMiddleware:
         async def counting_send(message: Message) -> None:
             record.bytes_out += len(message.get("body", b""))
             if message["type"] == "http.response.start":
-                # The route is known when its answer begins; a request that was refused before has a path alone.
+                # The route is known once its response starts; a request refused before that has only a path.
                 record.route = self._route_of(scope)
                 gone = message["status"] == CLIENT_CLOSED_REQUEST
                 record.end(str(message["status"]), "cancelled" if gone else record.outcome)

@@ -1,4 +1,4 @@
-"""Gives every request an id: the client's own when it is sane, else a new one. The reply carries it."""
+"""Gives every request an id, the client's own if it is valid, and returns it in the response."""
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,7 +29,7 @@ class RequestIdMiddleware:
 
 
 def request_id_of(scope: Scope) -> str:
-    """The id of this request, made up at the first call."""
+    """The id of this request, generated on the first call."""
     state = scope.setdefault("state", {})
     if "request_id" not in state:
         state["request_id"] = request_id_or_new(Headers(scope=scope).get(HEADER, ""))

@@ -1,6 +1,6 @@
-"""What every response says to browsers: guess no types, show this in no frame, tell nobody where a visitor came from.
+"""Security headers of every response: no MIME sniffing, no framing, no referrer.
 
-A response that says something of its own keeps it: the page has a content security policy that lets its scripts run.
+Headers that a response sets itself are kept: the page has a content security policy that allows its scripts.
 """
 
 from starlette.datastructures import MutableHeaders
@@ -9,12 +9,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # For answers of the API, which are data: a browser that shows one runs nothing of it.
+    # For responses of the API, which are data: a browser that displays one executes nothing.
     "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",  # no <img> or <script> elsewhere; CORS, where it is on, is not touched
-    "Cache-Control": "no-store",  # who is in a picture is kept by nobody on the way
+    "Cross-Origin-Resource-Policy": "same-origin",  # no <img> or <script> of other sites; CORS is not affected
+    "Cache-Control": "no-store",  # results are about people: no cache may keep them
 }
-HSTS = "max-age=31536000"  # a year; only over TLS, where browsers heed it
+HSTS = "max-age=31536000"  # a year; browsers honour it only over TLS
 
 
 class SecurityHeadersMiddleware:
@@ -37,7 +37,7 @@ class SecurityHeadersMiddleware:
 
 
 def protect(headers: MutableHeaders, scope: Scope) -> None:
-    """Add what is missing."""
+    """Add the missing headers."""
     for name, value in HEADERS.items():
         headers.setdefault(name, value)
     if scope.get("scheme") == "https":

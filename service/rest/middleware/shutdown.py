@@ -1,4 +1,4 @@
-"""What a request is told that was cut off because the service goes down: 503, ask again. The server itself would say 500."""
+"""Answers 503 with Retry-After to requests that shutdown cancels. The server itself would answer 500."""
 
 import asyncio
 
@@ -16,17 +16,17 @@ class ShutdownMiddleware:
         self._app, self._core = app, core
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answering = False
+        started = False
 
-        async def send_noted(message: Message) -> None:
-            nonlocal answering
-            answering = True
+        async def tracking_send(message: Message) -> None:
+            nonlocal started
+            started = True
             await send(message)
 
         try:
-            await self._app(scope, receive, send_noted)
+            await self._app(scope, receive, tracking_send)
         except asyncio.CancelledError:
-            if answering or not self._core.shutting_down:
+            if started or not self._core.shutting_down:
                 raise
-            error = Draining("the service went down before this was done; ask again")
+            error = Draining("the service shut down before the request was done; ask again")
             await problem_response(error, scope)(scope, receive, send)

@@ -56,7 +56,7 @@ async def test_a_model_shows_its_whole_manifest(client, core):
 async def test_an_unknown_model_is_named(client):
     response = await client.get("/v1/models/huge")
 
-    assert response.status_code == 404 and "loaded is 'tiny'" in response.json()["detail"]
+    assert response.status_code == 404 and "the loaded model is 'tiny'" in response.json()["detail"]
 
 
 async def test_the_body_has_joints_and_faces_on_demand(client, core):

@@ -61,7 +61,7 @@ def test_include_may_be_repeated():
         ([*FOCAL[:3], ("cy", "-1.1e7")], "cy", "pixels, got -11000000.0"),
         ([("include", "everything")], "include", "expected one of vertices, depth, got 'everything'"),
         ([("mesh", "fbx")], "mesh", "expected one of glb, obj, ply"),
-        ([("treshold", "0.5")], "treshold", "unknown option; known are threshold, max_people, include"),
+        ([("treshold", "0.5")], "treshold", "unknown option; the options are threshold, max_people, include"),
     ],
 )
 def test_an_impossible_option_is_named_with_what_came(fields, field, message):
