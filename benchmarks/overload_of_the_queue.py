@@ -24,8 +24,8 @@ from service.engines.base import Call, Tensors
 from service.engines.fake import FakeEngine, nobody
 from service.recovery import MeshRecovery
 from service.rest.app import create_app
+from service.rpc.limits import RpcLimits
 from service.rpc.server import RpcServer
-from service.rpc.servicer import RpcLimits
 from service.serve import listen
 from service.settings import default_model_dir
 

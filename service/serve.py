@@ -31,8 +31,8 @@ from service.process.shutdown import Shutdown, exit_after
 from service.recovery import MeshRecovery
 from service.rest.app import create_app
 from service.rest.connection import Connection
+from service.rpc.limits import RpcLimits
 from service.rpc.server import RpcOptions, RpcServer
-from service.rpc.servicer import RpcLimits
 from service.settings import Settings
 from service.telemetry.logs import keep_standard_streams, say, start_logging
 from service.telemetry.loop_lag import watch_loop

@@ -1,7 +1,7 @@
-"""The standard health service (grpc.health.v1): one status, for the server and for our service alike.
+"""The standard health service (grpc.health.v1): one status for the server and for the reconstruction service.
 
-grpcio-health-checking has the messages. Its servicer forgets all watchers of a service as soon as one of them leaves, and
-keeps each one's whole request.
+The messages come from grpcio-health-checking. Its servicer is not used: it forgets all watchers of a service as soon as one
+of them leaves, and keeps the whole request of each.
 """
 
 import asyncio
@@ -18,12 +18,11 @@ from service.telemetry.record import current
 
 Context: TypeAlias = grpc.aio.ServicerContext
 HEALTH = pb.DESCRIPTOR.services_by_name["Health"].full_name
-# Who watches needs no key, and so these are counted by themselves and not among the streams.
-MAX_WATCHES = 1000
+MAX_WATCHES = 1000  # counted apart from the streams, because watching needs no key
 
 
 class Health:
-    """Tells who asks, and whoever watches, whether `service` is served. For the event loop. Raises ServiceErrors."""
+    """Reports whether `service` is serving, to Check and Watch. Not thread-safe. Raises ServiceErrors."""
 
     def __init__(self, service: str) -> None:
         self._names = ("", service)
@@ -37,35 +36,35 @@ class Health:
             self._wake()
 
     def stop(self) -> None:
-        """Every watch ends, when it has told the last status."""
+        """End every watch after it has sent the last status."""
         self._stopped = True
         self._wake()
 
     def handlers(self) -> grpc.GenericRpcHandler:
-        """The calls get, in the place of a request, whether the name in it is known: nothing else of it is kept."""
+        """Each request is reduced to whether the service name in it is known; nothing else of it is kept."""
         write = pb.HealthCheckResponse.SerializeToString
         calls = {
-            "Check": grpc.unary_unary_rpc_method_handler(self._check, self._is_known, write),
-            "Watch": grpc.unary_stream_rpc_method_handler(self._watch, self._is_known, write),
+            "Check": grpc.unary_unary_rpc_method_handler(self._check, self._known, write),
+            "Watch": grpc.unary_stream_rpc_method_handler(self._watch, self._known, write),
         }
         return grpc.method_handlers_generic_handler(HEALTH, calls)
 
-    def _is_known(self, content: bytes) -> bool:
+    def _known(self, content: bytes) -> bool:
         return pb.HealthCheckRequest.FromString(content).service in self._names
 
     async def _check(self, known: bool, context: Context) -> pb.HealthCheckResponse:
         if not known:
-            raise NotFound("there is no service of this name")
+            raise NotFound("no service of this name")
         return self._answer(known)
 
     async def _watch(self, known: bool, context: Context) -> AsyncIterator[pb.HealthCheckResponse]:
-        told = None
-        with self._one_more_watch():
+        sent = None
+        with self._count_watch():
             while True:
                 changed = self._changed
-                if (answer := self._answer(known)) != told:
+                if (answer := self._answer(known)) != sent:
                     yield answer
-                    told = answer
+                    sent = answer
                 if self._stopped:
                     raise Draining("the service is going down; connect again")
                 await changed.wait()
@@ -81,11 +80,11 @@ class Health:
         changed.set()
 
     @contextmanager
-    def _one_more_watch(self) -> Iterator[None]:
-        """One caller alone gets half of them: as many as it leaves free."""
-        caller, left = current().caller, MAX_WATCHES - self._watches.total()
-        if self._watches[caller] >= left:
-            raise TooManyStreams("too many watch this service's health; ask again later", retry_after_s=5)
+    def _count_watch(self) -> Iterator[None]:
+        """A caller may have as many watches as it leaves free, so one caller alone gets half of them."""
+        caller, free = current().caller, MAX_WATCHES - self._watches.total()
+        if self._watches[caller] >= free:
+            raise TooManyStreams("too many health watches are open; ask again later", retry_after_s=5)
         self._watches[caller] += 1
         try:
             yield

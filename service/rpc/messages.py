@@ -1,4 +1,4 @@
-"""Results and options of the core <-> protobuf messages. Pure functions."""
+"""Converts the core's options and results from and to protobuf messages."""
 
 from collections.abc import Mapping
 
@@ -23,9 +23,9 @@ SOURCES = {
 
 
 def options_from(message: pb.Options, camera: pb.Camera | None = None) -> Options:
-    """Core options; `camera` (a frame's own) replaces the one in `message`. Raises InvalidParameter."""
+    """The options of the core; the camera of a frame replaces the one in `message`. Raises InvalidParameter."""
     if unknown := [value for value in message.outputs if value not in pb.Output.values()]:
-        raise InvalidParameter.named("outputs", f"there is no output {unknown[0]}")
+        raise InvalidParameter.named("outputs", f"unknown output {unknown[0]}")
     view = message.WhichOneof("view")
     intrinsics = camera if camera is not None else (message.camera if view == "camera" else None)
     return Options(
@@ -39,11 +39,11 @@ def options_from(message: pb.Options, camera: pb.Camera | None = None) -> Option
 
 
 def following_from(config: pb.StreamConfig) -> Following | None:
-    """What a stream wants followed; None when it wants nothing. Raises InvalidParameter."""
+    """Tracking and smoothing of a stream; None without them. Raises InvalidParameter."""
     smoothing = config.smoothing.strength or 1.0 if config.HasField("smoothing") else None
     if not config.HasField("tracking"):
         if smoothing is not None:
-            raise InvalidParameter.named("smoothing", "needs tracking: who is unknown cannot be smoothed")
+            raise InvalidParameter.named("smoothing", "needs tracking")
         return None
     tracking = config.tracking
     max_gap_s = tracking.max_gap.ToNanoseconds() / 1e9 if tracking.HasField("max_gap") else None
@@ -74,7 +74,7 @@ def reconstruction_to(
     glb: bytes = b"",
     track_ids: Mapping[int, int] | None = None,
 ) -> pb.Reconstruction:
-    """`outputs` are values of pb.Output, none meaning joints; `track_ids` are by the people's ids in this image."""
+    """`outputs` are values of pb.Output, empty meaning joints; `track_ids` maps the ids in this image to track ids."""
     camera, timings = recovery.camera.intrinsics, recovery.timings
     joints = not outputs or pb.OUTPUT_JOINTS in outputs
     vertices = recovery.vertices if pb.OUTPUT_VERTICES in outputs else None
@@ -97,7 +97,7 @@ def reconstruction_to(
 
 
 def error_to(error: ServiceError) -> pb.Error:
-    """An error as a frame's answer."""
+    """An error as the answer to a frame."""
     message = pb.Error(code=CODES[error.grpc].value[0], reason=error.code, message=error.detail)
     if isinstance(error, Unavailable):
         message.retry_after.FromSeconds(error.retry_after_s)

@@ -1,4 +1,4 @@
-"""Errors as gRPC statuses with the details of google.rpc: which field, why, and when to ask again."""
+"""Errors as gRPC statuses with google.rpc details: the field, the reason, and when to retry."""
 
 import grpc
 from google.protobuf.any_pb2 import Any
@@ -11,13 +11,13 @@ from service.telemetry.record import current
 
 DOMAIN = "depthhmr"
 CODES: dict[str, grpc.StatusCode] = {code.name: code for code in grpc.StatusCode}
-# Details travel in trailers, which clients limit to 8 KiB in all.
+# Details are sent in trailers, which clients limit to 8 KiB in total.
 MAX_FIELDS = 10
 MAX_TEXT = 2000  # characters
 
 
 def status_of(error: ServiceError) -> grpc.Status:
-    """What a call ends with."""
+    """The status of a call that ends with `error`."""
     details: list[Message] = [error_details_pb2.ErrorInfo(reason=error.code, domain=DOMAIN)]
     if error.errors:
         fields = [

@@ -11,10 +11,10 @@ from fuzz.corpus import CASES
 from fuzz.corpus.case import Decoded, Refused
 from fuzz.corpus.exif import GPS_NOTE, with_a_place
 from service.rest.app import create_app
+from service.rpc.limits import RpcLimits
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
 from service.rpc.server import RpcServer
-from service.rpc.servicer import RpcLimits
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore")]
 

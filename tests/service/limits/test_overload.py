@@ -16,10 +16,10 @@ from service.decoding.images import ImageLimits
 from service.engines.fake import FakeEngine, nobody
 from service.recovery import MeshRecovery
 from service.rest.app import create_app
+from service.rpc.limits import RpcLimits
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
 from service.rpc.server import RpcServer
-from service.rpc.servicer import RpcLimits
 
 pytestmark = pytest.mark.anyio
 

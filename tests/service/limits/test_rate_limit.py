@@ -16,10 +16,10 @@ from service.errors import RateLimited
 from service.limits import rate_limit as ratelimit
 from service.limits.rate_limit import RateLimiter, address_of_peer, network_of, parse_rate
 from service.rest.app import create_app
+from service.rpc.limits import RpcLimits
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
 from service.rpc.server import RpcServer
-from service.rpc.servicer import RpcLimits
 
 pytestmark = pytest.mark.anyio
 

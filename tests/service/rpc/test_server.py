@@ -12,10 +12,10 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from bodykit.errors import UserError
 from service.access.keys import ApiKeys, hash_of, new_key
 from service.access.tls import open_tls
+from service.rpc.limits import RpcLimits
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
 from service.rpc.server import SERVICE, RpcOptions, RpcServer
-from service.rpc.servicer import RpcLimits
 
 pytestmark = pytest.mark.anyio
 
@@ -79,7 +79,7 @@ async def test_bytes_that_are_no_message_end_the_call_alone(rpc_over, core):
         assert (await stub.GetInfo(pb.GetInfoRequest())).vertex_count
 
     assert raised.value.code() is CODE.INVALID_ARGUMENT
-    assert raised.value.details() == "the bytes that came are no message of this protocol"
+    assert raised.value.details() == "the bytes are not a valid message of this call"
 
 
 async def test_with_keys_only_who_has_one_may_call(rpc_over, core, people_jpeg):
@@ -173,7 +173,7 @@ async def test_noise_on_the_port_harms_nobody(rpc_over, core):
 async def test_large_messages_are_parsed_in_a_thread_and_answered_alike(
     rpc_over, core, make_stream, people_jpeg, monkeypatch, aside, threads
 ):
-    monkeypatch.setattr("service.rpc.server.PARSE_ASIDE_BYTES", aside)
+    monkeypatch.setattr("service.rpc.interceptors.requests.THREADED_PARSE_BYTES", aside)
     to_thread, parsed = asyncio.to_thread, []
 
     async def watched(function, *arguments, **named):
@@ -191,7 +191,7 @@ async def test_large_messages_are_parsed_in_a_thread_and_answered_alike(
         answers = await stream.rest()
         assert answers[0] == ("result", 7) and answers[-1] is CODE.OK
         raw = channel.unary_unary(f"/{SERVICE}/Reconstruct")
-        with pytest.raises(grpc.aio.AioRpcError, match="no message of this protocol"):
+        with pytest.raises(grpc.aio.AioRpcError, match="not a valid message of this call"):
             await raw(b"\xff" * 1000)
         assert len(parsed) == threads
 
@@ -199,7 +199,7 @@ async def test_large_messages_are_parsed_in_a_thread_and_answered_alike(
 async def test_who_leaves_while_a_message_is_parsed_leaves_nothing_behind(
     rpc_over, core, make_stream, people_jpeg, monkeypatch
 ):
-    monkeypatch.setattr("service.rpc.server.PARSE_ASIDE_BYTES", 1)
+    monkeypatch.setattr("service.rpc.interceptors.requests.THREADED_PARSE_BYTES", 1)
     to_thread, parsing, go_on = asyncio.to_thread, asyncio.Event(), asyncio.Event()
 
     async def stopped(function, *arguments, **named):

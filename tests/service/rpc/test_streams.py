@@ -73,7 +73,7 @@ BREACHES = {
     "repeated id": ([{}, (5, GOOD), (5, GOOD)], "must increase from frame to frame, got 5 after 5"),
     "decreasing id": ([{}, (5, GOOD), (4, GOOD)], "must increase from frame to frame, got 4 after 5"),
     "too many in flight": ([{"max_in_flight": 9}], "max_in_flight: must be at most 8, got 9"),
-    "unknown policy": ([{"overload_policy": 7}], "there is no policy 7"),
+    "unknown policy": ([{"overload_policy": 7}], "unknown policy 7"),
     "bad options": ([{"options": pb.Options(threshold=3)}], "must lie in (0, 1]"),
 }
 

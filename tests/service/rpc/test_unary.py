@@ -120,7 +120,7 @@ BAD = {
         "[0.001, 1e+07] pixels, got 1e+308",
         "fx",
     ),
-    "unknown output": (request(b"x", outputs=[77]), "invalid-parameter", "there is no output 77", "outputs"),
+    "unknown output": (request(b"x", outputs=[77]), "invalid-parameter", "unknown output 77", "outputs"),
 }
 
 

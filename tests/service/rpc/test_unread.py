@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from service.rpc import observed
+from service.rpc.interceptors import observation
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.server import SERVICE
 
@@ -98,8 +98,8 @@ async def test_a_unary_answer_that_nobody_reads_holds_nothing_of_its_picture(rpc
 async def test_who_reads_nothing_for_long_is_told_so_behind_the_answer(
     rpc_over, core, people_jpeg, monkeypatch, make_stream, method
 ):
-    monkeypatch.setattr(observed, "READ_WITHIN_S", 0.3)
-    monkeypatch.setattr(observed, "SLOWEST_BYTES_PER_S", 10**9)
+    monkeypatch.setattr(observation, "READ_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(observation, "MIN_BYTES_PER_S", 10**9)
     async with rpc_over(core, limits={"max_streams": 1}) as (stub, server), shut_client(server, method) as client:
         if method == "Reconstruct":
             client.send(pb.ReconstructRequest(image=people_jpeg, options=MESHES))
@@ -124,7 +124,7 @@ async def test_a_stream_that_is_cut_off_while_it_answers_gives_its_bytes_back_on
     held: list[int] = []
     stream.core.held._on_change = held.append
     servicer = stream.servicer
-    ready = pb.StreamReady(info=servicer._info, limits=servicer._limits_message(), max_in_flight=8)
+    ready = pb.StreamReady(info=servicer._info, limits=servicer._limits.to_message(), max_in_flight=8)
     window = 5 + len(pb.ReconstructStreamResponse(ready=ready).SerializeToString())
     async with shut_client(stream.server, "ReconstructStream", window=window) as client:
 

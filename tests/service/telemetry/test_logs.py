@@ -19,10 +19,10 @@ import pytest
 
 from service.access.keys import ApiKeys, hash_of
 from service.rest.app import create_app
+from service.rpc.limits import RpcLimits
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
 from service.rpc.server import RpcServer
-from service.rpc.servicer import RpcLimits
 from service.telemetry import logs
 from service.telemetry.logs import BackgroundHandler, JsonFormatter, TextFormatter
 from service.telemetry.observer import sentence

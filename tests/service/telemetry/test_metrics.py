@@ -10,10 +10,10 @@ from itertools import pairwise
 import grpc
 import pytest
 
+from service.rpc.limits import RpcLimits
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
 from service.rpc.server import RpcServer
-from service.rpc.servicer import RpcLimits
 from service.settings import Settings
 from service.telemetry.loop_lag import watch_loop
 from service.telemetry.metrics import LAG_SECONDS, SECONDS, STAGES

@@ -15,10 +15,10 @@ import pytest
 from bodykit.errors import UserError
 from service.errors import EngineFailed
 from service.rest.app import create_app
+from service.rpc.limits import RpcLimits
 from service.rpc.pb import reconstruction_pb2 as pb
 from service.rpc.pb.reconstruction_pb2_grpc import ReconstructionServiceStub
 from service.rpc.server import RpcServer
-from service.rpc.servicer import RpcLimits
 from service.serve import open_core
 from service.settings import Settings
 from service.telemetry import frames, otel

@@ -1,0 +1,1 @@
+"""The gRPC interceptors: observation, authentication, and how requests are read."""
