@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
@@ -20,6 +20,7 @@ from service.rest.middleware.observation import ObservationMiddleware
 from service.rest.middleware.request_id import RequestIdMiddleware
 from service.rest.middleware.security_headers import SecurityHeadersMiddleware
 from service.rest.middleware.shutdown import ShutdownMiddleware
+from service.rest.openapi import document
 from service.rest.page import page_router
 from service.rest.problems import HANDLERS
 from service.rest.reconstruct import RECONSTRUCT_PATHS, reconstruct_router
@@ -51,8 +52,8 @@ def create_app(
     app = FastAPI(
         title="DepthHMR",
         version=__version__,
-        description="An image in, every person in it back as a posed, shaped, metrically placed 3D body.",
         exception_handlers=HANDLERS,
+        generate_unique_id_function=lambda route: route.name,
         redirect_slashes=False,
         docs_url=None,  # FastAPI's pages load scripts from a CDN; ours is in service/rest/page
         redoc_url=None,
@@ -66,7 +67,10 @@ def create_app(
         page_router(max_body_bytes=max_body_bytes, threshold=core.manifest.threshold),
     )
     for router in routers:
+        _allow_head(router)
         app.include_router(router)
+    api = document(app, requires_key=authenticator is not None)
+    app.openapi = lambda: api  # type: ignore[method-assign]
     app.add_middleware(AdmissionMiddleware, core=core, single=RECONSTRUCT_PATHS, batches={BATCH_PATH: max_batch_images})
     # The last one added is the outermost, so that even the refusal of an oversized body has a request id.
     app.add_middleware(BodyLimitMiddleware, held=core.held, limit=max_body_bytes, of_path={BATCH_PATH: max_batch_bytes})
@@ -80,3 +84,10 @@ def create_app(
     paths = [route.path for router in routers for route in router.routes if isinstance(route, Route)]
     app.add_middleware(ObservationMiddleware, observer=Observer(core.tracer, core.metrics), paths=paths)
     return app
+
+
+def _allow_head(router: APIRouter) -> None:
+    """Answer HEAD wherever GET is answered (RFC 9110, 9.1)."""
+    for route in router.routes:
+        if isinstance(route, Route) and route.methods and "GET" in route.methods:
+            route.methods.add("HEAD")

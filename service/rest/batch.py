@@ -14,9 +14,9 @@ from service.rest.direct_route import DirectRoute
 from service.rest.disconnect import unless_disconnected
 from service.rest.middleware.request_id import request_id_of
 from service.rest.negotiation import choose
+from service.rest.openapi import BATCH_RESPONSES, batch_request
 from service.rest.options import parse_options
 from service.rest.problems import problem_content
-from service.rest.schemas import BATCH_REQUEST, BATCH_RESPONSES
 from service.rest.uploads import BatchUpload, read_batch
 from service.results import Recovery
 
@@ -44,7 +44,12 @@ def batch_router(core: MeshRecovery, *, max_images: int, body_timeout_s: float) 
         return Response(orjson.dumps({"request_id": request_id, "results": items}), media_type="application/json")
 
     router.add_api_route(
-        BATCH_PATH, reconstruct_batch, methods=["POST"], responses=BATCH_RESPONSES, openapi_extra=BATCH_REQUEST
+        BATCH_PATH,
+        reconstruct_batch,
+        methods=["POST"],
+        responses=BATCH_RESPONSES,
+        openapi_extra=batch_request(max_images),
+        summary="People in several images",
     )
     return router
 

@@ -11,6 +11,8 @@ from service.errors import FieldError, InvalidParameter
 from service.options import Options
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
+MAX_DIGITS = 18  # of a whole number, so that it fits 64 bits
+WHOLE_NUMBER = re.compile(rf"[+-]?\d{{1,{MAX_DIGITS}}}", re.ASCII)
 INCLUDE = ("vertices", "depth")
 MAX_ERRORS = 10  # a request may have ten thousand; the reply stays short
 INTRINSICS = ("fx", "fy", "cx", "cy")
@@ -74,7 +76,7 @@ def number(text: str) -> float:
 
 
 def whole_number(text: str) -> int:
-    if not re.fullmatch(r"[+-]?\d{1,18}", text.strip(), re.ASCII):
+    if not WHOLE_NUMBER.fullmatch(text.strip()):
         raise ValueError(f"expected a whole number, got {text[:40]!r}")
     return int(text)
 
@@ -89,7 +91,7 @@ def one_of(choices: Iterable[str]) -> Callable[[str], str]:
 
 
 def include_list(text: str) -> set[str]:
-    return {one_of(INCLUDE)(item.strip()) for item in text.split(",") if item.strip()}
+    return {one_of(INCLUDE)(item.strip()) for item in text.split(",")}
 
 
 PARSERS: dict[str, Callable[[str], Any]] = {

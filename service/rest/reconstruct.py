@@ -11,8 +11,8 @@ from service.rest.direct_route import DirectRoute
 from service.rest.disconnect import unless_disconnected
 from service.rest.middleware.request_id import request_id_of
 from service.rest.negotiation import choose
+from service.rest.openapi import REQUEST, RESPONSES
 from service.rest.options import parse_options
-from service.rest.schemas import REQUEST, RESPONSES
 from service.rest.uploads import read_upload
 from service.results import Recovery
 
@@ -40,6 +40,8 @@ def reconstruct_router(core: MeshRecovery, *, body_timeout_s: float) -> APIRoute
         return Response(content, media_type=format_.media_type, headers={PEOPLE_HEADER: str(people)})
 
     stable, short = RECONSTRUCT_PATHS
-    router.add_api_route(stable, reconstruct, methods=["POST"], responses=RESPONSES, openapi_extra=REQUEST)
+    router.add_api_route(
+        stable, reconstruct, methods=["POST"], responses=RESPONSES, openapi_extra=REQUEST, summary="People in one image"
+    )
     router.add_api_route(short, reconstruct, methods=["POST"], include_in_schema=False)
     return router

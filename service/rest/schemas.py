@@ -1,12 +1,8 @@
-"""The wire format, for the OpenAPI document. Replies are written by service.formats; tests hold both together."""
+"""The models of the replies, for the OpenAPI document. Replies are written by service.formats; tests compare both."""
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
-
-from service.formats.formats import FORMATS
-from service.rest.options import INCLUDE, INTRINSICS
-from service.rest.uploads import FORM, PART, RAW_TYPES
+from pydantic import BaseModel, ConfigDict, Field
 
 Vector = list[float]
 
@@ -41,7 +37,7 @@ class CameraOut(BaseModel):
     source: Literal["given", "exif", "exif-focal-plane", "default"] = Field(
         description="the caller, the 35 mm equivalent in EXIF, its focal length and sensor resolution, or 60 degrees"
     )
-    note: str = Field(description="why EXIF may be wrong; empty where nothing is odd")
+    note: str = Field(description="why EXIF may be wrong; usually empty")
 
 
 class FrameOut(BaseModel):
@@ -100,7 +96,7 @@ class FieldProblem(BaseModel):
 
 
 class Problem(BaseModel):
-    """RFC 9457."""
+    """A problem document (RFC 9457)."""
 
     type: str
     title: str
@@ -109,15 +105,15 @@ class Problem(BaseModel):
     instance: str
     request_id: str
     errors: list[FieldProblem] | None = None
-    retry_after_s: int | None = None
+    retry_after_s: int | None = Field(None, description="seconds after which a retry makes sense")
 
 
 class BatchItem(BaseModel):
-    """Either `result`, as of a single image, or `problem`."""
+    """Either `result`, as for a single image, or `problem`."""
 
     index: int
-    name: str = Field(description="file name of the part, as given")
-    status: int = Field(description="what the image alone would have been answered with")
+    name: str = Field(description="file name of the part")
+    status: int = Field(description="HTTP status of a request with this image alone")
     result: ReconstructReply | None = None
     problem: Problem | None = None
 
@@ -127,80 +123,65 @@ class BatchReply(BaseModel):
     results: list[BatchItem] = Field(description="one per image, in the order of the request")
 
 
-_NUMBER: dict[str, Any] = {"type": "number"}
-OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
-    "threshold": (
-        {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
-        "score from which a person counts; default: the model's own",
-    ),
-    "max_people": ({"type": "integer", "minimum": 1}, "keep the surest so many"),
-    "include": (
-        {"type": "array", "items": {"type": "string", "enum": list(INCLUDE)}},
-        "what to add to the JSON; repeated, or one list with commas",
-    ),
-    "fov_degrees": (
-        {"type": "number", "minimum": 1, "maximum": 175},
-        "field of view across the longer side, instead of fx, fy, cx, cy",
-    ),
-    "timeout_s": (
-        {"type": "number", "exclusiveMinimum": 0},
-        "seconds after which the answer is worthless; never more than the service's own limit",
-    ),
-    **dict.fromkeys(INTRINSICS, (_NUMBER, "pixels of the upright image; all four together")),
-    "mesh": ({"type": "string", "enum": ["glb", "obj", "ply"]}, "format of the single people in a ZIP"),
-}
+class Live(BaseModel):
+    status: Literal["live"]
 
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"description": text, "content": {"application/problem+json": {"schema": Problem.model_json_schema()}}}
-    for status, text in {
-        400: "broken message",
-        401: "no valid API key, where keys are asked for",
-        406: "no such output format",
-        408: "the body came too slowly",
-        413: "too many bytes or pixels",
-        415: "not a JPEG, PNG or WebP image",
-        422: "a wrong option, or an image that cannot be decoded",
-        502: "the engine gave an unusable answer",
-        503: "starting, overloaded or without engine; Retry-After says when to ask again",
-        504: "took too long",
-    }.items()
-}
 
-BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "model": ReconstructReply,
-        "description": "People, in the format that Accept asks for",
-        "content": {item.media_type: BINARY for item in FORMATS if item.media_type != "application/json"},
-    },
-    **PROBLEMS,
-}
+class Started(BaseModel):
+    status: Literal["started"]
 
-_FORM: dict[str, Any] = {
-    "type": "object",
-    "required": [PART],
-    "properties": {PART: {"type": "string", "format": "binary"}, **{name: spec[0] for name, spec in OPTIONS.items()}},
-}
-REQUEST: dict[str, Any] = {
-    "parameters": [
-        {"name": name, "in": "query", "required": False, "schema": schema, "description": text}
-        for name, (schema, text) in OPTIONS.items()
-    ],
-    "requestBody": {
-        "required": True,
-        "content": {FORM: {"schema": _FORM}, **dict.fromkeys(RAW_TYPES, BINARY)},
-    },
-}
 
-_FILES = {"type": "array", "items": {"type": "string", "format": "binary"}}
-BATCH_REQUEST: dict[str, Any] = {
-    "parameters": REQUEST["parameters"],
-    "requestBody": {
-        "required": True,
-        "content": {FORM: {"schema": {**_FORM, "properties": {**_FORM["properties"], PART: _FILES}}}},
-    },
-}
-BATCH_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"model": BatchReply, "description": "People or problem of each image"},
-    **PROBLEMS,
-}
+class ReadyReply(BaseModel):
+    status: Literal["ready"]
+
+
+class Version(BaseModel):
+    name: str
+    version: str
+    engine: str = Field(description="embedded or triton")
+
+
+class Models(BaseModel):
+    models: list[ModelRef] = Field(description="the loaded network")
+
+
+class ModelManifest(BaseModel):
+    """The manifest of a network: tensors, training data, benchmark scores."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    version: str
+    sha256: str
+
+
+class BodyFacts(BaseModel):
+    """The body that the results refer to."""
+
+    name: str
+    version: str
+    sha256: str
+    license: str
+    joint_names: list[str]
+    parents: list[int] = Field(description="parent of each joint; -1 for the pelvis")
+    vertex_count: int
+    face_count: int
+    frame: FrameOut
+    faces: list[list[int]] | None = Field(None, description="[F][3] vertex indices, with include=faces")
+
+
+class ModelLicense(BaseModel):
+    name: str
+    license: str
+    data: Any = Field(description="what the network was trained on")
+
+
+class BodyLicense(BaseModel):
+    name: str
+    license: str
+
+
+class Licenses(BaseModel):
+    software: str
+    model: ModelLicense
+    body: BodyLicense

@@ -95,6 +95,18 @@ async def test_metrics_are_in_the_prometheus_format(client):
     assert "process_resident_memory_bytes" in response.text
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/version", "/v1/models", "/v1/models/tiny", "/v1/body", "/v1/license", "/v1/health/ready", "/metrics", "/"],
+)
+async def test_head_is_answered_wherever_get_is(client, path):
+    got, head = await client.get(path), await client.head(path)
+
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+    assert (await client.request("DELETE", path)).headers["allow"].replace(" ", "") in ("GET,HEAD", "HEAD,GET")
+
+
 @pytest.mark.parametrize("path", ["/", "/docs"])
 async def test_the_pages_load_nothing_from_elsewhere(client, path):
     response = await client.get(path)
