@@ -30,7 +30,9 @@ async def unless_disconnected(request: Request, work: Coroutine[Any, Any, Result
     try:
         return await work
     except asyncio.CancelledError as error:
-        if disconnected and task.uncancel() <= cancelled_before:  # and the task was not cancelled for another reason, too
+        if (
+            disconnected and task.uncancel() <= cancelled_before
+        ):  # and the task was not cancelled for another reason, too
             raise ClientDisconnect from error
         raise
     finally:
