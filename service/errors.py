@@ -3,6 +3,7 @@
     ServiceError
     ├── RequestError                 the caller's fault
     │   ├── MalformedRequest         the message itself is broken
+    │   ├── HeadTooLarge             too many bytes of headers
     │   ├── InvalidParameter         an option is out of range or does not exist
     │   ├── InvalidImage             an image of a known format that cannot be decoded
     │   ├── UnsupportedMedia         not a JPEG, PNG or WebP image
@@ -64,6 +65,10 @@ class RequestError(ServiceError):
 
 class MalformedRequest(RequestError):
     code, title, http = "malformed-request", "Malformed request", 400
+
+
+class HeadTooLarge(RequestError):
+    code, title, http = "head-too-large", "Request head too large", 431
 
 
 class InvalidParameter(RequestError):

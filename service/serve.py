@@ -185,6 +185,7 @@ def _uvicorn_config(
         lifespan="off",
         server_header=False,
         http=Connection,
+        timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=settings.shutdown_timeout_s,
         ssl_certfile=tls.certificate if tls else None,
         ssl_keyfile=tls.key if tls else None,

@@ -87,6 +87,12 @@ class Settings(BaseSettings):
     max_in_flight: int = Field(8, ge=1, le=64, description="frames of one stream in work at once")
     stream_idle_s: float = Field(30.0, gt=0, description="how long a stream may be silent, in seconds")
     stream_timeout_s: float = Field(3600.0, gt=0, description="how long a stream may last, in seconds")
+    keep_alive_s: int = Field(
+        75,
+        ge=1,
+        le=3600,
+        description="how long an idle HTTP connection is kept open; longer than a proxy in front does",
+    )
     grpc_keepalive_s: float = Field(
         60.0, ge=1, description="silence after which a connection is asked whether it lives, in seconds"
     )

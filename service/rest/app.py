@@ -17,6 +17,7 @@ from service.rest.middleware.admission import AdmissionMiddleware
 from service.rest.middleware.authentication import AuthenticationMiddleware
 from service.rest.middleware.body_limit import BodyLimitMiddleware
 from service.rest.middleware.observation import ObservationMiddleware
+from service.rest.middleware.refusal import RefusalMiddleware
 from service.rest.middleware.request_id import RequestIdMiddleware
 from service.rest.middleware.security_headers import SecurityHeadersMiddleware
 from service.rest.middleware.shutdown import ShutdownMiddleware
@@ -79,6 +80,7 @@ def create_app(
         # Outside the key check, because preflight requests carry no key. Credentials are not allowed.
         app.add_middleware(CORSMiddleware, allow_origins=cors_origins, **CORS)
     app.add_middleware(ShutdownMiddleware, core=core)
+    app.add_middleware(RefusalMiddleware)
     app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(RequestIdMiddleware)
     paths = [route.path for router in routers for route in router.routes if isinstance(route, Route)]

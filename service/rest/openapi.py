@@ -36,6 +36,7 @@ PROBLEMS = {
     415: "not a JPEG, PNG or WebP image",
     422: "an invalid option, or an image that cannot be decoded",
     429: "over the rate limit; Retry-After says when to retry",
+    431: "headers over 64 KiB",
     500: "an internal error",
     502: "the output of the engine is unusable",
     503: "starting, overloaded or without engine; Retry-After says when to retry",
@@ -125,7 +126,7 @@ REQUEST = {
     "parameters": PARAMETERS,
     "requestBody": body({FORM: form_schema(BINARY), **dict.fromkeys(RAW_TYPES, BINARY)}),
 }
-REQUEST_PROBLEMS = problems(400, 401, 406, 408, 413, 415, 422, 429, 500, 502, 503, 504)
+REQUEST_PROBLEMS = problems(400, 401, 406, 408, 413, 415, 422, 429, 431, 500, 502, 503, 504)
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "model": ReconstructReply,

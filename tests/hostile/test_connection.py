@@ -41,11 +41,11 @@ async def when_read(scope, receive, send):
 
 
 @asynccontextmanager
-async def connected(app):
+async def connected(app, **options):
     """Reader and writer of a client of `app`, and uvicorn's set of connections."""
     listener = listen("127.0.0.1", 0)
     config = uvicorn.Config(
-        app, log_config=None, lifespan="off", http=connection.Connection, timeout_graceful_shutdown=1
+        app, log_config=None, lifespan="off", http=connection.Connection, timeout_graceful_shutdown=1, **options
     )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -88,8 +88,13 @@ async def test_endless_framing_after_an_early_answer_ends_the_connection(sent):
 
 
 async def test_no_packet_brings_the_parser_more_than_the_bound(monkeypatch):
-    values = []
-    monkeypatch.setattr(connection.Connection, "on_header", lambda self, name, value: values.append(len(value)))
+    values, on_header = [], connection.Connection.on_header
+
+    def noted(self, name, value):
+        values.append(len(value))
+        on_header(self, name, value)
+
+    monkeypatch.setattr(connection.Connection, "on_header", noted)
     async with connected(when_read) as (reader, writer):
         writer.write(CHUNKED + b"0\r\nA: " + b"a" * 50_000 + b"\r\nB: " + b"b" * 100_000 + b"\r\nC: c\r\n\r\n")
 
@@ -160,3 +165,16 @@ async def test_half_of_the_next_head_does_not_cost_the_request_in_work_its_answe
 
         answer = await end_of(reader)
         assert answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"OK")
+
+
+async def test_an_idle_connection_is_kept_as_long_as_the_setting_says(monkeypatch):
+    """Longer than a head may take; a proxy that reuses a connection just as it is closed loses the request."""
+    monkeypatch.setattr(connection, "HEAD_TIMEOUT_S", 0.2)
+    async with connected(at_once, timeout_keep_alive=1) as (reader, writer):
+        for _ in range(2):
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\nOK")
+            await asyncio.sleep(0.6)
+            assert not reader.at_eof()
+
+        assert await end_of(reader) == b""

@@ -1,6 +1,8 @@
 """Malformed HTTP over bare sockets: the service answers or closes the connection, and keeps running."""
 
 import gzip
+import json
+import re
 import socket
 import time
 
@@ -130,7 +132,7 @@ def test_a_client_that_only_closes_its_own_side_may_be_answered(ask, people_jpeg
 
 def test_a_header_of_two_megabytes_is_refused(ask):
     # A client that is still sending may see the connection close instead of the response.
-    assert ask(head("X-Big: " + "a" * 2_000_000, "Content-Length: 0"))[:12] in (b"HTTP/1.1 400", b"")
+    assert ask(head("X-Big: " + "a" * 2_000_000, "Content-Length: 0"))[:12] in (b"HTTP/1.1 431", b"")
 
 
 def test_a_head_just_below_the_limit_is_served(ask):
@@ -179,3 +181,66 @@ def test_a_form_within_a_form_is_no_picture(ask):
     request = head(f"Content-Length: {len(body)}").replace(b"image/jpeg", b"multipart/form-data; boundary=x")
 
     assert ask(request, body).startswith(b"HTTP/1.1 415")
+
+
+GET = b"GET /v1/version HTTP/1.1\r\n"
+
+
+def problem_of(answer: bytes) -> tuple[int, dict, dict[str, str]]:
+    """Status, problem document and headers of the only response."""
+    top, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = top.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    assert headers["content-type"] == "application/problem+json", answer[:500]
+    return int(status.split()[1]), json.loads(body), headers
+
+
+@pytest.mark.parametrize("hosts", [b"", b"Host: x\r\nHost: y\r\n", b"Host: x y\r\n", b"Host: x/../y\r\n"])
+def test_no_host_two_hosts_and_what_is_no_host_are_refused(ask, hosts):
+    status, problem, headers = problem_of(ask(GET + hosts + b"\r\n"))
+
+    assert status == 400 and "Host header" in problem["detail"] and headers["connection"] == "close"
+
+
+def test_the_old_protocol_needs_no_host(ask):
+    assert ask(b"GET /v1/version HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("count", [65_600, 70_000, 79_000, 100_000])
+def test_a_head_over_64_kib_is_refused_with_431(ask, count):
+    status, problem, _ = problem_of(ask(GET + b"Host: x\r\nX-Big: " + b"a" * count + b"\r\n\r\n"))
+
+    assert status == 431 and "65536 bytes" in problem["detail"]
+
+
+def test_a_head_of_64_kib_is_served_also_behind_another_request(ask):
+    big = GET + b"Host: x\r\nConnection: close\r\nX-Big: " + b"a" * 65_000 + b"\r\n\r\n"
+
+    answer = ask(GET + b"Host: x\r\n\r\n" + big)
+
+    assert answer.count(b"HTTP/1.1 200") == 2
+
+
+SMUGGLED = {
+    "two lengths": head("Content-Length: 5", "Content-Length: 6") + b"hello",
+    "length and chunks": head("Content-Length: 5", "Transfer-Encoding: chunked") + b"0\r\n\r\n",
+    "a blank before the colon": head("Content-Length : 5") + b"hello",
+    "a bare line feed": b"POST /v1/reconstruct HTTP/1.1\nHost: x\n\n",
+    "a bad chunk": head("Transfer-Encoding: chunked") + b"zz\r\nab\r\n",
+    "no HTTP": bytes(range(256)),
+}
+
+
+@pytest.mark.parametrize("sent", SMUGGLED.values(), ids=SMUGGLED)
+def test_what_the_parser_refuses_is_a_problem_with_a_request_id_and_counted(ask, sent):
+    counter = re.compile(rb'depthhmr_requests_total\{protocol="rest",route="[^"]*",status="400"\} (\S+)')
+
+    def refused() -> float:
+        return sum(map(float, counter.findall(ask(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))))
+
+    before = refused()
+    status, problem, headers = problem_of(ask(sent))
+
+    assert status == 400 and problem["type"] == "urn:depthhmr:problem:malformed-request"
+    assert problem["request_id"] == headers["x-request-id"] and headers["connection"] == "close"
+    assert "not valid HTTP" in problem["detail"] and refused() == before + 1

@@ -45,7 +45,7 @@ async def test_clients_that_never_read_their_answers_cost_a_bounded_amount_of_me
 
 
 async def test_a_client_that_stops_reading_is_disconnected_and_a_slow_reader_is_not(core, people_jpeg, monkeypatch):
-    monkeypatch.setattr(connection, "READ_EVERY_S", 0.5)
+    monkeypatch.setattr(connection, "READ_INTERVAL_S", 0.5)
     listener = listen("127.0.0.1", 0)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)  # so that answers wait in the service
     app = create_app(core, max_body_bytes=2**20)
