@@ -12,7 +12,7 @@ from service.options import CENTRE_PX, FOCAL_PX
 from service.rest.middleware.authentication import is_open
 from service.rest.options import INCLUDE, MAX_DIGITS
 from service.rest.schemas import BatchReply, Problem, ReconstructReply
-from service.rest.uploads import FORM, PART, RAW_TYPES
+from service.rest.uploads import FORM, PART, RAW_ALIASES, RAW_TYPES
 
 DESCRIPTION = "An image in, every person in it back as a posed, shaped, metrically placed 3D body."
 LICENSE = {"name": "Apache 2.0", "identifier": "Apache-2.0"}
@@ -124,7 +124,7 @@ def body(content: dict[str, Any]) -> dict[str, Any]:
 
 REQUEST = {
     "parameters": PARAMETERS,
-    "requestBody": body({FORM: form_schema(BINARY), **dict.fromkeys(RAW_TYPES, BINARY)}),
+    "requestBody": body({FORM: form_schema(BINARY), **dict.fromkeys((*RAW_TYPES, *RAW_ALIASES), BINARY)}),
 }
 REQUEST_PROBLEMS = problems(400, 401, 406, 408, 413, 415, 422, 429, 431, 500, 502, 503, 504)
 RESPONSES: dict[int | str, dict[str, Any]] = {

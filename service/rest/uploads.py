@@ -2,10 +2,11 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -24,6 +25,8 @@ RAW_TYPES = (
     "image/avif",
     "application/octet-stream",
 )
+# Other names that browsers and libraries give these formats; the content decides anyway.
+RAW_ALIASES = ("image/jpg", "image/pjpeg", "image/x-png", "image/heic-sequence", "image/heif-sequence")
 JOINED_AT_ONCE_BYTES = 2**20
 MAX_FILES, MAX_FIELDS = 8, 32
 Items = list[tuple[str, UploadFile | str]]
@@ -53,7 +56,7 @@ async def read_upload(request: Request, *, timeout_s: float) -> Upload:
                 async with _form(request, max_files=MAX_FILES) as items:
                     return _one_image(items)
             # Without a Content-Type the receiver may inspect the content (RFC 9110, 8.3); the decoder does.
-            if media_type in RAW_TYPES or not media_type:
+            if not media_type or media_type in (*RAW_TYPES, *RAW_ALIASES):
                 return Upload(await _joined([chunk async for chunk in request.stream()]))
     hint = "; with curl, add -H 'Content-Type: image/jpeg'" if media_type.endswith("x-www-form-urlencoded") else ""
     wanted = ", ".join(RAW_TYPES)
@@ -110,10 +113,29 @@ class _InMemoryParser(MultiPartParser):
             file.close()
 
 
+def _boundary(request: Request) -> bytes:
+    _, options = parse_options_header(request.headers.get("content-type"))
+    return options.get(b"boundary", b"")
+
+
+async def _without_preamble(stream: AsyncIterator[bytes], boundary: bytes) -> AsyncGenerator[bytes, None]:
+    """The body from the first boundary on. What precedes it is to be ignored (RFC 2046, 5.1.1); the parser refuses it."""
+    delimiter, before, found = b"\n--" + boundary, b"\n", False
+    async for chunk in stream:
+        if not found:
+            before += chunk
+            begin = before.find(delimiter)
+            found = begin >= 0
+            before, chunk = before[1 - len(delimiter) :], before[begin + 1 :] if found else b""
+        if chunk:
+            yield chunk
+
+
 @asynccontextmanager
 async def _form(request: Request, *, max_files: int) -> AsyncIterator[Items]:
     """The parts of a form. Their files are closed when the block ends."""
-    parser = _InMemoryParser(request.headers, request.stream(), max_files=max_files, max_fields=MAX_FIELDS)
+    stream = _without_preamble(request.stream(), _boundary(request))
+    parser = _InMemoryParser(request.headers, stream, max_files=max_files, max_fields=MAX_FIELDS)
     try:
         form = await parser.parse()
         if not parser.complete:

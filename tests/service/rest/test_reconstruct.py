@@ -507,3 +507,37 @@ async def test_no_gps_data_of_a_photo_comes_back(client, people_picture, encoded
     for accept in ("application/json", "image/jpeg", "image/png"):
         response = await client.post(URL, content=content, headers={**JPEG, "Accept": accept})
         assert b"2026:01:02" not in response.content and b"Exif" not in response.content
+
+
+@pytest.mark.parametrize("media_type", ["image/jpg", "image/pjpeg", "IMAGE/JPG", "image/x-png"])
+async def test_other_names_of_the_formats_are_understood(client, people_jpeg, media_type):
+    response = await client.post(URL, content=people_jpeg, headers={"Content-Type": media_type})
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "preamble",
+    [b"", b"\r\n", b"This is a message with several parts.\r\n", b"--\r\n--y\r\n-" + b"-" * 70_000 + b"\r\n"],
+    ids=["none", "an empty line", "a sentence", "70 kB of almost boundaries"],
+)
+@pytest.mark.parametrize("piece", [7, 10**6])
+async def test_what_precedes_the_first_boundary_of_a_form_is_ignored(client, people_jpeg, preamble, piece):
+    part = b'--xyz\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n\r\n' + people_jpeg
+    body = preamble + part + b"\r\n--xyz--\r\nan epilogue"
+
+    async def pieces():
+        for begin in range(0, len(body), piece):
+            yield body[begin : begin + piece]
+
+    headers = {"Content-Type": "multipart/form-data; boundary=xyz"}
+    response = await client.post(URL, content=pieces(), headers=headers)
+
+    assert response.status_code == 200, response.text[:300]
+
+
+async def test_a_form_that_never_begins_is_refused(client):
+    headers = {"Content-Type": "multipart/form-data; boundary=xyz"}
+    response = await client.post(URL, content=b"hello" * 10_000, headers=headers)
+
+    assert response.status_code == 400 and "boundary" in response.json()["detail"]
