@@ -74,10 +74,11 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from service.process.shutdown import Shutdown
+    from service.process.shutdown import Shutdown, exit_at_once
 
     with Shutdown() as shutdown:  # before the imports, which take a second
         from service.serve import serve
         from service.settings import load_settings
 
-        return serve(load_settings({name: getattr(args, name) for name in SETTINGS}), shutdown)
+        status = serve(load_settings({name: getattr(args, name) for name in SETTINGS}), shutdown)
+    exit_at_once(status)

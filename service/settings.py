@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,12 @@ def default_model_dir() -> Path:
     beside = Path(__file__).resolve().parents[1] / MODEL_FOLDER
     installed = Path(__file__).resolve().parent / "shipped" / MODEL_FOLDER.name
     return next((folder for folder in (beside, MODEL_FOLDER, installed) if folder.is_dir()), MODEL_FOLDER)
+
+
+class _SettingsFile(TomlConfigSettingsSource):
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        """With or without the byte order mark that editors on Windows add."""
+        return tomllib.loads(file_path.read_text(encoding="utf-8-sig"))
 
 
 class Settings(BaseSettings):
@@ -196,7 +203,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         sources = (init_settings, env_settings)
         path = os.environ.get(FILE_VARIABLE)
-        return (*sources, TomlConfigSettingsSource(settings_cls, Path(path))) if path else sources
+        return (*sources, _SettingsFile(settings_cls, Path(path))) if path else sources
 
 
 DEFAULTS = Settings.model_construct()  # whatever file, environment and flags say

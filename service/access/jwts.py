@@ -37,7 +37,7 @@ class SigningKey:
 def read_jwks(path: Path) -> dict[str, SigningKey]:
     """Keys by their id (`kid`), which is empty for a key without one. Raises UserError."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"))  # with or without a byte order mark
     except (OSError, ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise UserError(f"the JWKS file {path} cannot be read: {error}") from error
     entries = document.get("keys") if isinstance(document, dict) else None

@@ -36,7 +36,7 @@ class ApiKeys:
     def read(cls, path: Path) -> "ApiKeys":
         """Reads lines of `NAME SHA256`; skips empty lines and lines that start with #. Raises UserError."""
         try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
+            lines = Path(path).read_text(encoding="utf-8-sig").splitlines()  # editors on Windows add a byte order mark
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"the API keys file {path} cannot be read: {error}") from error
         names = {}

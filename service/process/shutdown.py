@@ -5,12 +5,14 @@ one ends the process at once.
 """
 
 import asyncio
+import logging
 import os
 import select
 import signal
+import sys
 import threading
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 STANDARD_OUTPUT = 1
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -79,6 +81,19 @@ def exit_now(status: int, line: str) -> None:
             os.write(STANDARD_OUTPUT, line.encode() + b"\n")
     except (OSError, ValueError):
         pass
+    os._exit(status)
+
+
+def exit_at_once(status: int) -> NoReturn:
+    """End the process after a complete shutdown. The interpreter's own teardown would take 1 to 4 s more, with the libraries
+    of the engine and of the traces loaded, and a supervisor would wait for it.
+    """
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # no reader, no space, or closed
+            pass
     os._exit(status)
 
 

@@ -105,9 +105,23 @@ class RpcServer:
                 return self._server.add_insecure_port(self._address)
             return self._server.add_secure_port(self._address, _credentials(self._tls))
         except RuntimeError as error:
+            if self._tls is not None and self._can_bind_without_tls():
+                files = f"{self._tls.certificate}, {self._tls.key}" + (
+                    f", {self._tls.client_ca}" if self._tls.client_ca else ""
+                )
+                raise UserError(
+                    f"gRPC cannot use the TLS files {files}; expected PEM files with an RSA or ECDSA key"
+                ) from error
             raise UserError(
                 f"cannot listen on {self._address} for gRPC; choose another port with --grpc-port"
             ) from error
+
+    def _can_bind_without_tls(self) -> bool:
+        """gRPC raises the same error for a port that is taken and for TLS files that it cannot use."""
+        try:
+            return bool(self._server.add_insecure_port(self._address))
+        except RuntimeError:
+            return False
 
     async def _watch_health(self) -> None:
         while True:
@@ -116,9 +130,8 @@ class RpcServer:
 
 
 def _credentials(tls: Tls) -> grpc.ServerCredentials:
-    client_ca = tls.client_ca.read_bytes() if tls.client_ca else None
-    pair = (tls.key.read_bytes(), tls.certificate.read_bytes())
-    return grpc.ssl_server_credentials([pair], client_ca, require_client_auth=client_ca is not None)
+    key, certificate, client_ca = tls.contents()
+    return grpc.ssl_server_credentials([(key, certificate)], client_ca, require_client_auth=client_ca is not None)
 
 
 def _max_message_bytes(limits: RpcLimits) -> int:

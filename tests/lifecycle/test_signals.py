@@ -6,6 +6,8 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import grpc
@@ -166,3 +168,33 @@ def test_a_network_that_never_ends_does_not_keep_the_process(start, endless_netw
 
     assert process.ended() == 0
     assert "depthhmr ends: requests were still running" in process.out
+
+
+STOPPING = """
+import atexit, os, signal, sys, threading
+atexit.register(print, "teardown")
+from service.process import shutdown
+from service.telemetry import logs
+say = logs.say
+import service.serve
+def say_and_stop(line):
+    say(line)
+    if " is ready at " in line:
+        os.kill(os.getpid(), signal.SIGTERM)
+service.serve.say = say_and_stop
+from depthhmr_cli.main import main
+main(["serve", "--port", "0", "--grpc-port", "0", "--model-dir", sys.argv[1]])
+"""
+
+
+def test_a_service_that_has_stopped_does_not_live_on(model_dir):
+    """Python's own teardown took seconds with the libraries of traces and engine loaded."""
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPING, str(model_dir)],
+        env=os.environ | {"DEPTHHMR_TRACES": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "depthhmr stopped", done.stderr

@@ -147,3 +147,10 @@ def test_a_name_like_those_of_kubernetes_without_its_service_is_a_mistake(monkey
         UserError, match=r"^DEPTHHMR_WEB_PORT is not a setting.*; DEPTHHMR_WEB_SERVICE_HOST is not a setting"
     ):
         load_settings()
+
+
+def test_a_byte_order_mark_at_the_start_of_the_file_is_skipped(monkeypatch, tmp_path):
+    (tmp_path / "settings.toml").write_text("\ufeffport = 9000\n", encoding="utf-8")
+    monkeypatch.setenv("DEPTHHMR_SETTINGS", str(tmp_path / "settings.toml"))
+
+    assert load_settings().port == 9000

@@ -207,3 +207,9 @@ async def test_the_file_is_checked_in_a_thread_and_the_loop_goes_on(tmp_path, mo
 def test_settings_that_let_in_too_much_are_refused(settings, message):
     with pytest.raises(UserError, match=message):
         load_settings(settings)
+
+
+def test_a_byte_order_mark_at_the_start_of_the_file_is_skipped(tmp_path):
+    (tmp_path / "keys").write_text(f"\ufeffana {hash_of('secret')}\n", encoding="utf-8")
+
+    assert ApiKeys.read(tmp_path / "keys").authenticate("secret") == "ana"
