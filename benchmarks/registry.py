@@ -41,10 +41,10 @@ def start_loop(photo: Path, log: Path) -> dict[str, Running]:
     return {"": Running(process)}
 
 
-def start_service(photo: Path, log: Path) -> dict[str, Running]:
+def start_service(photo: Path, log: Path, *flags: str) -> dict[str, Running]:
     """One process, two ports."""
     command = [sys.executable, "-m", "depthhmr_cli", "serve", "--host", "127.0.0.1", "--port", "0", "--grpc-port", "0"]
-    process = Process(command, log=log, speaks=True)  # as it comes, access log and metrics included
+    process = Process([*command, *flags], log=log, speaks=True)  # as it comes, access log and metrics included
     line = process.hear()
     if not (found := re.search(r"ready at http://[^ ]+:(\d+), gRPC [^ ]+:(\d+)", line)):
         raise BenchmarkError(f"the service does not start: {line}")
