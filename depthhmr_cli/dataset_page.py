@@ -167,18 +167,18 @@ def draw_people(seen: Seen, rows: np.ndarray, body: Body, marked: np.ndarray | S
     found = rows[rows["query"] >= 0]
     colours, predicted_colours = paired_colours(len(true), len(predicted), found["person"], found["query"])
     of_known = np.array([person.pose is not None for person in true], bool)
-    everybody = np.concatenate([true_joints, joints])
+    all_joints = np.concatenate([true_joints, joints])
     sides = [TRUE] * len(known) + [PREDICTED] * len(joints)
     flat = np.array([person.joints_2d for person in true]).reshape(-1, 24, 2) * scale
     lines = np.concatenate([flat, seen.prediction.joints_2d * scale])
     boxes = np.array([_box(flat[i]) for i in marked]).reshape(-1, 4)
     shown = [who.visible > 0 for who in known] + [True] * len(joints)
-    depths = everybody[np.array(shown, bool), 0, 2].tolist()
+    depths = all_joints[np.array(shown, bool), 0, 2].tolist()
     panels = [
         framed(painted(photo, surfaces, body, camera, colours[of_known]), boxes),
         painted(photo, predicted, body, camera, predicted_colours),
         skeletons(photo, lines, [TRUE] * len(true) + [PREDICTED] * len(joints)),
-        from_above([Marks(everybody, sides)], 1.2 * max([NEAREST_FAR_M, *depths]), HEIGHT, _slope(camera, photo)),
+        from_above([Marks(all_joints, sides)], 1.2 * max([NEAREST_FAR_M, *depths]), HEIGHT, _slope(camera, photo)),
     ]
     return side_by_side(panels)
 

@@ -5,7 +5,7 @@ examples:
   depthhmr evaluate --split test --page out/evaluation
   depthhmr evaluate --split val --sweep            the threshold to ship
   depthhmr evaluate --photos lspet_val             photographs with 2D labels, images/ and joints.json
-  depthhmr evaluate --people-free holiday/empty    false people on photographs without anybody
+  depthhmr evaluate --people-free holiday/empty    false people on photographs without people
   depthhmr evaluate --dataset agora SMPL --images agora --fits agora
   depthhmr evaluate --dataset 3dpw sequenceFiles/test --images imageFiles --regressor J_regressor_h36m.npy
   depthhmr evaluate --dataset relative-human test_annots.npz --images images --page out/relative-human
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--people-free",
         type=Path,
         metavar="DIR",
-        help="pictures without anybody: count the false people there, beside those on the built-in rendered places",
+        help="pictures without people: count the false people there and on the built-in rendered places",
     )
     add_dataset_arguments(parser)
     parser.add_argument("--count", type=int, metavar="N", help="only the first N pictures")
@@ -175,15 +175,15 @@ def evaluate_photos(
     from depthhmr.evaluation.photos import predict_photos, read_photos
     from depthhmr.synth.scene import Generator
 
-    def prediction(pictures: Sequence["Picture"]) -> list["PhotoPrediction"]:
+    def predict(pictures: Sequence["Picture"]) -> list["PhotoPrediction"]:
         progress = sys.stderr.isatty()
         return list(predict_photos(network, pictures[: args.count], body, size, batch=BATCH, progress=progress))
 
     labelled = read_photos(args.photos) if args.photos else []
     empty: dict[str, Sequence[Picture]] = {"folder": read_people_free(args.people_free)} if args.people_free else {}
     empty["rendered"] = empty_places(Generator(body, size))
-    predictions, nobody = prediction(labelled), {name: prediction(pictures) for name, pictures in empty.items()}
-    false = {name: count_false(found, threshold) for name, found in nobody.items()}
+    predictions, people_free = predict(labelled), {name: predict(pictures) for name, pictures in empty.items()}
+    false = {name: count_false(found, threshold) for name, found in people_free.items()}
     report: dict[str, Any] = {"threshold": threshold}
     if predictions:
         scores = score_photos(predictions, threshold)
@@ -196,7 +196,7 @@ def evaluate_photos(
     def draw(folder: Path, report: Mapping[str, Any]) -> Path:
         from depthhmr_cli.photo_page import write_photo_page
 
-        return write_photo_page(folder, report, predictions, nobody, body)
+        return write_photo_page(folder, report, predictions, people_free, body)
 
     return without_nan(report), draw
 

@@ -108,13 +108,13 @@ def draw_sheet(
     )
     colours, predicted_colours = matching_colours(prediction.joints_2d[chosen], sample.joints_2d)
     seen = true_joints[sample.visible > 0, 0, 2].tolist() + joints[:, 0, 2].tolist()
-    everybody = np.concatenate([true_joints, joints])
+    all_joints = np.concatenate([true_joints, joints])
     sides = [TRUE] * len(true_joints) + [PREDICTED] * len(joints)
     panels = [
         framed(photo, scale * sample.boxes[np.asarray(marked, int)]),
         painted(photo, true, body, camera, colours),
         painted(photo, predicted, body, camera, predicted_colours),
-        skeletons(photo, camera.project_clamped(everybody), sides),
-        from_above([Marks(everybody, sides)], 1.2 * max([NEAREST_FAR_M, *seen]), PANEL, SLOPE),
+        skeletons(photo, camera.project_clamped(all_joints), sides),
+        from_above([Marks(all_joints, sides)], 1.2 * max([NEAREST_FAR_M, *seen]), PANEL, SLOPE),
     ]
     return side_by_side(panels)

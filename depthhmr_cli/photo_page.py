@@ -31,7 +31,7 @@ COLUMNS = {
 LEGEND = ",\n".join(
     (
         swatch(TRUE, "labelled joints", round_one=True),
-        swatch(PREDICTED, "the labelled person, or any where nobody is labelled or found"),
+        swatch(PREDICTED, "the labelled person, or all if none is labelled or found"),
         swatch(OTHERS, "others"),
     )
 )
@@ -41,12 +41,12 @@ def write_photo_page(
     folder: Path,
     report: Mapping[str, Any],
     predictions: Sequence[PhotoPrediction],
-    nobody: Mapping[str, Sequence[PhotoPrediction]],
+    people_free: Mapping[str, Sequence[PhotoPrediction]],
     body: Body,
 ) -> Path:
     """Writes index.html and its pictures into `folder`; returns the path of the page.
 
-    `report` is what `depthhmr evaluate --json` writes, `nobody` the predictions on pictures without people, by set.
+    `report` is what `depthhmr evaluate --json` writes, `people_free` the predictions on pictures without people, by set.
     """
     page, threshold = Page(folder, beside=True, suffix="jpg"), report["threshold"]
 
@@ -63,7 +63,7 @@ def write_photo_page(
                 for rank, i in enumerate(indices)
             ]
             page.section(title, figures)
-    for name, seen in nobody.items():
+    for name, seen in people_free.items():
         worst = sorted((a for a in seen if len(a.people(threshold))), key=lambda a: -len(a.people(threshold)))
         figures = [
             figure(f"false-{name}-{rank}", prediction, -1, f"{len(prediction.people(threshold))} false")

@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--adapt-lifter", type=int, default=0, metavar="IMAGES",
-        help="after training, train the lifter on with what the network reports on so many images (5000 do)",
+        help="after training, adapt the lifter to the network's reports on this many images (5000 suffice)",
     )  # fmt: skip
     parser.add_argument(
         "--mix", action="append", default=[], metavar="FOLDER=SHARE",

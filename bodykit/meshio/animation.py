@@ -17,7 +17,7 @@ from bodykit.meshio.skinned import SkinnedPeople, quaternions
 CLIP = "stream"
 SEEN, HIDDEN = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)  # scales of the pelvis; glTF has no keyframes for "visible"
 # three.js computes the bounding sphere of a skinned mesh once, at the first frame that it draws, and culls by it from then
-# on: whoever has scale 0 there is never drawn. So everybody has scale 1 at time 0, and who is not there yet goes after this.
+# on: a mesh with scale 0 there is never drawn. So all have scale 1 at time 0, and those that appear later vanish after this.
 HIDDEN_AFTER_S = 0.001
 
 
@@ -48,7 +48,7 @@ class _Clip:
         self._samplers: list[dict[str, Any]] = []
 
     def add(self, motion: Motion) -> None:
-        """Keyframes: where the pelvis is, how every joint turns, and whether the person is there at all."""
+        """Keyframes: where the pelvis is, how every joint turns, and whether the person is present."""
         turns = quaternions(motion.axis_angle)  # [K, 24, 4]
         pelvis = self._people.add(motion.name, motion.colour, motion.betas, turns[0], motion.translation[0])
         frames = np.asarray(motion.frames)
@@ -75,12 +75,12 @@ class _Clip:
 
 
 def _changes(frames: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The seconds at which a person comes or goes, 0 always among them; and whether it is there from then on."""
+    """The seconds at which a person appears or vanishes, with 0; and whether they are present from then on."""
     seen = np.zeros(len(times), bool)
     seen[frames] = True
     changes = np.concatenate([[0], 1 + np.flatnonzero(seen[1:] != seen[:-1])])
     when, there = times[changes], seen[changes]
     if not there[0]:
-        hidden = np.float32(min(HIDDEN_AFTER_S, when[1] / 2))  # before the person comes, however soon that is
+        hidden = np.float32(min(HIDDEN_AFTER_S, when[1] / 2))  # before the person appears
         when, there = np.insert(when, 1, hidden), np.insert(there, 0, True)
     return when, there

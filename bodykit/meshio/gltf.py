@@ -1,4 +1,4 @@
-"""What every binary glTF 2.0 file is made of: one blob with views and accessors, materials, two chunks.
+"""The parts of a binary glTF 2.0 file: one blob with views and accessors, materials, two chunks.
 
 Layout and enumerations: glTF 2.0 specification, Khronos Group, sections 3.6 and 4.4. Knows nothing of scenes or people.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from bodykit.meshio.mesh import FRAME, UNITS
 
-# glTF wants +y up and looks along -z, so y and z change sign: half a turn about x, which keeps faces counter-clockwise.
+# glTF has +y up and looks along -z, so y and z change sign: half a turn about x, which keeps faces counter-clockwise.
 CAMERA_TO_GLTF = np.array([1, -1, -1], dtype=np.float32)
 
 MAGIC, VERSION = 0x46546C67, 2  # "glTF"
@@ -51,7 +51,7 @@ class Buffer:
         return self.shared(packed, "SCALAR", UINT16 if small else UINT32, packed.size, target=INDEX_BUFFER)
 
     def shared(self, packed: np.ndarray, kind: str, component: int, count: int, *, target: int | None = None) -> int:
-        """Appends what is already in its final type, unless the same was appended before."""
+        """Appends data in its final type, unless the same was appended before."""
         key = packed.tobytes(), kind
         if key not in self._known:
             self._known[key] = self._append(packed, target, component, kind, count)
@@ -84,7 +84,7 @@ class Buffer:
 
 
 def asset() -> dict[str, Any]:
-    """Who wrote the file, and what its numbers mean."""
+    """The generator of the file, and the meaning of its numbers."""
     return {
         "version": "2.0",
         "generator": "DepthHMR bodykit",

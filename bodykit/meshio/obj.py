@@ -1,4 +1,4 @@
-"""Wavefront OBJ: text, one object per person, camera coordinates. Colours have no place in it without a second file."""
+"""Wavefront OBJ: text, one object per person, camera coordinates. Without colours, which would need a second file."""
 
 from collections.abc import Sequence
 

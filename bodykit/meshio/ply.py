@@ -1,4 +1,4 @@
-"""Binary PLY: all people in one mesh, camera coordinates. A comment per person says which vertices are hers."""
+"""Binary PLY: all people in one mesh, camera coordinates. A comment per person gives their range of vertices."""
 
 from collections.abc import Sequence
 
