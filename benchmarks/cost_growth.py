@@ -1,4 +1,4 @@
-"""How the cost of one image grows with people and pixels, and a stream's memory with its frames: `python benchmarks/cost_growth.py`.
+"""How cost grows: of one image with people and pixels, of a stream with its frames. `python benchmarks/cost_growth.py`.
 
 Processor time of this thread, the least of many repetitions: what else the machine does makes the others longer. The stream is
 answered by a real service with the engine `fake`, so that what grows is the service.
@@ -60,7 +60,7 @@ def people(manifest: Manifest) -> None:
     for count in PEOPLE:
         tensors = {name: values[0] for name, values in nobody(manifest).items()}
         tensors["scores"] = (np.arange(manifest.queries) < count).astype(np.float32)
-        tensors["translation"] = np.tile(np.float32([0, 0, 3]), (manifest.queries, 1))
+        tensors["translation"] = np.tile(np.array([0, 0, 3], np.float32), (manifest.queries, 1))
 
         def post(tensors: dict[str, np.ndarray] = tensors) -> bytes:
             found = select_people(
