@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from service.rpc.pb import reconstruction_pb2 as service_dot_rpc_dot_pb_dot_reconstruction__pb2
+from service.rpc.pb import reconstruction_pb2 as depthhmr_dot_v1_dot_reconstruction__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in service/rpc/pb/reconstruction_pb2_grpc.py depends on'
+        + ' but the generated code in depthhmr/v1/reconstruction_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -37,18 +37,18 @@ class ReconstructionServiceStub:
         """
         self.GetInfo = channel.unary_unary(
                 '/depthhmr.v1.ReconstructionService/GetInfo',
-                request_serializer=service_dot_rpc_dot_pb_dot_reconstruction__pb2.GetInfoRequest.SerializeToString,
-                response_deserializer=service_dot_rpc_dot_pb_dot_reconstruction__pb2.GetInfoResponse.FromString,
+                request_serializer=depthhmr_dot_v1_dot_reconstruction__pb2.GetInfoRequest.SerializeToString,
+                response_deserializer=depthhmr_dot_v1_dot_reconstruction__pb2.GetInfoResponse.FromString,
                 _registered_method=True)
         self.Reconstruct = channel.unary_unary(
                 '/depthhmr.v1.ReconstructionService/Reconstruct',
-                request_serializer=service_dot_rpc_dot_pb_dot_reconstruction__pb2.ReconstructRequest.SerializeToString,
-                response_deserializer=service_dot_rpc_dot_pb_dot_reconstruction__pb2.ReconstructResponse.FromString,
+                request_serializer=depthhmr_dot_v1_dot_reconstruction__pb2.ReconstructRequest.SerializeToString,
+                response_deserializer=depthhmr_dot_v1_dot_reconstruction__pb2.ReconstructResponse.FromString,
                 _registered_method=True)
         self.ReconstructStream = channel.stream_stream(
                 '/depthhmr.v1.ReconstructionService/ReconstructStream',
-                request_serializer=service_dot_rpc_dot_pb_dot_reconstruction__pb2.ReconstructStreamRequest.SerializeToString,
-                response_deserializer=service_dot_rpc_dot_pb_dot_reconstruction__pb2.ReconstructStreamResponse.FromString,
+                request_serializer=depthhmr_dot_v1_dot_reconstruction__pb2.ReconstructStreamRequest.SerializeToString,
+                response_deserializer=depthhmr_dot_v1_dot_reconstruction__pb2.ReconstructStreamResponse.FromString,
                 _registered_method=True)
 
 
@@ -88,18 +88,18 @@ def add_ReconstructionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'GetInfo': grpc.unary_unary_rpc_method_handler(
                     servicer.GetInfo,
-                    request_deserializer=service_dot_rpc_dot_pb_dot_reconstruction__pb2.GetInfoRequest.FromString,
-                    response_serializer=service_dot_rpc_dot_pb_dot_reconstruction__pb2.GetInfoResponse.SerializeToString,
+                    request_deserializer=depthhmr_dot_v1_dot_reconstruction__pb2.GetInfoRequest.FromString,
+                    response_serializer=depthhmr_dot_v1_dot_reconstruction__pb2.GetInfoResponse.SerializeToString,
             ),
             'Reconstruct': grpc.unary_unary_rpc_method_handler(
                     servicer.Reconstruct,
-                    request_deserializer=service_dot_rpc_dot_pb_dot_reconstruction__pb2.ReconstructRequest.FromString,
-                    response_serializer=service_dot_rpc_dot_pb_dot_reconstruction__pb2.ReconstructResponse.SerializeToString,
+                    request_deserializer=depthhmr_dot_v1_dot_reconstruction__pb2.ReconstructRequest.FromString,
+                    response_serializer=depthhmr_dot_v1_dot_reconstruction__pb2.ReconstructResponse.SerializeToString,
             ),
             'ReconstructStream': grpc.stream_stream_rpc_method_handler(
                     servicer.ReconstructStream,
-                    request_deserializer=service_dot_rpc_dot_pb_dot_reconstruction__pb2.ReconstructStreamRequest.FromString,
-                    response_serializer=service_dot_rpc_dot_pb_dot_reconstruction__pb2.ReconstructStreamResponse.SerializeToString,
+                    request_deserializer=depthhmr_dot_v1_dot_reconstruction__pb2.ReconstructStreamRequest.FromString,
+                    response_serializer=depthhmr_dot_v1_dot_reconstruction__pb2.ReconstructStreamResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -128,8 +128,8 @@ class ReconstructionService:
             request,
             target,
             '/depthhmr.v1.ReconstructionService/GetInfo',
-            service_dot_rpc_dot_pb_dot_reconstruction__pb2.GetInfoRequest.SerializeToString,
-            service_dot_rpc_dot_pb_dot_reconstruction__pb2.GetInfoResponse.FromString,
+            depthhmr_dot_v1_dot_reconstruction__pb2.GetInfoRequest.SerializeToString,
+            depthhmr_dot_v1_dot_reconstruction__pb2.GetInfoResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -155,8 +155,8 @@ class ReconstructionService:
             request,
             target,
             '/depthhmr.v1.ReconstructionService/Reconstruct',
-            service_dot_rpc_dot_pb_dot_reconstruction__pb2.ReconstructRequest.SerializeToString,
-            service_dot_rpc_dot_pb_dot_reconstruction__pb2.ReconstructResponse.FromString,
+            depthhmr_dot_v1_dot_reconstruction__pb2.ReconstructRequest.SerializeToString,
+            depthhmr_dot_v1_dot_reconstruction__pb2.ReconstructResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -182,8 +182,8 @@ class ReconstructionService:
             request_iterator,
             target,
             '/depthhmr.v1.ReconstructionService/ReconstructStream',
-            service_dot_rpc_dot_pb_dot_reconstruction__pb2.ReconstructStreamRequest.SerializeToString,
-            service_dot_rpc_dot_pb_dot_reconstruction__pb2.ReconstructStreamResponse.FromString,
+            depthhmr_dot_v1_dot_reconstruction__pb2.ReconstructStreamRequest.SerializeToString,
+            depthhmr_dot_v1_dot_reconstruction__pb2.ReconstructStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

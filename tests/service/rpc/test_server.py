@@ -6,8 +6,9 @@ import struct
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 
 from bodykit.errors import UserError
 from service.access.keys import ApiKeys, hash_of, new_key
@@ -49,19 +50,46 @@ async def test_health_of_an_unknown_service_is_not_found(rpc_over, core):
     assert raised.value.code() is CODE.NOT_FOUND
 
 
+def ask_reflection(channel: grpc.aio.Channel, version: str, **question):
+    """The answer of the reflection service of this version, whose messages are the same in both."""
+    call = channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    return call(iter([reflection_pb2.ServerReflectionRequest(**question)])).read()
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
 @pytest.mark.parametrize("on", [True, False])
-async def test_reflection_tells_what_can_be_called_where_it_is_on(rpc_over, core, on):
+async def test_reflection_tells_what_can_be_called_where_it_is_on(rpc_over, core, on, version):
     async with rpc_over(core, options=RpcOptions(reflection=on)) as (_, server), channel_to(server) as channel:
-        call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(
-            iter([reflection_pb2.ServerReflectionRequest(list_services="")])
-        )
         try:
-            services = [service.name for service in (await call.read()).list_services_response.service]
+            answer = await ask_reflection(channel, version, list_services="")
         except grpc.aio.AioRpcError as error:
             assert not on and error.code() is CODE.UNIMPLEMENTED
             return
 
-    assert on and set(services) >= {SERVICE, "grpc.health.v1.Health"}
+    services = {service.name for service in answer.list_services_response.service}
+    assert on and services >= {SERVICE, "grpc.health.v1.Health", f"grpc.reflection.{version}.ServerReflection"}
+
+
+@pytest.mark.parametrize(
+    ("symbol", "file"),
+    [
+        (SERVICE, "depthhmr/v1/reconstruction.proto"),
+        ("grpc.reflection.v1.ServerReflection", "grpc/reflection/v1/reflection.proto"),
+    ],
+)
+async def test_reflection_names_the_files_as_they_are_published(rpc_over, core, symbol, file):
+    async with rpc_over(core) as (_, server), channel_to(server) as channel:
+        answer = await ask_reflection(channel, "v1", file_containing_symbol=symbol)
+
+    files = [
+        descriptor_pb2.FileDescriptorProto.FromString(content)
+        for content in answer.file_descriptor_response.file_descriptor_proto
+    ]
+    assert file in {found.name for found in files} and all("service/rpc" not in found.name for found in files)
 
 
 async def test_an_unknown_method_is_unimplemented(rpc_over, core):
