@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from depthhmr_cli.running import plain_environment, running_service
+from service.access.keys import hash_of
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -256,6 +257,39 @@ def test_page_and_reference_work_behind_a_path_prefix(context, service):
         page.wait_for_function(
             "() => [...document.querySelectorAll('pre')].some((one) => one.textContent.startsWith('200'))"
         )
+
+
+# All that a page can keep beyond its own life, as one text.
+KEPT = """async () => {
+  const databases = await Promise.all((await indexedDB.databases()).map(({ name }) => new Promise((resolve) => {
+    const opening = indexedDB.open(name);
+    opening.onsuccess = () => {
+      const reading = opening.result.transaction("results").objectStore("results").getAll();
+      reading.onsuccess = () => resolve(JSON.stringify(reading.result));
+    };
+  })));
+  return [document.cookie, JSON.stringify({ ...localStorage, ...sessionStorage }), location.href, ...databases].join();
+}"""
+
+
+def test_a_key_is_asked_for_where_one_is_needed_and_kept_nowhere(context, tmp_path):
+    (tmp_path / "keys").write_text(f"me {hash_of('dhmr_secret')}\n")
+    environment = plain_environment() | {"DEPTHHMR_API_KEYS_FILE": str(tmp_path / "keys")}
+    with running_service(environment=environment) as started:
+        page = context.new_page()
+        page.goto(f"{started.address}/")
+        page.wait_for_selector("body[data-ready=yes]")
+        page.click("#sample")
+        page.wait_for_selector("#door:not([hidden])")
+        assert status_of(page) == "This service asks for an API key."
+
+        page.fill("#key", "dhmr_secret")
+        page.keyboard.press("Enter")
+
+        page.wait_for_selector("#result:not([hidden])")
+        page.wait_for_selector("#results button")
+        assert page.input_value("#key") == ""
+        assert "secret" not in page.evaluate(KEPT) and "secret" not in page.locator("#curl").text_content()
 
 
 def test_a_service_that_is_gone_is_told(context):
