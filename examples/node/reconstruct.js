@@ -3,10 +3,14 @@ const fs = require("fs");
 const { connect } = require("./service");
 
 const [address, photo] = process.argv.slice(2);
+if (!photo) {
+  console.error("usage: node reconstruct.js 127.0.0.1:50051 photo.jpg");
+  process.exit(2);
+}
 const service = connect(address);
 const request = {
   image: fs.readFileSync(photo),
-  options: { fov_degrees: 55, outputs: ["OUTPUT_JOINTS", "OUTPUT_VERTICES"] },
+  options: { outputs: ["OUTPUT_JOINTS", "OUTPUT_VERTICES"] },
 };
 
 service.Reconstruct(request, { deadline: Date.now() + 20_000 }, (error, reply) => {

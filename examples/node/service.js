@@ -1,7 +1,15 @@
 // The service as an object, made from its proto file: no generated code.
 const path = require("path");
-const grpc = require("@grpc/grpc-js");
-const loader = require("@grpc/proto-loader");
+
+let grpc, loader;
+try {
+  grpc = require("@grpc/grpc-js");
+  loader = require("@grpc/proto-loader");
+} catch (error) {
+  if (error.code !== "MODULE_NOT_FOUND") throw error;
+  console.error("the gRPC packages are not installed; run: cd examples/node; npm install");
+  process.exit(1);
+}
 
 const PROTO = path.join(__dirname, "../../proto");
 

@@ -4,6 +4,10 @@ const { once } = require("events");
 const { connect } = require("./service");
 
 const [address, ...photos] = process.argv.slice(2);
+if (!photos.length) {
+  console.error("usage: node stream.js 127.0.0.1:50051 1.jpg 2.jpg ...");
+  process.exit(2);
+}
 const service = connect(address);
 const name = (person) => (person._track_id ? `person ${person.track_id}` : "somebody"); // just appeared: no id yet
 const call = service.ReconstructStream();

@@ -4,7 +4,13 @@ import asyncio
 import sys
 from pathlib import Path
 
-from service.client import AsyncClient, DeadlineExceeded, RequestRefused, ServiceUnavailable
+try:
+    from service.client import AsyncClient, ClientError, DeadlineExceeded, RequestRefused, ServiceUnavailable
+except ModuleNotFoundError as error:
+    sys.exit(f"{error.name} is not installed here; run scripts/install client, and this with .venv/bin/python")
+
+if len(sys.argv) < 3:
+    sys.exit("usage: many_images.py http://127.0.0.1:8000 a.jpg b.jpg ...")
 
 AT_ONCE = 4  # more would only wait at the service
 
@@ -15,7 +21,7 @@ async def main(address: str, photos: list[str]) -> None:
     async def one(client: AsyncClient, photo: str) -> str:
         async with gate:
             try:
-                found = await client.reconstruct(Path(photo), timeout_s=20, fov_degrees=55)
+                found = await client.reconstruct(Path(photo), timeout_s=20)
             except RequestRefused as error:  # this image is at fault, and stays so
                 return f"refused ({error.reason}): {error}"
             except (ServiceUnavailable, DeadlineExceeded) as error:  # asked again already, as long as there was time
@@ -28,4 +34,7 @@ async def main(address: str, photos: list[str]) -> None:
         print(f"{photo}: {answer}")
 
 
-asyncio.run(main(sys.argv[1], sys.argv[2:]))
+try:
+    asyncio.run(main(sys.argv[1], sys.argv[2:]))
+except ClientError as error:  # what concerns all images, such as a wrong address
+    sys.exit(f"{type(error).__name__}: {error}")

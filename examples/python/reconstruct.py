@@ -3,7 +3,13 @@
 import sys
 from pathlib import Path
 
-from service.client import Client, ClientError
+try:
+    from service.client import Client, ClientError
+except ModuleNotFoundError as error:
+    sys.exit(f"{error.name} is not installed here; run scripts/install client, and this with .venv/bin/python")
+
+if len(sys.argv) != 3:
+    sys.exit("usage: reconstruct.py http://127.0.0.1:8000 photo.jpg")
 
 address, photo = sys.argv[1:]
 try:

@@ -1,5 +1,6 @@
 """The asynchronous client: timeouts, retries and request ids over either protocol."""
 
+import os
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from pathlib import Path
@@ -48,6 +49,7 @@ class AsyncClient:
         self._timeout_s, self._attempts = _checked_timeout(timeout_s), max(1, attempts)
         self._opened: Transport | None = None
         self._closed = False
+        self._pid = os.getpid()
 
     async def reconstruct(self, image: Image, **options: Unpack[CallOptions]) -> Reconstruction:
         """The people in one image. Retried while the service is unavailable and time remains."""
@@ -95,7 +97,9 @@ class AsyncClient:
         return await self._call(attempt, {} if timeout_s is None else {"timeout_s": timeout_s}, "")
 
     async def aclose(self) -> None:
-        """Close the connections. Calls in progress fail."""
+        """Close the connections. Calls in progress fail. Does nothing in a forked child: the connections are the parent's."""
+        if self._pid != os.getpid():
+            return
         self._closed = True
         opened, self._opened = self._opened, None
         if opened is not None:
@@ -115,18 +119,27 @@ class AsyncClient:
 
     def _transport(self) -> Transport:
         """Opened by the first call, because httpx and grpc.aio bind to the running event loop."""
+        if self._pid != os.getpid():
+            raise InvalidUse("this client was made before a fork; make a new one in the child process")
         if self._closed:
             raise InvalidUse("this client is closed")
         if self._opened is None:
-            if self._address.scheme.startswith("grpc"):
-                from service.client.rpc import GrpcTransport  # imported here: REST alone needs no grpcio, gRPC no httpx
-
-                self._opened = GrpcTransport(self._address, tls=self._tls, api_key=self._api_key)
-            else:
-                from service.client.rest import RestTransport
-
-                self._opened = RestTransport(self._address, tls=self._tls, api_key=self._api_key)
+            try:
+                self._opened = self._open()
+            except ModuleNotFoundError as error:
+                raise InvalidUse(
+                    f"{self._address.scheme}:// needs the package {error.name}, which is not installed: scripts/install client"
+                ) from error
         return self._opened
+
+    def _open(self) -> Transport:
+        if self._address.scheme.startswith("grpc"):
+            from service.client.rpc import GrpcTransport  # imported here: REST alone needs no grpcio, gRPC no httpx
+
+            return GrpcTransport(self._address, tls=self._tls, api_key=self._api_key)
+        from service.client.rest import RestTransport
+
+        return RestTransport(self._address, tls=self._tls, api_key=self._api_key)
 
 
 def _name(image: Image, number: int) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
+from service.client.errors import InvalidUse
+
 T = TypeVar("T")
 STOP_TIMEOUT_S = 5.0
 _lock = threading.Lock()
@@ -47,6 +49,8 @@ class LoopThread:
 
         `make` is called in the loop's thread, so that an interruption here never leaves a coroutine that was not awaited.
         """
+        if self.pid != os.getpid():
+            raise InvalidUse("this client was made before a fork; make a new one in the child process")
         if self.stopped or threading.current_thread() is self._thread:
             raise RuntimeError(
                 "the client's event loop has stopped" if self.stopped else "called from the client's loop"

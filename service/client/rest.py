@@ -25,6 +25,7 @@ from service.client.errors import (
 from service.client.frames import FrameSource
 from service.client.options import ImageOptions, StreamOptions
 from service.client.parsing import floats, parsing_reply
+from service.client.proxies import proxy_of
 from service.client.results import (
     Camera,
     DepthMap,
@@ -48,12 +49,16 @@ class RestTransport:
 
     def __init__(self, address: Address, *, tls: Tls, api_key: str | None) -> None:
         self._address = address
-        self._http = httpx.AsyncClient(
-            base_url=str(address),
+        # The transport gets its proxy here, because httpx would read the variables in a way that breaks on some values.
+        transport = httpx.AsyncHTTPTransport(
             verify=tls.context() if address.secure else False,  # False: plain HTTP needs no certificate store
+            proxy=proxy_of(address),
+        )
+        self._http = httpx.AsyncClient(
+            transport=transport,
+            base_url=str(address),
             headers={"X-API-Key": api_key} if api_key is not None else {},
             timeout=None,  # `with_retries` limits the whole call; httpx's timeouts are per read
-            trust_env=not address.loopback,
         )
 
     async def reconstruct(

@@ -1,6 +1,7 @@
 """The service over gRPC."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
@@ -35,10 +36,30 @@ CHANNEL_OPTIONS = [
 ]
 
 
+class _Forks:
+    """gRPC does not survive a fork while a channel is open: calls in the child would hang, or crash it."""
+
+    def __init__(self) -> None:
+        self.open_channels = 0
+        self.broken = False
+        os.register_at_fork(after_in_child=self._after_in_child)
+
+    def _after_in_child(self) -> None:
+        self.broken = self.broken or self.open_channels > 0
+
+
+_forks = _Forks()
+
+
 class GrpcTransport:
     """A channel to one service."""
 
     def __init__(self, address: Address, *, tls: Tls, api_key: str | None) -> None:
+        if _forks.broken:
+            raise InvalidUse(
+                "this process was forked while a gRPC client was open, and gRPC does not work in it; close the client before "
+                "the fork, start processes by `spawn`, or connect to http://"
+            )
         self._address = address
         self._metadata = [("x-api-key", api_key)] if api_key is not None else []
         options = [*CHANNEL_OPTIONS, ("grpc.enable_http_proxy", 0 if address.loopback else 1)]
@@ -48,6 +69,7 @@ class GrpcTransport:
         else:
             self._channel = grpc.aio.insecure_channel(address.target, options)
         self._stub: Any = ReconstructionServiceStub(self._channel)
+        _forks.open_channels += 1
 
     async def reconstruct(
         self, image: bytes, options: ImageOptions, *, timeout_s: float, request_id: str
@@ -93,6 +115,7 @@ class GrpcTransport:
 
     async def aclose(self) -> None:
         await self._channel.close()
+        _forks.open_channels -= 1
 
     async def _unary(self, method: Any, request: Any, timeout_s: float, request_id: str) -> Any:
         call = method(request, timeout=timeout_s, metadata=self._metadata)

@@ -1,5 +1,6 @@
 """The synchronous client: the asynchronous one, run in a background thread."""
 
+import os
 from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import suppress
 from types import TracebackType
@@ -73,8 +74,9 @@ class Client:
         return self._thread.run(lambda: self._client.info(faces=faces, timeout_s=timeout_s))
 
     def close(self) -> None:
-        """Close the connections. Calls in progress fail."""
-        self._thread.run(self._client.aclose)
+        """Close the connections. Calls in progress fail. Does nothing in a forked child: the connections are the parent's."""
+        if self._thread.pid == os.getpid():
+            self._thread.run(self._client.aclose)
 
     def __enter__(self) -> Self:
         return self

@@ -109,7 +109,7 @@ def test_node_reconstructs_one_image(service, node):
 
     assert (done.returncode, done.stderr) == (0, "")
     camera, *people = done.stdout.splitlines()
-    assert camera == "focal length 738 px, CAMERA_SOURCE_GIVEN"  # 768 / (2 tan 27.5 degrees)
+    assert camera == "focal length 665 px, CAMERA_SOURCE_DEFAULT"  # 768 / (2 tan 30 degrees)
     assert len(people) >= 3 and all(line.endswith(" m, 6905 vertices") for line in people)
 
 
@@ -141,11 +141,13 @@ def test_the_shell_speaks_rest(service, tmp_path):
 
     done = run(str(EXAMPLES / "shell" / "rest.sh"), service.address, PHOTOS[0], str(tmp_path / "out"))
 
-    assert (done.returncode, done.stderr) == (0, "curl: (22) The requested URL returned error: 422\n")
+    assert (done.returncode, done.stderr) == (0, "")
     out = tmp_path / "out"
     assert len(json.loads((out / "people.json").read_bytes())["people"]) >= 3
     assert (out / "scene.glb").read_bytes()[:4] == b"glTF" and (out / "overlay.jpg").read_bytes()[:2] == b"\xff\xd8"
-    assert 'refused: {"type":"urn:depthhmr:problem:invalid-parameter"' in done.stdout
+    refusal, written = done.stdout.splitlines()
+    assert 'as it should be: HTTP 422 {"type":"urn:depthhmr:problem:invalid-parameter"' in refusal
+    assert written.startswith("Written: ")
 
 
 def test_the_shell_speaks_grpc(service):
@@ -157,6 +159,60 @@ def test_the_shell_speaks_grpc(service):
     info, rest = done.stdout.partition("One image:")[::2]
     one, stream = rest.partition("A stream of two")[::2]
     assert '"jointNames"' in info and '"bodyPose"' in one and '"summary"' in stream and '"trackId"' in stream
+
+
+PYTHON_EXAMPLES = ("reconstruct.py", "many_images.py", "follow.py")
+
+
+@pytest.mark.parametrize("name", PYTHON_EXAMPLES)
+def test_without_arguments_a_python_example_says_how_it_is_used(name):
+    done = python(name)
+
+    assert done.returncode == 1 and done.stderr.startswith(f"usage: {name} ")
+
+
+@pytest.mark.parametrize("missing", ["service", "httpx"])
+@pytest.mark.parametrize("name", PYTHON_EXAMPLES[:2])
+def test_without_its_packages_a_python_example_names_the_command(service, name, missing):
+    without = f"import runpy, sys; sys.modules[{missing!r}] = None; del sys.argv[0]\n"
+    without += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    done = run(sys.executable, "-c", without, str(EXAMPLES / "python" / name), service.address, PHOTOS[0])
+
+    assert done.returncode == 1 and "scripts/install client" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["reconstruct.js", "stream.js"])
+def test_node_says_how_it_is_used_and_what_is_missing(node, name, tmp_path):
+    done = node(name)
+    without = run("node", str(EXAMPLES / "node" / name), "x", "y", environment={"NODE_PATH": str(tmp_path)})
+
+    assert done.returncode == 2 and done.stderr.startswith(f"usage: node {name} ")
+    if not (EXAMPLES / "node" / "node_modules").exists():
+        assert (without.returncode, without.stdout) == (1, "") and "cd examples/node; npm install" in without.stderr
+
+
+@pytest.mark.parametrize("name", ["rest.sh", "grpc.sh"])
+def test_the_shell_says_how_it_is_used_and_what_is_missing(name, tmp_path):
+    script = str(EXAMPLES / "shell" / name)
+    arguments = ("127.0.0.1:9", PHOTOS[0], str(tmp_path))[: 3 if name == "rest.sh" else 2]
+
+    usage = run(script)
+    without = run("/bin/sh", script, *arguments, environment={"PATH": str(tmp_path)})
+
+    assert usage.returncode == 2 and usage.stderr.startswith(f"usage: {script} ")
+    assert without.returncode == 1 and " is not installed; " in without.stderr
+
+
+def test_the_examples_agree_on_the_camera(service, node):
+    """All take the camera from the service: another field of view in one of them puts the same people elsewhere."""
+    one = python("reconstruct.py", service.address, PHOTOS[0]).stdout
+    other = node("reconstruct.js", rpc(service), PHOTOS[0]).stdout
+
+    assert "focal length 665 px" in one and "focal length 665 px" in other
+
+
+def test_installing_the_node_packages_leaves_no_lock_file():
+    assert (EXAMPLES / "node" / ".npmrc").read_text() == "package-lock=false\n"
 
 
 @pytest.mark.parametrize(
