@@ -6,7 +6,8 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
-from bodykit.body import JOINT_NAMES
+from bodykit.body import JOINT_NAMES, Body
+from bodykit.manifest import Manifest
 from service import __version__
 from service.errors import Draining, EngineUnavailable, InvalidParameter, NotFound, Starting
 from service.formats.formats import model_json
@@ -70,13 +71,30 @@ def health_router(core: MeshRecovery) -> APIRouter:
 
 def info_router(core: MeshRecovery) -> APIRouter:
     router = APIRouter(tags=["info"])
-    manifest, body = core.manifest, core.body
+    _add_version(router, core)
+    _add_models(router, core.manifest)
+    _add_body(router, core.body)
+    _add_metrics(router, core)
+    return router
 
+
+def _add_version(router: APIRouter, core: MeshRecovery) -> None:
     @router.get("/v1/version", response_model=Version, responses=REFUSALS, summary="Version")
     async def version() -> dict[str, str]:
         """The version of the service and its engine."""
         return {"name": "depthhmr", "version": __version__, "engine": core.engine.name}
 
+    @router.get("/v1/license", response_model=Licenses, responses=REFUSALS, summary="Licences")
+    async def license_facts() -> dict[str, Any]:
+        """Licences of the software, the network and the body."""
+        return {
+            "software": SOFTWARE_LICENSE,
+            "model": {"name": core.manifest.name, "license": core.manifest.license, "data": core.manifest.data},
+            "body": {"name": core.body.name, "license": core.body.license},
+        }
+
+
+def _add_models(router: APIRouter, manifest: Manifest) -> None:
     @router.get("/v1/models", response_model=Models, responses=REFUSALS, summary="Loaded networks")
     async def models() -> dict[str, Any]:
         """The loaded network with its hash and the body it was trained for."""
@@ -96,6 +114,8 @@ def info_router(core: MeshRecovery) -> APIRouter:
             raise NotFound(f"no model {name[:100]!r}; the loaded model is {manifest.name!r}")
         return manifest.to_json()
 
+
+def _add_body(router: APIRouter, body: Body) -> None:
     @router.get(
         "/v1/body",
         responses={200: {"model": BodyFacts}, **REFUSALS, **problems(422)},
@@ -120,21 +140,12 @@ def info_router(core: MeshRecovery) -> APIRouter:
             facts["faces"] = body.faces
         return Response(orjson.dumps(facts, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
 
-    @router.get("/v1/license", response_model=Licenses, responses=REFUSALS, summary="Licences")
-    async def license_facts() -> dict[str, Any]:
-        """Licences of the software, the network and the body."""
-        return {
-            "software": SOFTWARE_LICENSE,
-            "model": {"name": manifest.name, "license": manifest.license, "data": manifest.data},
-            "body": {"name": body.name, "license": body.license},
-        }
 
+def _add_metrics(router: APIRouter, core: MeshRecovery) -> None:
     @router.get("/metrics", response_class=PlainTextResponse, responses=problems(400), summary="Metrics")
     async def metrics() -> Response:
         """Prometheus text format."""
         return Response(core.metrics.text(), media_type=CONTENT_TYPE)
-
-    return router
 
 
 def _body_include(request: Request) -> set[str]:

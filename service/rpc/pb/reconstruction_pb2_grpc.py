@@ -57,27 +57,27 @@ class ReconstructionServiceServicer:
     """
 
     def GetInfo(self, request, context):
-        """What is loaded: the network, the body, the frame and the limits of this service.
+        """The loaded network and body, the coordinate frame, and the limits of this service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Reconstruct(self, request, context):
-        """The people of one image.
+        """The people in one image.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReconstructStream(self, request_iterator, context):
-        """The people of every frame of a stream.
+        """The people in every frame of a stream.
 
         The client sends one config, then frames with strictly increasing ids, then closes its side. The service sends `ready`,
         then for every frame id exactly one of `result`, `error` and `dropped`, in the order of the ids, then `summary`. A frame
-        that cannot be used is an `error`, not the end. The stream ends with a status other than OK only for a breach of this
-        protocol (INVALID_ARGUMENT), a missing key (UNAUTHENTICATED), a limit of time (DEADLINE_EXCEEDED) or a service that is
-        going down (UNAVAILABLE); what was in work is still answered, but for a breach.
+        that cannot be processed is an `error`; the stream continues. The stream ends with a status other than OK only for a
+        protocol error (INVALID_ARGUMENT), a missing key (UNAUTHENTICATED), an expired time limit (DEADLINE_EXCEEDED) or a
+        shutdown (UNAVAILABLE). Except after a protocol error, frames in progress are still answered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
