@@ -65,7 +65,7 @@ class Connection(HttpToolsProtocol):
             self._refused = True
             self.scope["state"]["refusal"] = error
         super().on_headers_complete()
-        self.cycle.receive = self._checked(self.cycle.receive)  # type: ignore[method-assign, assignment]
+        self.cycle.receive = self._checked(self.cycle)  # type: ignore[method-assign, assignment]
 
     def on_body(self, body: bytes) -> None:
         self._fed = 0
@@ -162,12 +162,16 @@ class Connection(HttpToolsProtocol):
         cycle.more_body = False
         return cycle
 
-    def _checked(self, receive: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
+    def _checked(self, cycle: RequestResponseCycle) -> Callable[[], Awaitable[Any]]:
+        receive = cycle.receive
+
         async def checked() -> Any:
             message = await receive()
-            if self._body_error is not None and message["type"] == "http.request":
-                raise self._body_error
-            return message
+            if self._body_error is None or message["type"] != "http.request":
+                return message
+            if cycle.response_started:  # too late for another one
+                return {"type": "http.disconnect"}
+            raise self._body_error
 
         return checked
 

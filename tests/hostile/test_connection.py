@@ -178,3 +178,23 @@ async def test_an_idle_connection_is_kept_as_long_as_the_setting_says(monkeypatc
             assert not reader.at_eof()
 
         assert await end_of(reader) == b""
+
+
+async def test_a_broken_body_behind_the_start_of_an_answer_ends_as_if_the_client_had_gone():
+    kinds = asyncio.Queue()
+
+    async def answers_then_reads(scope, receive, send):
+        await send(OK)
+        while (message := await receive())["type"] == "http.request":
+            pass
+        kinds.put_nowait(message["type"])
+        await send({"type": "http.response.body", "body": b"OK"})
+
+    async with connected(answers_then_reads) as (reader, writer):
+        writer.write(CHUNKED + b"5\r\nhello\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"zz\r\n")
+
+        async with asyncio.timeout(BOUND_S):
+            assert await kinds.get() == "http.disconnect"
+        assert await end_of(reader) == b"OK"
