@@ -24,8 +24,9 @@ def service() -> Iterator[RunningService]:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
+    """Closed before other modules run: while Playwright is open, no other event loop can run in this thread."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `dev`)")
     if CHROMIUM is None:
         pytest.skip("chromium is not installed: run scripts/install-browser")
