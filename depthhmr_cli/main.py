@@ -26,6 +26,7 @@ COMMANDS = {
     "data": "depthhmr_cli.data",
     "train": "depthhmr_cli.train",
     "ablation": "depthhmr_cli.ablation",
+    "parts": "depthhmr_cli.parts",
     "evaluate": "depthhmr_cli.evaluate",
     "tracking": "depthhmr_cli.tracking",
     "export": "depthhmr_cli.export",

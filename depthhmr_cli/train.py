@@ -79,7 +79,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--init", type=Path, help="checkpoint or model folder whose weights a fresh run starts from")
     parser.add_argument(
         "--backbone-weights", type=Path, metavar="FILE",
-        help="public DINOv2 weights (.pth or .safetensors) that a fresh run of small or base starts from",
+        help="published weights that a fresh run starts from: of scripts/install-movenet for tiny, "
+        "DINOv2 (.pth or .safetensors) for small and base",
     )  # fmt: skip
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU where there is one"
@@ -98,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     from depthhmr.training.adapt_lifter import adapt_run
     from depthhmr.training.distributed import barrier, context_from, device_of, process_group
     from depthhmr.training.restore import restored
-    from depthhmr.training.train import as_begun, train, write_settings
+    from depthhmr.training.train import as_begun, check_start, train, write_settings
     from depthhmr.training.train_lifter import train_lifter
 
     plan = as_begun(_plan(args))
@@ -110,6 +111,7 @@ def run(args: argparse.Namespace) -> int:
             f"{rehearse(plan) / 1024:.1f} GB at most"
         )
         return 0
+    check_start(plan)
     context, body = context_from(os.environ), load_body(plan.body)
     torch.set_num_threads(1)
     with process_group(context, device_of(context, args.device)):
@@ -172,9 +174,14 @@ def _plan(args: argparse.Namespace) -> "Run":
 def _backbone(model: "ModelConfig", weights: Path) -> str:
     """The backbone of the weights: the preset's, or its variant with registers."""
     from depthhmr.network.dinov2 import architecture_of
+    from depthhmr.network.movenet import MoveNetPyramid
+    from depthhmr.network.movenet_weights import load_movenet
 
+    if model.backbone == "movenet":
+        load_movenet(MoveNetPyramid(), weights)  # refuses other files
+        return model.backbone
     if model.backbone == "conv":
-        raise UserError(f"expected --preset small or base with --backbone-weights, {model.name!r} has another backbone")
+        raise UserError(f"expected no --backbone-weights for {model.name!r}: its convolutions start from nothing")
     found = architecture_of(weights)
     if found.removesuffix("_reg") != model.backbone:
         raise UserError(

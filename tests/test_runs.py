@@ -35,17 +35,17 @@ def test_the_shell_can_read_a_recipe(recipe: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_recipe_with_photographs_starts_from_the_network_that_is_named(elsewhere: Path) -> None:
-    (elsewhere / ".venv/bin/depthhmr").write_text(
-        '#!/bin/sh\necho "$@" >>asked\n[ "$2" != pack ] || mkdir -p "${6:?}"\n'
-    )
-    photos = elsewhere / "runs" / "photos.sh"
+def test_the_default_recipe_needs_photographs_and_starts_from_published_weights(elsewhere: Path) -> None:
+    (elsewhere / ".venv/bin/depthhmr").write_text('#!/bin/sh\necho "$@" >>asked\n')
+    (elsewhere / "runs/state").mkdir()
+    (elsewhere / "runs/state/movenet.npz").touch()
+    (elsewhere / "runs/finish.sh").write_text("")
+    tiny = elsewhere / "runs" / "tiny.sh"
 
-    assert "expected a model folder to start from" in run(photos, folder=elsewhere).stderr
-    done = run(photos, "start", "lspet_train", folder=elsewhere)
+    assert "expected a folder with packed photographs" in run(tiny, folder=elsewhere).stderr
+    done = run(tiny, "photos", folder=elsewhere)
 
     assert done.returncode == 0, done.stderr
-    pack, train, export = (elsewhere / "asked").read_text().splitlines()
-    assert pack == "data pack lsp lspet_train --out runs/state/photos.part"
-    assert "--init start --mix runs/state/photos=0.5 " in train and "--blend start=0.5 " in export
-    assert (elsewhere / "runs/state/photos").is_dir()
+    (train,) = (elsewhere / "asked").read_text().splitlines()
+    assert "--backbone-weights runs/state/movenet.npz" in train
+    assert "--mix photos/people=0.4 --mix photos/empty=0.1 " in train

@@ -63,8 +63,8 @@ CLAIMS = (
 
 NETWORKS: dict[str, ModelConfig] = {
     "half": preset(  # 0.75 M parameters: trained two dozen times in two hours on two shared cores
-        "tiny", conv_widths=(12, 16, 32, 64), conv_blocks=(1, 1, 1), dim=64, map_dim=24, fine_dim=12, visual_layers=1,
-        window_cells=12, window_dim=16,
+        "tiny", backbone="conv", size=160, conv_widths=(12, 16, 32, 64), conv_blocks=(1, 1, 1), dim=64, map_dim=24,
+        fine_dim=12, visual_layers=1, window_cells=12, window_dim=16,
     ),
-    "tiny": preset("tiny"),
+    "tiny": preset("tiny", backbone="conv", size=160),
 }  # fmt: skip

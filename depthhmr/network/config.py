@@ -68,7 +68,7 @@ class ModelConfig:
 
 
 PRESETS: dict[str, ModelConfig] = {
-    "tiny": ModelConfig(name="tiny", size=160),
+    "tiny": ModelConfig(name="tiny", size=224, backbone="movenet", pixels_apart=True, analytic_ik=True),
     "small": ModelConfig(
         name="small", size=448, backbone="dinov2_vits14", token_level=1, dim=256, map_dim=128, fine_dim=64, heads=8,
         decoder_layers=6, queries=50, depth_bins=64, depth_max=50.0, window_dim=64,

@@ -23,28 +23,27 @@ def fused_width(config: ModelConfig) -> int:
 
 @dataclass(frozen=True)
 class Scene:
-    """What the encoder knows of a batch of images. h, w belong to the middle stride, N tokens to the token stride.
+    """What the encoder knows of a batch of images. h, w belong to the middle stride.
 
-    Without a depth stream there are no depth tokens and no depth classes (axes of length 0), no human is expected
-    anywhere, and every log depth is the constant that queries start from.
+    Without a depth stream there are no depth classes (an axis of length 0), no human is expected anywhere, and every log
+    depth is the constant that queries start from.
     """
 
     intrinsics: Tensor  # [B, 4], letterboxed pixels
-    visual: Tensor  # [B, N, D]
-    depth: Tensor  # [B, N, D]
-    token_rays: Tensor  # [B, N, 2]
-    token_log_depth: Tensor  # [B, N], log metres
+    usual_log_depth: Tensor  # [B], log of USUAL_DEPTH for the cameras
     fused: Tensor  # [B, 2C, h, w], visual and depth maps side by side; [B, C, h, w] without a depth stream
     fine: Tensor  # [B, C, H, W], from which person windows are cut
     depth_logits: Tensor  # [B, bins + 1, h, w]
     log_depth: Tensor  # [B, h, w], log metres expected where a human is
     first_log_depth: Tensor  # [B, h, w], log metres at which a query found there starts
     human: Tensor  # [B, h, w], probability of a human
+    heat: Tensor | None = None  # [B, 17, H, W], probabilities of movenet.COCO_JOINTS, where the backbone knows them
 
     def of(self, image_index: Tensor) -> "Scene":
         """The scene as N people's windows see it: what a window is cut from, gathered by the index [N] of their image."""
         seen = {name: getattr(self, name)[image_index] for name in ("intrinsics", "fine", "human", "log_depth")}
-        return replace(self, **seen)
+        heat = None if self.heat is None else self.heat[image_index]
+        return replace(self, **seen, heat=heat)
 
 
 class Streams(nn.Module):
@@ -92,7 +91,7 @@ class Streams(nn.Module):
         place = self.place(sincos(token_rays, RAY_BANDS))
         visual = self._visual_tokens(pyramid, place)
 
-        pooled, token_branch, token_log_depth = self._at_tokens(probabilities, branch, log_depth, human)
+        pooled, token_branch = self._at_tokens(probabilities, branch)
         coded = place + self.bin_table(pooled)
         depth = to_tokens(self.to_depth(pyramid[self.level])) + self.from_branch(token_branch)
         for layer in self.depth_layers:
@@ -103,8 +102,8 @@ class Streams(nn.Module):
         fused = torch.cat([visual_map, depth_map], 1)
         fine = self._fine_map(fused, pyramid)
         return Scene(
-            intrinsics=intrinsics, visual=visual, depth=depth + coded, token_rays=token_rays,
-            token_log_depth=token_log_depth, fused=fused, fine=fine, depth_logits=logits, log_depth=log_depth,
+            intrinsics=intrinsics, usual_log_depth=self._usual(intrinsics, intrinsics[:, 0]), fused=fused, fine=fine,
+            depth_logits=logits, log_depth=log_depth,
             first_log_depth=log_depth if self.guided else self._usual(intrinsics, log_depth), human=human,
         )  # fmt: skip
 
@@ -115,8 +114,7 @@ class Streams(nn.Module):
         visual_map = self._visual_map(visual, pyramid)
         usual = self._usual(intrinsics, visual_map[:, 0].float())
         return Scene(
-            intrinsics=intrinsics, visual=visual, depth=visual[:, :0], token_rays=token_rays,
-            token_log_depth=self._usual(intrinsics, token_rays[..., 0]), fused=visual_map,
+            intrinsics=intrinsics, usual_log_depth=self._usual(intrinsics, intrinsics[:, 0]), fused=visual_map,
             fine=self._fine_map(visual_map, pyramid), depth_logits=visual_map[:, :0], log_depth=usual,
             first_log_depth=usual, human=torch.zeros_like(usual),
         )  # fmt: skip
@@ -140,11 +138,8 @@ class Streams(nn.Module):
         usual = math.log(USUAL_DEPTH) - canonical_log_shift(intrinsics, self.size)
         return usual.view(-1, *[1] * (shape.ndim - 1)) + 0 * shape.detach()  # a sum broadcasts in any exporter
 
-    def _at_tokens(
-        self, probabilities: Tensor, branch: Tensor, log_depth: Tensor, human: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Maps of the middle stride brought to tokens; depth is averaged over the human share alone."""
+    def _at_tokens(self, probabilities: Tensor, branch: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps of the middle stride brought to tokens."""
         factor = self.middle_side // self.token_side
         pool = lambda x: F.avg_pool2d(x, factor) if factor > 1 else x  # noqa: E731
-        weighted = pool((log_depth * human)[:, None]) / pool(human[:, None]).clamp(min=1e-3)
-        return to_tokens(pool(probabilities)), to_tokens(pool(branch)), weighted.flatten(1)
+        return to_tokens(pool(probabilities)), to_tokens(pool(branch))

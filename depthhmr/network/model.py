@@ -71,7 +71,9 @@ class DepthHMR(nn.Module):
         return self.pose(observation, replace(decoded, logits=quieten_doubles(decoded, intrinsics)), scene)
 
     def encode(self, image: Tensor, intrinsics: Tensor) -> Scene:
-        return self.streams(self.backbone(image), intrinsics)
+        maps = self.backbone(image)
+        scene = self.streams(maps, intrinsics)
+        return replace(scene, heat=self.backbone.heat(maps)) if isinstance(self.backbone, MoveNetPyramid) else scene
 
     def decode(self, queries: Queries, scene: Scene, present: Tensor | None = None) -> list[Decoded]:
         """Refine queries; those not `present` [B, K] are not attended to."""

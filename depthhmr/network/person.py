@@ -17,12 +17,14 @@ from bodykit.body import JOINTS, MIRRORED_JOINTS
 from depthhmr.network.config import ModelConfig
 from depthhmr.network.encoder import Scene
 from depthhmr.network.geometry import focal, rays
+from depthhmr.network.heat import HeatRefinement, Refined
 from depthhmr.network.layers import conv_block, mlp, upsample_to
 from depthhmr.network.queries import Queries
-from depthhmr.network.window import PersonWindow
+from depthhmr.network.window import MetricWindow
 
 VALUE_DIM = 32
 JOINT_HIDDEN = 64
+LOG_SIGMAS = math.log(0.01), math.log(0.8)  # metres
 POOLED_DIM = 128
 
 
@@ -40,12 +42,22 @@ class Observation:
     yaw_logits: Tensor  # [N, bins]
     yaw: Tensor  # [N, 2], mean sine and cosine of the heading relative to the ray
     betas: Tensor  # [N, 10]
+    refined: Refined | None = None  # where the backbone has heatmaps
+
+    def located(self, swap: Tensor) -> tuple[Tensor, Tensor]:
+        """The best offset and log sigma, in slots, where left and right are known to be exchanged or not, swap [N]."""
+        if self.refined is None:
+            return self.offset, self.log_sigma
+        pick = lambda x: torch.where(swap.view(-1, *[1] * (x.ndim - 2)), x[:, 1], x[:, 0])  # noqa: E731
+        across = pick(self.refined.log_sigma)
+        return pick(self.refined.offset), torch.stack([across, self.log_sigma[..., 1]], -1).clamp(*LOG_SIGMAS)
 
     def anatomical(self, swap: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Offset, depth and log sigma with left and right slots exchanged where swap [N] is true."""
+        """Located offset, depth and log sigma with left and right slots exchanged where swap [N] is true."""
         mirrored = torch.tensor(MIRRORED_JOINTS, device=swap.device)
         pick = lambda x: torch.where(swap.view(-1, *[1] * (x.ndim - 1)), x[:, mirrored], x)  # noqa: E731
-        return pick(self.offset), pick(self.depth), pick(self.log_sigma)
+        offset, log_sigma = self.located(swap)
+        return pick(offset), pick(self.depth), pick(log_sigma)
 
 
 class PersonHead(nn.Module):
@@ -54,7 +66,7 @@ class PersonHead(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width = config.window_dim
-        self.window = PersonWindow(config)
+        self.window = MetricWindow(config.size, config.window_cells, config.window_extent, config.window_drop)
         self.cells = config.window_cells
         self.depth_aware = config.depth_attention
         self.enter = nn.Conv2d(config.fine_dim + (5 if self.depth_aware else 3), width, 3, padding=1)
@@ -85,6 +97,8 @@ class PersonHead(nn.Module):
         nn.init.constant_(self.joint_bias[:, 2:4].detach(), math.log(0.2))
         body = POOLED_DIM + JOINTS * VALUE_DIM
         self.body = nn.Sequential(nn.Linear(body, 192), nn.ReLU(), nn.Linear(192, 1 + config.yaw_bins + 10))
+
+        self.heat = HeatRefinement(config, JOINT_HIDDEN) if config.backbone == "movenet" else None
 
         bins = torch.linspace(-config.offset_range, config.offset_range, config.offset_bins)
         self.register_buffer("depth_bins", bins, persistent=False)
@@ -120,14 +134,21 @@ class PersonHead(nn.Module):
         bin_shares = depth_logits.softmax(-1)
         body = self.body(torch.cat([pooled, values.flatten(1)], -1)).float()
         yaw_logits = body[:, 1:-10]
+        offset, log_sigma = attended + joint[..., :2], joint[..., 2:4].clamp(*LOG_SIGMAS)
+        swap_logit, refined = body[:, 0], None
+        if self.heat is not None and scene.heat is not None:
+            with torch.autocast(logits.device.type, enabled=False):
+                refined = self.heat(scene.heat, queries, scene.intrinsics, offset, log_sigma[..., 0], hidden.float())
+            swap_logit = swap_logit + refined.evidence
         return Observation(
             joint_logits=logits,
             attended=attended,
-            offset=attended + joint[..., :2],
+            offset=offset,
             depth_logits=depth_logits,
             depth=(bin_shares * self.depth_bins).sum(-1),
-            log_sigma=joint[..., 2:4].clamp(math.log(0.01), math.log(0.8)),
-            swap_logit=body[:, 0],
+            log_sigma=log_sigma,
+            swap_logit=swap_logit,
+            refined=refined,
             yaw_logits=yaw_logits,
             yaw=(yaw_logits.softmax(-1)[..., None] * self.yaw_vectors).sum(-2),
             betas=body[:, -10:],
@@ -137,7 +158,7 @@ class PersonHead(nn.Module):
         """Window of the fine map, with what the depth stream says relative to the query: the depth-aware part."""
         rows, columns = self.window.kernels(queries, scene.intrinsics, scene.fine.shape[-1])
         appearance = self.window.cut(scene.fine, rows, columns)
-        inside = rows.flatten(0, 1).sum(-1)[:, None, :, None] * columns.flatten(0, 1).sum(-1)[:, None, None, :]
+        inside = self.window.coverage(rows, columns)
         around = self._depth_around(scene, queries)
         place = self.cell_grid + 0 * inside  # every window's own coordinates; a sum broadcasts in any exporter
         entered = self.enter(torch.cat([appearance, *around, inside, place], 1))

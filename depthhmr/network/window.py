@@ -1,4 +1,4 @@
-"""Metric windows: a map cut out around a 3D query, so wide that a person at the query's depth fills it.
+"""Metric windows: a map cut out around a 3D query, as wide in metres at the query's depth as is asked for.
 
 The query's depth sets the scale, its projection the place: near and far people reach the next layers equally large.
 The cut is two matrix products with hat-shaped kernels (one along rows, one along columns): differentiable, antialiased
@@ -8,22 +8,23 @@ when the window is coarser than the map, and free of grid_sample, which TensorRT
 import torch
 from torch import Tensor, nn
 
-from depthhmr.network.config import ModelConfig
 from depthhmr.network.geometry import focal
 from depthhmr.network.queries import Queries
 
 
-class PersonWindow(nn.Module):
-    """Cuts windows of n x n cells out of maps that cover the whole S x S input."""
+class MetricWindow(nn.Module):
+    """Cuts windows of `cells` x `cells`, `extent` metres wide, out of maps that cover the whole S x S input.
 
-    def __init__(self, config: ModelConfig) -> None:
+    Their centres lie `drop` metres below the queries.
+    """
+
+    def __init__(self, size: int, cells: int, extent: float, drop: float = 0.0) -> None:
         super().__init__()
-        self.size, self.cells = config.size, config.window_cells
-        index = torch.arange(config.window_cells) + 0.5 - config.window_cells / 2
-        along = index * (config.window_extent / config.window_cells)
-        self.cell_metres = config.window_extent / config.window_cells
+        self.size, self.cells = size, cells
+        along = (torch.arange(cells) + 0.5 - cells / 2) * (extent / cells)
+        self.cell_metres = extent / cells
         self.register_buffer("x_metres", along, persistent=False)
-        self.register_buffer("y_metres", along + config.window_drop, persistent=False)
+        self.register_buffer("y_metres", along + drop, persistent=False)
 
     def kernels(self, queries: Queries, intrinsics: Tensor, side: int) -> tuple[Tensor, Tensor]:
         """Row and column kernels for a side x side map: [B, K, n, side] each. intrinsics [B, 4]."""
@@ -40,6 +41,10 @@ class PersonWindow(nn.Module):
             return mean * (border + 0.5).clamp(0, 1)  # sums to one inside the picture, fades to zero beyond its border
 
         return along(queries.uv[..., 1], self.y_metres), along(queries.uv[..., 0], self.x_metres)
+
+    def coverage(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """How far each cell lies inside the picture, 0 to 1. Kernels -> [B*K, 1, n, n]."""
+        return rows.flatten(0, 1).sum(-1)[:, None, :, None] * columns.flatten(0, 1).sum(-1)[:, None, None, :]
 
     def cut(self, feature_map: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         """feature_map [B, C, H, W], rows [B, K, n, H], columns [B, K, n, W] -> windows [B*K, C, n, n]."""

@@ -34,7 +34,7 @@ HEAVY = (
     Part("/backbone/", "the feature pyramid", MULTIPLY),
     Part("/streams/", "convolutions of the two streams", frozenset({"Conv"})),
     Part(r"/streams/\w+_layers\.\d+/", "attention and feed-forward of the streams", MULTIPLY),
-    Part(r"/decoder/layers\.\d+/", "attention and feed-forward of the decoder", MULTIPLY),
+    Part(r"/decoder/layers\.\d+/(?!around/MatMul)", "attention and feed-forward of the decoder", MULTIPLY),
     Part("/person_head/", "convolutions over the person windows", frozenset({"Conv"})),
 )
 
@@ -50,14 +50,14 @@ COMPARES = "chooses cells by comparing: scores rounded to the same half tie, and
 PLACES = (
     "places the body: weights 1 / sigma^2 up to 1111, times metres, summed over 24 joints, pass 65504 from 2.5 m on"
 )
-WINDOWS = "windows in pixels (at 160 a half is 0.125 pixel coarse), soft-argmax and read-out in metres"
+WINDOWS = "windows in pixels (at 224 a half is 0.125 pixel coarse), soft-argmax and read-out in metres"
 LIFTS = "Gram-Schmidt, kinematics and the layers between: 2 % of the work, and every error is a rotation"
 SINGLE = (
     Part("/query_head/|/network/(MaxPool|TopK|GreaterOrEqual|Where)", COMPARES),
     Part("", "normalises by the mean of squares", frozenset({"LayerNormalization", "BatchNormalization"})),
     Part("", "softmax: exponentials and their sum", frozenset({"Softmax"})),
     Part("/streams/place|/decoder/code|/(streams|decoder)/(Sin|Cos)", "position codes: sines of up to 16 turns"),
-    Part(r"/\w+_bias/", "squared distances up to 100, over sigma^2, added to attention"),
+    Part("/around/", "windows in pixels, and distances over sigma^2 that are added to attention"),
     Part("/decoder/(move|classify)", "moves a query by pixels, or says its score"),
     Part("/person_head/", WINDOWS),
     Part("/lifter/", LIFTS),

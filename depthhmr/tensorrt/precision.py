@@ -20,6 +20,8 @@ HALF_MAX, HALF_TINY = float(np.finfo(np.float16).max), float(np.finfo(np.float16
 
 # Operators whose float results stay single: they handle types and shapes, not arithmetic.
 NEVER_HALF = frozenset({"Cast", "Constant", "ConstantOfShape", "Range"})
+# Inputs that are single by the operator's definition: region and scales of a Resize.
+ALWAYS_SINGLE = frozenset({("Resize", 1), ("Resize", 2)})
 
 
 def convert(model: onnx.ModelProto, in_half: Choice) -> onnx.ModelProto:
@@ -55,7 +57,8 @@ def convert(model: onnx.ModelProto, in_half: Choice) -> onnx.ModelProto:
         half = node.op_type not in NEVER_HALF and not outputs & set(node.output) and in_half(node)
         for index, name in enumerate(node.input):
             if have.get(name) is not None and node.op_type != "Cast":
-                node.input[index] = as_type(name, HALF if half else FLOAT)
+                single = not half or (node.op_type, index) in ALWAYS_SINGLE
+                node.input[index] = as_type(name, FLOAT if single else HALF)
         if half:
             have |= {name: HALF for name in node.output if have.get(name) == FLOAT}
         nodes.append(node)

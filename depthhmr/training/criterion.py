@@ -37,6 +37,7 @@ class Weights:
     joint_map: float = 1.2
     attended: float = 2.0
     offset: float = 5.0
+    own_offset: float = 2.5  # of the window alone, before the heatmaps move its joints
     joint_depth_bins: float = 0.3
     joint_depth: float = 4.0
     sigma: float = 0.2

@@ -16,14 +16,14 @@ class Optimiser:
 
     The last block of a vision transformer learns at `backbone_rate` of the rate, each block nearer to the image at
     `layer_decay` of the one behind it (BEiT, Bao et al. 2022, sec. 3.1); everything else learns at the rate itself.
-    Shares follow from the configuration and are not kept in checkpoints. The lifter is not trained.
+    Shares follow from the configuration and are not kept in checkpoints. Lifter and frozen backbones are not trained.
     """
 
     def __init__(self, model: DepthHMR, config: TrainConfig) -> None:
         blocks = len(model.backbone.vit.blocks) if hasattr(model.backbone, "vit") else 0
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in model.named_parameters():
-            if name.startswith("lifter."):
+            if name.startswith("lifter.") or not parameter.requires_grad:
                 continue
             whole = parameter.ndim <= 1 or name.rpartition(".")[2] in TABLES
             key = rate_share(name, blocks, config), 0.0 if whole else config.weight_decay

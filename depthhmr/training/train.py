@@ -52,7 +52,7 @@ class Run:
     workers: int = 1  # processes that share each step, where no launcher has started them
     device: str = "auto"  # "cpu", "cuda", or a GPU where there is one
     init: Path | None = None  # checkpoint, of a network that may differ, that a fresh run goes on from
-    backbone_weights: Path | None = None  # public DINOv2 weights that a fresh run starts from
+    backbone_weights: Path | None = None  # published weights that a fresh run starts from
     mix: tuple[tuple[Path, float], ...] = ()  # folders of other shards, and their shares of all samples
     backdrops: tuple[Path, float] | None = None  # folder of photographs, share of rendered pictures they are behind
     body: Path | None = None  # body file that people are of; the free body when None
@@ -244,6 +244,16 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def check_start(run: Run) -> None:
+    """UserError for a fresh run on MoveNet without its weights: a frozen backbone learns nothing."""
+    starts = (run.folder / "checkpoint.pt", run.init, run.backbone_weights)
+    if run.model.backbone == "movenet" and not any(path is not None and path.exists() for path in starts):
+        raise UserError(
+            f"expected --backbone-weights FILE or --init for a fresh run of {run.model.name!r}: its backbone is MoveNet, "
+            "which is not trained; scripts/install-movenet fetches the weights"
+        )
+
+
 def write_settings(run: Run) -> None:
     """run.json: what a resumed or exported run is checked against. A changed network is refused, not silently mixed."""
     path, body = run.folder / "run.json", load_body(run.body)
@@ -261,8 +271,8 @@ def write_settings(run: Run) -> None:
         # through ModelConfig: a run that is older than a field has its default
         old = dataclasses.asdict(ModelConfig.from_dict(json.loads(path.read_text())["model"]))
         new = settings["model"]
-        # weights of the convolutional network do not depend on the size: a run may start small and end large
-        free = {"size"} if run.model.backbone == "conv" else set()
+        # weights of convolutional networks do not depend on the size: a run may start small and end large
+        free = {"size"} if run.model.backbone in ("conv", "movenet") else set()
         changed = [name for name in new if name not in free and old[name] != new[name]]
         if changed:
             raise UserError(

@@ -71,12 +71,13 @@ def person_losses(
 ) -> dict[str, Tensor]:
     """Terms for N people read from N queries. intrinsics [N, 4]."""
     error_across, error_along = _errors(observed, target)
-    across, along = observed.log_sigma.unbind(-1)
+    across, along = observed.located(target.swap)[1].unbind(-1)
     nll_across = error_across.detach() * (-across).exp() + across
     nll_along = error_along.detach() * (-along).exp() + along
     of_joints, of_people = target.labelled.float(), target.solid.float()
     of_solid = of_people[:, None]
     swap = F.binary_cross_entropy_with_logits(observed.swap_logit, target.swap.float(), reduction="none")
+    error_own = (observed.offset - target.offset).abs().mean(-1)
     error_attended = (observed.attended - target.offset).abs().mean(-1)
     error_betas = (observed.betas - target.betas).abs().mean(-1)
     depth_entropy = _joint_depth_entropy(head, observed.depth_logits, target.depth)
@@ -85,6 +86,7 @@ def person_losses(
         "joint_map": _joint_map_loss(head, observed.joint_logits, target.offset, target.pictured),
         "attended": weighted_mean(error_attended, target.pictured),
         "offset": weighted_mean(error_across.clamp(max=1.0), of_joints),
+        "own_offset": weighted_mean(error_own.clamp(max=1.0), of_joints),
         "joint_depth_bins": weighted_mean(depth_entropy, of_solid),
         "joint_depth": weighted_mean(error_along, of_solid),
         "sigma": weighted_mean(nll_across, of_joints) + weighted_mean(nll_along, of_solid),
@@ -112,7 +114,8 @@ def person_figures(observed: Observation, target: Target, log_depth: Tensor, che
 
 def _errors(observed: Observation, target: Target) -> tuple[Tensor, Tensor]:
     """Errors of joints [N, J] across and along the ray, metres."""
-    return (observed.offset - target.offset).abs().mean(-1), (observed.depth - target.depth).abs()
+    located = observed.located(target.swap)[0]
+    return (located - target.offset).abs().mean(-1), (observed.depth - target.depth).abs()
 
 
 def _reprojected_loss(

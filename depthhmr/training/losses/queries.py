@@ -23,14 +23,14 @@ LAYER_MARGIN = (
 
 def anchored_queries(head: QueryHead, scene: Scene, placements: Tensor, truth: Truth, cells: Tensor) -> Queries:
     """One disturbed query per person: at times in a neighbouring cell; with its own guess of place and depth where that is
-    close, else with the truth under noise (15 % of depth, 8 cm)."""
+    close, else with the truth under noise (25 % of depth, 15 cm), which the decoder learns to remove."""
     here = cells.device
     shift = torch.randint(-1, 2, (*cells.shape, 2), device=here) * (torch.rand(*cells.shape, 1, device=here) < 0.3)
     column = (cells % head.side + shift[..., 0]).clamp(0, head.side - 1)
     row = (cells // head.side + shift[..., 1]).clamp(0, head.side - 1)
     queries = head.at(row * head.side + column, scene.fused, placements, scene.first_log_depth)
-    noisy_uv = truth.chest + torch.randn_like(truth.chest) * 0.08 * truth.pixels_per_metre[..., None]
-    noisy_depth = truth.log_depth + 0.15 * torch.randn_like(truth.log_depth)
+    noisy_uv = truth.chest + torch.randn_like(truth.chest) * 0.15 * truth.pixels_per_metre[..., None]
+    noisy_depth = truth.log_depth + 0.25 * torch.randn_like(truth.log_depth)
     apart = (queries.uv - truth.chest).norm(dim=-1) / truth.pixels_per_metre
     poor = (apart > 0.3) | (torch.rand_like(apart) < 0.3)
     log_depth = queries.log_depth

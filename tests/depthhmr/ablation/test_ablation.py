@@ -15,8 +15,8 @@ from depthhmr.network.config import preset
 from depthhmr.network.model import build_model
 
 SMALL = preset(
-    "tiny", size=64, conv_widths=(8, 8, 8, 16), dim=16, map_dim=8, fine_dim=8, window_dim=8, window_cells=8, heads=2,
-    lifter_width=32, lifter_blocks=1, queries=4,
+    "tiny", size=64, backbone="conv", conv_widths=(8, 8, 8, 16), dim=16, map_dim=8, fine_dim=8, window_dim=8, window_cells=8,
+    heads=2, lifter_width=32, lifter_blocks=1, queries=4,
 )  # fmt: skip
 F1, ROOT = MEASURES[0], MEASURES[1]
 

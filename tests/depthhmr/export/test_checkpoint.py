@@ -19,7 +19,7 @@ from depthhmr.network.model import DepthHMR, build_model
 
 SMALL = preset(
     "tiny", size=64, lifter_width=32, lifter_blocks=1, conv_widths=(8, 8, 16, 16), dim=32, map_dim=16, fine_dim=8,
-    window_dim=8, queries=4,
+    window_dim=8, queries=4, backbone="conv",
 )  # fmt: skip
 FACTS = Facts(preset="tiny", threshold=0.4, data="none")
 

@@ -101,7 +101,7 @@ def pretending(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 NETWORKS = {
-    "tiny": preset("tiny", size=64, conv_widths=(8, 8, 16, 16), dim=32, map_dim=16, fine_dim=8, window_dim=8, lifter_width=32),
+    "tiny": preset("tiny", size=64, dim=32, map_dim=16, fine_dim=8, window_dim=8, lifter_width=32),
     "small": preset(
         "small", size=56, dim=32, map_dim=16, fine_dim=8, window_dim=8, queries=5, decoder_layers=2, lifter_width=32
     ),

@@ -6,12 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from bodykit.errors import UserError
 from depthhmr.data.shards import render_shard
 from depthhmr.network.config import TrainConfig, preset
+from depthhmr.network.movenet import MoveNetPyramid
 from depthhmr.training.distributed import SINGLE_PROCESS, DistributedContext, context_from, device_of
 from depthhmr.training.train import Run, train
 from depthhmr.training.train_lifter import train_lifter
@@ -60,12 +62,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "run"
     render_shard(folder / "shards", 0, 16, SIZE)
     train_lifter(preset("tiny", size=SIZE), folder / "lifter.pt", steps=1)
+    np.savez(folder / "movenet.npz", **{name: value.numpy() for name, value in MoveNetPyramid().state_dict().items()})
     return folder
 
 
 def command(run: Path, *extra: str) -> list[str]:
     options = ["train", "--preset", "tiny", "--size", str(SIZE), "--run", str(run), "--device", "cpu", "--batch", "2"]
     options += ["--lifter-steps", "1", "--renderers", "0", "--shards", "1", "--validate-on", "1", "--images", "8"]
+    options += ["--backbone-weights", str(run / "movenet.npz")]
     return [*options, *extra]
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 SMALL = preset(
     "tiny", size=64, lifter_width=32, lifter_blocks=1, conv_widths=(8, 8, 16, 16), dim=32, map_dim=16, fine_dim=8,
-    window_dim=8, queries=4,
+    window_dim=8, queries=4, backbone="conv",
 )  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def test_a_restored_network_answers_as_its_graph(graph: Path) -> None:
     expected = rounded(original).state_dict()
     linear = "decoder.layers.1.visual_attention.to_kv.weight"
     assert torch.equal(network.state_dict()[linear], expected[linear])
-    assert torch.allclose(network.decoder.layers[0].depth_bias.log_tau, original.decoder.layers[0].depth_bias.log_tau)
+    assert torch.allclose(network.decoder.layers[0].around.log_tau, original.decoder.layers[0].around.log_tau)
 
 
 def test_what_no_output_depends_on_starts_from_the_last_layer(graph: Path) -> None:

@@ -30,6 +30,7 @@ TINY = preset(
     size=128,
     lifter_width=32,
     lifter_blocks=1,
+    backbone="conv",
     conv_widths=(8, 8, 16, 16),
     dim=32,
     map_dim=16,
