@@ -62,3 +62,12 @@ class Intrinsics:
     def array(self) -> np.ndarray:
         """float32 [4]: fx, fy, cx, cy, as the network takes them."""
         return np.array((self.fx, self.fy, self.cx, self.cy), np.float32)
+
+
+@dataclass(frozen=True)
+class PhotoCamera:
+    """The camera of a photo, with the size of the photo in pixels."""
+
+    intrinsics: Intrinsics
+    width: int
+    height: int

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from bodykit.body import JOINTS, Body
-from bodykit.meshio.gltf import CAMERA_TO_GLTF, pack
+from bodykit.camera import PhotoCamera
+from bodykit.meshio.gltf import CAMERA_TO_GLTF, pack, with_camera
 from bodykit.meshio.motion import Motion
 from bodykit.meshio.skinned import SkinnedPeople, quaternions
 
@@ -21,7 +22,7 @@ SEEN, HIDDEN = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)  # scales of the pelvis; glTF ha
 HIDDEN_AFTER_S = 0.001
 
 
-def write(body: Body, motions: Sequence[Motion], times_s: np.ndarray) -> bytes:
+def write(body: Body, motions: Sequence[Motion], times_s: np.ndarray, *, camera: PhotoCamera | None = None) -> bytes:
     """A .glb file. `times_s` [N] are the seconds of the clip's frames, strictly increasing; the clip starts at the first.
 
     A person is hidden (scale 0) in frames in which it is not seen. No motions give a valid file with an empty node.
@@ -35,7 +36,7 @@ def write(body: Body, motions: Sequence[Motion], times_s: np.ndarray) -> bytes:
     clip = _Clip(body, (times - times[:1]).astype(np.float32))
     for motion in motions:
         clip.add(motion)
-    return clip.file()
+    return clip.file(camera)
 
 
 class _Clip:
@@ -63,8 +64,8 @@ class _Clip:
         scales = self._buffer.floats(np.where(there[:, None], SEEN, HIDDEN), "VEC3")
         self._channel(pelvis, "scale", steps, scales, "STEP")
 
-    def file(self) -> bytes:
-        document = self._people.document()
+    def file(self, camera: PhotoCamera | None) -> bytes:
+        document = with_camera(self._people.document(), camera)
         if self._channels:
             document["animations"] = [{"name": CLIP, "channels": self._channels, "samplers": self._samplers}]
         return pack(document, self._buffer)

@@ -6,12 +6,16 @@ The only format that leaves camera coordinates: people stand upright, the camera
 from collections.abc import Sequence
 from typing import Any
 
-from bodykit.meshio.gltf import CAMERA_TO_GLTF, Buffer, asset, material, pack
+from bodykit.camera import PhotoCamera
+from bodykit.meshio.gltf import CAMERA_TO_GLTF, Buffer, asset, material, pack, with_camera
 from bodykit.meshio.mesh import Mesh
 
 
-def write(meshes: Sequence[Mesh]) -> bytes:
-    """A .glb file; the same meshes give the same bytes. No meshes give a valid file with an empty root node."""
+def write(meshes: Sequence[Mesh], camera: PhotoCamera | None = None) -> bytes:
+    """A .glb file; the same meshes give the same bytes. No meshes give a valid file with an empty root node.
+
+    `camera` is the photo's: through it the people cover themselves in the photo.
+    """
     buffer = Buffer()
     document: dict[str, Any] = {
         "asset": asset(),
@@ -23,7 +27,7 @@ def write(meshes: Sequence[Mesh]) -> bytes:
         document["nodes"][0]["children"] = list(range(1, len(meshes) + 1))
         document["meshes"] = [_mesh(mesh, i, buffer) for i, mesh in enumerate(meshes)]
         document["materials"] = [material(mesh.name, mesh.colour) for mesh in meshes]
-    return pack(document, buffer)
+    return pack(with_camera(document, camera), buffer)
 
 
 def _mesh(mesh: Mesh, index: int, buffer: Buffer) -> dict[str, Any]:

@@ -4,11 +4,13 @@ Layout and enumerations: glTF 2.0 specification, Khronos Group, sections 3.6 and
 """
 
 import json
+import math
 import struct
 from typing import Any
 
 import numpy as np
 
+from bodykit.camera import NEAR_M, PhotoCamera
 from bodykit.meshio.mesh import FRAME, UNITS
 
 # glTF has +y up and looks along -z, so y and z change sign: half a turn about x, which keeps faces counter-clockwise.
@@ -18,6 +20,7 @@ MAGIC, VERSION = 0x46546C67, 2  # "glTF"
 JSON_CHUNK, BINARY_CHUNK = 0x4E4F534A, 0x004E4942  # "JSON", "BIN\0"
 ALIGNMENT = 4  # bytes; of both chunks and of every buffer view
 UINT8, UINT16, UINT32, FLOAT32 = 5121, 5123, 5125, 5126
+FAR_M = 1000.0  # without an end, Blender's camera sees 10^12 m far and has no precision left in depth
 VERTEX_BUFFER, INDEX_BUFFER = 34962, 34963
 UINT16_VERTICES = 65535  # index 65535 itself means "restart the primitive" and must not be used
 
@@ -92,12 +95,52 @@ def asset() -> dict[str, Any]:
     }
 
 
+def camera(photo: PhotoCamera) -> dict[str, Any]:
+    """The photo's camera, for a node at the origin without a turn.
+
+    glTF knows no principal point: the numbers of `extras` say where it is, in pixels of the photo.
+    """
+    lens = photo.intrinsics
+    return {
+        "name": "photo",
+        "type": "perspective",
+        "perspective": {
+            "yfov": 2 * math.atan(photo.height / (2 * lens.fy)),
+            "aspectRatio": photo.width / photo.height * lens.fy / lens.fx,
+            "znear": NEAR_M,
+            "zfar": FAR_M,
+        },
+        "extras": {
+            "fx": lens.fx,
+            "fy": lens.fy,
+            "cx": lens.cx,
+            "cy": lens.cy,
+            "width": photo.width,
+            "height": photo.height,
+        },
+    }
+
+
+def with_camera(document: dict[str, Any], photo: PhotoCamera | None) -> dict[str, Any]:
+    """The document with a node for the photo's camera, if there is one."""
+    if photo is None:
+        return document
+    document["cameras"] = [camera(photo)]
+    document["scenes"][0]["nodes"].append(len(document["nodes"]))
+    document["nodes"].append({"name": "photo_camera", "camera": 0})
+    return document
+
+
 def material(name: str, colour: tuple[int, int, int]) -> dict[str, Any]:
     """A matt surface of an sRGB colour."""
-    share = np.asarray(colour) / 255
-    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)  # glTF factors are linear
-    surface = {"baseColorFactor": [*linear.round(6).tolist(), 1.0], "metallicFactor": 0.0, "roughnessFactor": 0.8}
+    surface = {"baseColorFactor": [*linear(colour).tolist(), 1.0], "metallicFactor": 0.0, "roughnessFactor": 0.8}
     return {"name": name, "pbrMetallicRoughness": surface}
+
+
+def linear(colour: tuple[int, int, int]) -> np.ndarray:
+    """[3] linear light, 0 to 1, of an sRGB colour: glTF and USD have factors in linear light."""
+    share = np.asarray(colour) / 255
+    return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4).round(6)
 
 
 def pack(document: dict[str, Any], buffer: Buffer) -> bytes:

@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 
-from bodykit.meshio import WRITERS, Mesh, glb, obj, ply
+from bodykit.meshio import WRITERS, Mesh, glb, obj, ply, stl
 
 
 def tetrahedron(name: str = "person 0", *, height: float = 1.0) -> Mesh:
@@ -177,6 +177,21 @@ def test_trimesh_reads_two_people_from_ply_with_colours():
     assert mesh.visual.vertex_colors[0, :3].tolist() == [200, 30, 60]
 
 
+def test_trimesh_reads_two_people_from_stl_upright_and_in_millimetres():
+    first, second = tetrahedron("anna"), sphere(6, "berta")
+    data = stl.write([first, second])
+
+    mesh = read_with_trimesh(data, "stl")
+
+    assert len(mesh.faces) == len(first.faces) + len(second.faces)
+    tip = first.vertices[0]  # 1 m above the base, 4 m away
+    assert mesh.vertices[0] == pytest.approx([1000 * tip[0], 1000 * tip[2], -1000 * tip[1]])
+    assert mesh.bounds[1, 2] == pytest.approx(1000 * -min(first.vertices[:, 1].min(), second.vertices[:, 1].min()))
+    written = np.frombuffer(data[84:], stl.TRIANGLE)["normal"][: len(first.faces)]
+    assert written == pytest.approx(mesh.face_normals[: len(first.faces)], abs=1e-5)
+    assert read_with_trimesh(stl.write([first]), "stl").volume > 0
+
+
 def test_obj_numbers_the_second_person_after_the_first():
     lines = obj.write([tetrahedron("a"), tetrahedron("b")]).decode().splitlines()
 
@@ -184,9 +199,10 @@ def test_obj_numbers_the_second_person_after_the_first():
     assert faces[0] == "f 1//1 2//2 3//3" and faces[4] == "f 5//5 6//6 7//7"
 
 
-def test_no_people_give_readable_obj_and_ply():
+def test_no_people_give_readable_obj_ply_and_stl():
     assert b"people: 0" in obj.write([])
     assert b"element vertex 0\n" in ply.write([])
+    assert len(stl.write([])) == 84
 
 
 def test_normals_are_unit_and_point_out_of_a_sphere():
