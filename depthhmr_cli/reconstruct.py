@@ -2,7 +2,9 @@
 
 examples:
   depthhmr reconstruct photo.jpg                        prints JSON
-  depthhmr reconstruct photo.jpg -o people.glb          .json .glb .obj .ply .zip .jpg .png, by the extension
+  depthhmr reconstruct photo.jpg -o people.glb          the extension chooses the format; docs/formats.md has them all
+  depthhmr reconstruct photo.jpg -o people.glb --rig mixamo    with a skeleton
+  depthhmr reconstruct photo.jpg -o all.zip --mesh bvh,npz     files for each person
   depthhmr reconstruct *.jpg -o results/ --format jpg   several photos go into a folder
   depthhmr reconstruct holiday/ -o results/             the photos of a folder
   depthhmr reconstruct photo.jpg -o out.zip --server http://127.0.0.1:8000
@@ -26,8 +28,8 @@ from depthhmr_cli.serve import add_model_arguments
 from depthhmr_cli.sources import Fields, PhotoError, Source, local_source, remote_source
 
 HELP = "recover the people in photos and write them to files"
-FORMATS = ("json", "glb", "obj", "ply", "zip", "jpg", "png")
-OPTIONS = ("threshold", "max_people", "fov_degrees", "include")
+FORMATS = ("json", "glb", "obj", "ply", "stl", "usdz", "bvh", "npz", "zip", "jpg", "png")
+OPTIONS = ("threshold", "max_people", "fov_degrees", "include", "mesh", "rig")
 MODEL_FLAGS = ("engine", "triton_url", "model_dir", "body", "threads")
 
 
@@ -50,6 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-people", help="keep only those with the highest scores")
     parser.add_argument("--fov-degrees", help="field of view across the longer side (default: from EXIF, else 60)")
     parser.add_argument("--include", help="vertices, depth or both with a comma: what to add to the JSON")
+    parser.add_argument("--mesh", help="files of each person in a ZIP: glb, obj, ply, stl, usdz, bvh, npz, with commas")
+    parser.add_argument(
+        "--rig", help="give a GLB a skeleton with joints named as in smpl, mixamo or ue5; names of a BVH"
+    )
     parser.add_argument("--allow-empty", action="store_true", help="photos without people are no failure")
     add_model_arguments(parser)
 
@@ -58,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     # All that can be wrong without a model is told before it is loaded, which takes seconds.
     tasks = plan(photos_of(args.photos), args.output, args.format)
     fields = [(name, value) for name in OPTIONS if (value := getattr(args, name)) is not None]
-    check_options(fields)
+    check_options(fields, tasks[0].format_name, remote=bool(args.server))
     readable = [task for task in tasks if is_readable(task.photo)]
     failed = len(tasks) - len(readable)
     if not readable:
@@ -117,12 +123,15 @@ def plan(photos: list[Path], output: str | None, format_name: str | None) -> lis
     return [Task(photos[0], extension, Path(output))]
 
 
-def check_options(fields: Fields) -> None:
+def check_options(fields: Fields, format_name: str, *, remote: bool) -> None:
     from service.errors import ServiceError
+    from service.formats.formats import check_available
     from service.rest.options import parse_options
 
     try:
-        parse_options(fields)
+        options = parse_options(fields)
+        if not remote:
+            check_available([format_name, *options.mesh])
     except ServiceError as error:
         raise UserError(error.detail) from error
 

@@ -15,18 +15,11 @@ from bodykit.errors import UserError
 if TYPE_CHECKING:
     import ssl
 
+    from service.formats.formats import Format
     from service.recovery import MeshRecovery
 
 Fields = list[tuple[str, str]]  # options as REST takes them
 
-MEDIA_TYPES = {
-    "json": "application/json",
-    "glb": "model/gltf-binary",
-    "zip": "application/zip",
-    "jpg": "image/jpeg",
-    "png": "image/png",
-}
-MESH_FILES = ("obj", "ply")  # not spoken by the service; made here from the vertices in its JSON
 SERVER_TIMEOUT_S = 120.0
 # Problems that the next photo need not have: codes of service.errors. All others would meet every photo.
 OF_THE_PHOTO = {
@@ -38,6 +31,7 @@ OF_THE_PHOTO = {
     "deadline-exceeded",
     "engine-failed",
     "engine-bad-output",
+    "not-acceptable",  # more or fewer people than the format holds
     "internal",
 }
 
@@ -68,26 +62,21 @@ class Local:
         import uuid
         from dataclasses import replace
 
-        from bodykit.meshio import WRITERS
         from service.errors import EngineUnavailable, ServiceError
-        from service.formats.formats import FORMATS as SPOKEN
-        from service.formats.formats import Job, people_meshes
+        from service.formats.formats import Job
         from service.rest.options import parse_options
         from service.results import Recovery
 
-        writers = {item.extension: item for item in SPOKEN}
-        core = self._core
+        format_, core = format_of(format_name), self._core
 
         def write(recovery: Recovery) -> Answer:
-            job = Job(recovery, core.manifest, core.body, core.limits, uuid.uuid4().hex)
-            mesh = format_name in MESH_FILES
-            content = WRITERS[format_name](people_meshes(job)) if mesh else writers[format_name].write(job)
-            return Answer(content, len(recovery.people))
+            job = Job(recovery, core.manifest, core.body, core.limits, uuid.uuid4().hex, options.mesh, options.rig)
+            return Answer(format_.write(job), len(recovery.people))
 
         try:
-            options = parse_options(fields).core
-            vertices = options.vertices or format_name in MESH_FILES or writers[format_name].vertices
-            return self._runner.run(core.recover(photo, replace(options, vertices=vertices), write))
+            options = parse_options(fields)
+            vertices = options.core.vertices or format_.vertices
+            return self._runner.run(core.recover(photo, replace(options.core, vertices=vertices), write))
         except ServiceError as error:
             if error.code in OF_THE_PHOTO:
                 raise PhotoError(error.detail) from error
@@ -100,29 +89,9 @@ class Remote:
 
     def __init__(self, url: str, *, api_key: str | None = None, tls: "ssl.SSLContext | None" = None) -> None:
         self._url, self._api_key, self._tls = url.rstrip("/"), api_key, tls
-        self._faces: Any = None
 
     def reconstruct(self, photo: bytes, format_name: str, fields: Fields) -> Answer:
-        if format_name not in MESH_FILES:
-            return self._post(photo, MEDIA_TYPES[format_name], fields)
-        reply = json.loads(self._post(photo, "application/json", [*fields, ("include", "vertices")]).content)
-        return Answer(self._meshes(reply["people"], format_name), len(reply["people"]))
-
-    def _meshes(self, people: list[dict[str, Any]], format_name: str) -> bytes:
-        import numpy as np
-
-        from bodykit.meshio import WRITERS, Mesh
-        from bodykit.palette import person_colours
-
-        if self._faces is None:
-            self._faces = np.array(json.loads(self._open("/v1/body?include=faces").content)["faces"], np.int32)
-        colours = person_colours(len(people)).tolist()
-        return WRITERS[format_name](
-            [
-                Mesh(np.array(person["vertices"], np.float32), self._faces, f"person_{person['id']:02d}", tuple(colour))
-                for person, colour in zip(people, colours, strict=True)
-            ]
-        )
+        return self._post(photo, format_of(format_name).media_type, fields)
 
     def _post(self, photo: bytes, accept: str, fields: Fields) -> Answer:
         headers = {"Content-Type": "application/octet-stream", "Accept": accept}
@@ -143,6 +112,12 @@ class Remote:
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise UserError(f"cannot reach the service at {self._url}: {reason}") from error
+
+
+def format_of(extension: str) -> "Format":
+    from service.formats.formats import FORMATS
+
+    return next(item for item in FORMATS if item.extension == extension)
 
 
 @contextmanager

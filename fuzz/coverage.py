@@ -17,7 +17,21 @@ TARGETS = ("decoding", "options")
 MAX_SEED_BYTES = 150_000  # larger pictures of the corpus would only be slow
 TIMEOUT_S = 5
 MAX_MEMORY_MB = 2048
-NAMES = ("threshold", "max_people", "include", "fov_degrees", "timeout_s", "fx", "fy", "cx", "cy", "mesh", "colour", "")
+NAMES = (
+    "threshold",
+    "max_people",
+    "include",
+    "fov_degrees",
+    "timeout_s",
+    "fx",
+    "fy",
+    "cx",
+    "cy",
+    "mesh",
+    "rig",
+    "colour",
+    "",
+)
 
 
 def fuzz(target: str, *, seconds: int | None = None, runs: int | None = None, keep: Path) -> Result:

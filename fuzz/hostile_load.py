@@ -39,7 +39,20 @@ ODD = (
     "vertices,vertices",
     "0x10",
 )
-OPTIONS = ("threshold", "max_people", "include", "fov_degrees", "timeout_s", "fx", "fy", "cx", "cy", "mesh", "nonsense")
+OPTIONS = (
+    "threshold",
+    "max_people",
+    "include",
+    "fov_degrees",
+    "timeout_s",
+    "fx",
+    "fy",
+    "cx",
+    "cy",
+    "mesh",
+    "rig",
+    "nonsense",
+)
 FOCAL = ("fx", "fy", "cx", "cy")
 NUMBERS = (0.0, -1.0, float("nan"), float("inf"), 5e-324, 1e-50, 1e-30, 1e7, 1e30, 1e39, 1e308)
 TYPES = (

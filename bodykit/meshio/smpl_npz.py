@@ -21,19 +21,21 @@ def write(body: Body, motion: EvenMotion, betas: np.ndarray) -> bytes:
     rotations = motion.rotations.copy()
     rotations[:, 0] = CAMERA_TO_Z_UP @ rotations[:, 0]
     pelvis = motion.translation @ CAMERA_TO_Z_UP.T
-    rest = body.joint_template[0] + body.joint_shapedirs[0] @ betas  # the pelvis turns about itself, so it stays there
+    rest = body.joint_template + body.joint_shapedirs @ betas  # [24, 3]
     rate = np.float64(motion.fps)
     packed = io.BytesIO()
     np.savez(
         packed,
         poses=matrix_to_axis_angle(rotations).reshape(-1, 3 * JOINTS),
         betas=betas,
-        trans=pelvis - rest,
+        trans=pelvis - rest[0],  # the pelvis turns about itself, so that is where it stays
         gender=np.array("neutral"),
         mocap_frame_rate=rate,
         mocap_framerate=rate,  # AMASS itself has both spellings
         seen=motion.seen,
         joint_names=np.array(JOINT_NAMES),
+        parents=np.array(body.parents),
+        rest_joints=rest,
         axes=np.array(f"{Z_UP}; metres; poses in radians"),
         body=np.array(json.dumps({"name": body.name, "version": body.version, "sha256": body.sha256})),
     )

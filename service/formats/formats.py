@@ -1,11 +1,11 @@
-"""Writes a result as JSON, GLB, overlay picture or ZIP. Knows nothing of HTTP.
+"""Writes a result as JSON, overlay picture, ZIP, or a file of `people_files`. Knows nothing of HTTP.
 
 Used by the REST API and the command line. All functions are CPU-bound: call them in a thread.
 """
 
 import io
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +14,19 @@ import orjson
 from PIL import Image
 
 from bodykit.body import JOINT_NAMES, Body
+from bodykit.camera import PhotoCamera
+from bodykit.errors import UserError
 from bodykit.manifest import Manifest
-from bodykit.meshio import WRITERS, Mesh
+from bodykit.meshio import usdz
 from bodykit.palette import person_colours
 from service.decoding.images import ImageLimits, upright_canvas
+from service.errors import NotAcceptable
+from service.formats.people_files import PEOPLE_FILES, Scene, name_of
 from service.results import FRAME, Person, Recovery
 
 JPEG_QUALITY = 90
 VERTEX_DECIMALS = 5  # 10 micrometres; shortens the JSON by a third
+COMPRESSED = (".jpg", ".usdz")  # stored in a ZIP; a USDZ may be read in place
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a ZIP can hold; fixed, so that the same input gives the same bytes
 
 
@@ -34,7 +39,8 @@ class Job:
     body: Body
     limits: ImageLimits
     request_id: str
-    mesh: str = "glb"  # format of each person's mesh in a ZIP, a key of WRITERS
+    mesh: Sequence[str] = ("glb",)  # formats of each person's files in a ZIP, keys of PEOPLE_FILES
+    rig: str | None = None  # joint names of skeletons, a key of bodykit.meshio.rigs.RIGS; GLB has one only if it is set
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ def model_json(manifest: Manifest) -> dict[str, Any]:
 
 def write_glb(job: Job) -> bytes:
     """One scene with all people: +y up, metres, as glTF requires."""
-    return WRITERS["glb"](people_meshes(job))
+    return PEOPLE_FILES["glb"].write(scene_of(job))
 
 
 def write_jpeg(job: Job) -> bytes:
@@ -108,37 +114,58 @@ def write_png(job: Job) -> bytes:
 
 
 def write_zip(job: Job) -> bytes:
-    """people.json, scene.glb, overlay.jpg and one mesh file per person."""
-    meshes = people_meshes(job)
-    files = {"people.json": write_json(job), "scene.glb": WRITERS["glb"](meshes), "overlay.jpg": write_jpeg(job)}
-    for mesh in meshes:
-        files[f"{mesh.name}.{job.mesh}"] = WRITERS[job.mesh]([mesh])
+    """people.json, scene.glb, overlay.jpg and the files of each person."""
+    scene = scene_of(job)
+    files = {"people.json": write_json(job), "scene.glb": write_glb(job), "overlay.jpg": write_jpeg(job)}
+    for index, person in enumerate(scene.people):
+        for extension in job.mesh:
+            files[f"{name_of(person)}.{extension}"] = PEOPLE_FILES[extension].write(scene.only(index))
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name, content in files.items():
             entry = zipfile.ZipInfo(name, ZIP_DATE)
-            entry.compress_type = zipfile.ZIP_STORED if name.endswith(".jpg") else zipfile.ZIP_DEFLATED
+            entry.compress_type = zipfile.ZIP_STORED if name.endswith(COMPRESSED) else zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, content, compresslevel=1)
     return packed.getvalue()
 
 
-def people_meshes(job: Job) -> list[Mesh]:
-    """One mesh per person, near to far, in camera coordinates."""
-    colours = person_colours(len(job.recovery.people)).tolist()
-    return [
-        Mesh(vertices, job.body.faces, name=f"person_{person.id:02d}", colour=tuple(colour))
-        for person, vertices, colour in zip(job.recovery.people, _vertices(job), colours, strict=True)
-    ]
+def scene_of(job: Job) -> Scene:
+    """The people of a result as their files want them."""
+    recovery = job.recovery
+    return Scene(
+        people=recovery.people,
+        vertices=recovery.vertices,
+        colours=person_colours(len(recovery.people)),
+        body=job.body,
+        camera=PhotoCamera(recovery.camera.intrinsics, recovery.width, recovery.height),
+        rig=job.rig,
+    )
 
 
+def _of_people(extension: str) -> Format:
+    file = PEOPLE_FILES[extension]
+    return Format(file.media_type, extension, lambda job: file.write(scene_of(job)), vertices=file.vertices)
+
+
+# Where Accept has a pattern, as image/* or */*, the first that fits it is the answer.
 FORMATS: Sequence[Format] = (
     Format("application/json", "json", write_json, vertices=False),
-    Format("model/gltf-binary", "glb", write_glb, vertices=True),
+    _of_people("glb"),
     Format("image/jpeg", "jpg", write_jpeg, vertices=True),
     Format("image/png", "png", write_png, vertices=True),
     Format("application/zip", "zip", write_zip, vertices=True),
+    *(_of_people(extension) for extension in PEOPLE_FILES if extension != "glb"),
 )
+
+
+def check_available(extensions: Iterable[str]) -> None:
+    """Raises NotAcceptable for formats that need a package which is not installed."""
+    if "usdz" in extensions:
+        try:
+            usdz.check_installed()
+        except UserError as error:
+            raise NotAcceptable(str(error)) from error
 
 
 def _person_json(person: Person) -> dict[str, Any]:

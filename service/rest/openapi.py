@@ -1,13 +1,15 @@
 """The OpenAPI document: parameters, bodies, error responses, and what FastAPI cannot derive from the routes."""
 
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from bodykit.meshio import WRITERS
+from bodykit.meshio.rigs import RIGS
 from service.formats.formats import FORMATS
+from service.formats.people_files import PEOPLE_FILES
 from service.options import CENTRE_PX, FOCAL_PX
 from service.rest.middleware.authentication import is_open
 from service.rest.options import INCLUDE, MAX_DIGITS
@@ -75,6 +77,12 @@ def include_schema(names: tuple[str, str]) -> dict[str, Any]:
     }
 
 
+def list_schema(names: Iterable[str]) -> dict[str, Any]:
+    """One name, or several with commas in between."""
+    name = f"({'|'.join(names)})"
+    return {"type": "array", "items": {"type": "string", "pattern": f"^{name}(,{name})*$"}}
+
+
 OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "threshold": (
         {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
@@ -96,7 +104,11 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     **dict.fromkeys(
         ("cx", "cy"), (number(*CENTRE_PX), "principal point in pixels of the upright image; all four together")
     ),
-    "mesh": ({"type": "string", "enum": list(WRITERS)}, "format of the people's files in a ZIP"),
+    "mesh": (list_schema(PEOPLE_FILES), "formats of each person's files in a ZIP; repeated, or one list with commas"),
+    "rig": (
+        {"type": "string", "enum": list(RIGS)},
+        "gives GLB files a skeleton with these joint names, posed; names the joints of a BVH, too",
+    ),
 }
 PARAMETERS = [
     {"name": name, "in": "query", "required": False, "schema": schema, "description": text}

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from bodykit.camera import Intrinsics
-from bodykit.meshio import WRITERS
+from bodykit.meshio.rigs import RIGS
 from service.errors import FieldError, InvalidParameter
+from service.formats.people_files import PEOPLE_FILES
 from service.options import Options
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 MAX_DIGITS = 18  # of a whole number, so that it fits 64 bits
 WHOLE_NUMBER = re.compile(rf"[+-]?\d{{1,{MAX_DIGITS}}}", re.ASCII)
 INCLUDE = ("vertices", "depth")
+LISTS = ("include", "mesh")  # may be repeated, too
 MAX_ERRORS = 10  # a request may have ten thousand; the reply stays short
 INTRINSICS = ("fx", "fy", "cx", "cy")
 
@@ -23,13 +25,14 @@ class RestOptions:
     """The options of one HTTP request."""
 
     core: Options
-    mesh: str = "glb"  # format of the people's files in a ZIP
+    mesh: tuple[str, ...] = ("glb",)  # formats of the single people in a ZIP
+    rig: str | None = None  # names of the joints; a GLB has a skeleton only where it is given
 
 
 def parse_options(fields: Iterable[tuple[str, str]]) -> RestOptions:
     """Parse (name, text) pairs. Raises InvalidParameter that lists every error."""
     given: dict[str, Any] = {}
-    include: set[str] = set()
+    lists: dict[str, tuple[str, ...]] = {}
     errors: list[FieldError] = []
     for name, text in fields:
         if len(errors) >= MAX_ERRORS:
@@ -37,12 +40,13 @@ def parse_options(fields: Iterable[tuple[str, str]]) -> RestOptions:
         parser = PARSERS.get(name)
         if parser is None:
             errors.append(FieldError(name[:100], f"unknown option; the options are {', '.join(PARSERS)}"))
-        elif name in given and name != "include":
+        elif name in given and name not in LISTS:
             errors.append(FieldError(name, "given more than once"))
         else:
             try:
                 given[name] = parser(text)
-                include |= given[name] if name == "include" else set()
+                if name in LISTS:
+                    lists[name] = (*lists.get(name, ()), *given[name])
             except ValueError as error:
                 errors.append(FieldError(name, str(error)))
     intrinsics = _intrinsics(given, errors)
@@ -54,10 +58,11 @@ def parse_options(fields: Iterable[tuple[str, str]]) -> RestOptions:
         fov_degrees=given.get("fov_degrees"),
         timeout_s=given.get("timeout_s"),
         intrinsics=intrinsics,
-        vertices="vertices" in include,
-        depth="depth" in include,
+        vertices="vertices" in lists.get("include", ()),
+        depth="depth" in lists.get("include", ()),
     )
-    return RestOptions(core, mesh=given.get("mesh", "glb"))
+    mesh = tuple(dict.fromkeys(lists.get("mesh", ("glb",))))
+    return RestOptions(core, mesh=mesh, rig=given.get("rig"))
 
 
 def announced_timeout(query: Mapping[str, str]) -> float | None:
@@ -90,18 +95,21 @@ def one_of(choices: Iterable[str]) -> Callable[[str], str]:
     return parse
 
 
-def include_list(text: str) -> set[str]:
-    return {one_of(INCLUDE)(item.strip()) for item in text.split(",")}
+def list_of(choices: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
+    """Items with commas between them."""
+    parse_item = one_of(choices)
+    return lambda text: tuple(parse_item(item.strip()) for item in text.split(","))
 
 
 PARSERS: dict[str, Callable[[str], Any]] = {
     "threshold": number,
     "max_people": whole_number,
-    "include": include_list,
+    "include": list_of(INCLUDE),
     "fov_degrees": number,
     "timeout_s": number,
     **dict.fromkeys(INTRINSICS, number),
-    "mesh": one_of(tuple(WRITERS)),
+    "mesh": list_of(tuple(PEOPLE_FILES)),
+    "rig": one_of(tuple(RIGS)),
 }
 
 

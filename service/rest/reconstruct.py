@@ -5,7 +5,7 @@ from dataclasses import replace
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from service.formats.formats import FORMATS, Job
+from service.formats.formats import FORMATS, Job, check_available
 from service.recovery import MeshRecovery
 from service.rest.direct_route import DirectRoute
 from service.rest.disconnect import unless_disconnected
@@ -27,12 +27,14 @@ def reconstruct_router(core: MeshRecovery, *, body_timeout_s: float) -> APIRoute
     async def reconstruct(request: Request) -> Response:
         """Recover every person in one image: pose, shape and place, in metres."""
         format_ = BY_MEDIA_TYPE[choose(",".join(request.headers.getlist("accept")), list(BY_MEDIA_TYPE))]
+        check_available([format_.extension])
         upload = await read_upload(request, timeout_s=body_timeout_s)
         options = parse_options([*request.query_params.multi_items(), *upload.fields])
+        check_available(options.mesh)
         request_id = request_id_of(request.scope)
 
         def write(recovery: Recovery) -> tuple[bytes, int]:
-            job = Job(recovery, core.manifest, core.body, core.limits, request_id, options.mesh)
+            job = Job(recovery, core.manifest, core.body, core.limits, request_id, options.mesh, options.rig)
             return format_.write(job), len(recovery.people)
 
         wanted = replace(options.core, vertices=options.core.vertices or format_.vertices)

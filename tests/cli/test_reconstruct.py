@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 import zipfile
 from pathlib import Path
 
@@ -18,6 +19,10 @@ SIGNATURES = {
     "zip": b"PK\x03\x04",
     "ply": b"ply\n",
     "obj": b"#",
+    "stl": b"people by DepthHMR",
+    "usdz": b"PK\x03\x04",
+    "bvh": b"HIERARCHY",
+    "npz": b"PK\x03\x04",
     "json": b"{",
 }
 
@@ -38,8 +43,34 @@ def tiny_model(monkeypatch, model_dir):
 def test_the_extension_chooses_the_format(photo, tmp_path, extension):
     target = tmp_path / "new" / f"out.{extension}"
 
-    assert main(["reconstruct", str(photo), "-o", str(target)]) == 0
+    assert main(["reconstruct", str(photo), "-o", str(target), "--max-people", "1"]) == 0
     assert target.read_bytes().startswith(SIGNATURES[extension])
+
+
+def test_several_people_do_not_fit_into_a_bvh(photo, tmp_path, capsys):
+    assert main(["reconstruct", str(photo), "-o", str(tmp_path / "out.bvh")]) == 2
+
+    assert "photo.jpg: 2 people were found, and a file of BVH holds one" in capsys.readouterr().err
+    assert not (tmp_path / "out.bvh").exists()
+
+
+def test_a_zip_has_the_files_that_are_asked_for_with_names_of_the_rig(photo, tmp_path):
+    target = tmp_path / "out.zip"
+
+    assert main(["reconstruct", str(photo), "-o", str(target), "--mesh", "bvh,npz", "--rig", "ue5"]) == 0
+
+    with zipfile.ZipFile(target) as archive:
+        names = archive.namelist()
+        assert names[3:] == ["person_00.bvh", "person_00.npz", "person_01.bvh", "person_01.npz"]
+        assert b"JOINT upperarm_l\n" in archive.read("person_01.bvh")
+        assert b'"skins"' in archive.read("scene.glb")
+
+
+def test_without_usd_core_usdz_is_one_line_before_a_model_is_loaded(photo, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pxr", None)
+
+    assert main(["reconstruct", str(photo), "-o", str(tmp_path / "o.usdz"), "--model-dir", "nowhere"]) == 2
+    assert capsys.readouterr().err.endswith("usd-core, which is not installed: scripts/install usd\n")
 
 
 def test_without_an_output_json_is_printed(photo, capsys):
@@ -77,6 +108,7 @@ def test_several_photos_go_into_a_folder(photo, tmp_path, people_jpeg):
         (["missing.jpg"], "missing.jpg: cannot be read: No such file"),
         (["{photo}", "--threshold", "3"], "threshold: must lie in (0, 1], got 3.0"),
         (["{photo}", "--include", "hair"], "include: expected one of vertices, depth"),
+        (["{photo}", "--rig", "unity"], "rig: expected one of smpl, mixamo, ue5, got 'unity'"),
         (["{photo}", "-o", "out.fbx"], "the output must end in one of .json .glb"),
         (["{photo}", "-o", "out.glb", "--format", "obj"], "--format obj contradicts the output file out.glb"),
         (["{photo}", "{photo}", "-o", "out.glb"], "2 photos need a folder"),

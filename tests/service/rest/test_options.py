@@ -20,7 +20,16 @@ def test_every_option_is_read():
     assert options.core == Options(
         threshold=0.25, max_people=3, vertices=True, depth=True, intrinsics=Intrinsics(500, 510, 320, 240)
     )
-    assert options.mesh == "ply"
+    assert options.mesh == ("ply",) and options.rig is None
+
+
+@pytest.mark.parametrize("fields", [[("mesh", "bvh, npz")], [("mesh", "bvh"), ("mesh", "npz,bvh")]])
+def test_meshes_of_a_zip_are_a_list(fields):
+    assert parse_options([*fields, ("rig", "ue5")]).mesh == ("bvh", "npz")
+
+
+def test_a_zip_has_glb_files_by_default():
+    assert parse_options([]).mesh == ("glb",)
 
 
 def test_include_may_be_repeated():
@@ -60,7 +69,11 @@ def test_include_may_be_repeated():
         ([*FOCAL[:2], ("cx", "1.7e308"), FOCAL[3]], "cx", r"must lie in \[-1e\+07, 1e\+07\] pixels, got 1.7e\+308"),
         ([*FOCAL[:3], ("cy", "-1.1e7")], "cy", "pixels, got -11000000.0"),
         ([("include", "everything")], "include", "expected one of vertices, depth, got 'everything'"),
-        ([("mesh", "fbx")], "mesh", "expected one of glb, obj, ply"),
+        ([("mesh", "fbx")], "mesh", "expected one of glb, obj, ply, stl, usdz, bvh, npz, got 'fbx'"),
+        ([("mesh", "")], "mesh", "expected one of glb, obj"),
+        ([("include", "")], "include", "expected one of vertices, depth, got ''"),
+        ([("rig", "unity")], "rig", "expected one of smpl, mixamo, ue5, got 'unity'"),
+        ([("rig", "smpl"), ("rig", "ue5")], "rig", "given more than once"),
         ([("treshold", "0.5")], "treshold", "unknown option; the options are threshold, max_people, include"),
     ],
 )

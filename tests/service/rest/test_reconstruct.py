@@ -4,6 +4,7 @@ import asyncio
 import io
 import itertools
 import json
+import sys
 import zipfile
 
 import numpy as np
@@ -110,7 +111,75 @@ async def test_glb_is_one_scene_with_all_people(client, people_jpeg):
 
     length = int.from_bytes(response.content[12:16], "little")
     scene = json.loads(response.content[20 : 20 + length])
-    assert response.content[:4] == b"glTF" and len(scene["meshes"]) == 2
+    assert response.content[:4] == b"glTF" and len(scene["meshes"]) == 2 and "skins" not in scene
+    size = (scene["cameras"][0]["extras"]["width"], scene["cameras"][0]["extras"]["height"])
+    assert size == (96, 64)  # the photo's own camera
+
+
+async def test_a_rig_gives_the_glb_skeletons_with_its_names(client, people_jpeg):
+    headers = {**JPEG, "Accept": "model/gltf-binary"}
+    response = await client.post(f"{URL}?rig=mixamo", content=people_jpeg, headers=headers)
+
+    length = int.from_bytes(response.content[12:16], "little")
+    scene = json.loads(response.content[20 : 20 + length])
+    assert len(scene["skins"]) == 2 and "animations" not in scene and len(scene["cameras"]) == 1
+    assert scene["nodes"][scene["skins"][0]["joints"][0]]["name"] == "mixamorig:Hips"
+
+
+OF_MESHES = {
+    "model/obj": b"# frame: camera",
+    "application/x-ply": b"ply\nformat binary",
+    "model/stl": b"people by DepthHMR",
+    "model/vnd.usdz+zip": b"PK\x03\x04",
+}
+OF_ONE_PERSON = {"application/x-bvh": b"HIERARCHY\nROOT pelvis", "application/x-npz": b"PK\x03\x04"}
+
+
+@pytest.mark.parametrize("accept", OF_MESHES)
+async def test_meshes_can_be_had_in_other_formats(client, people_jpeg, accept):
+    response = await client.post(URL, content=people_jpeg, headers={**JPEG, "Accept": accept})
+
+    assert response.headers["content-type"] == accept and response.content.startswith(OF_MESHES[accept])
+    assert response.headers["x-people-count"] == "2"
+
+
+@pytest.mark.parametrize("accept", OF_ONE_PERSON)
+async def test_a_file_of_one_person_holds_the_person_or_says_what_to_do(client, people_jpeg, empty_jpeg, accept):
+    headers = {**JPEG, "Accept": accept}
+
+    one = await client.post(f"{URL}?max_people=1", content=people_jpeg, headers=headers)
+    two = await client.post(URL, content=people_jpeg, headers=headers)
+    nobody = await client.post(URL, content=empty_jpeg, headers=headers)
+
+    assert one.content.startswith(OF_ONE_PERSON[accept]) and one.headers["content-type"] == accept
+    problem = assert_problem(two, 406, "not-acceptable")
+    assert "2 people were found" in problem["detail"] and "max_people=1" in problem["detail"]
+    assert "nobody was found" in assert_problem(nobody, 406, "not-acceptable")["detail"]
+
+
+async def test_parameters_of_a_person_are_those_of_the_json(client, people_jpeg):
+    url = f"{URL}?max_people=1"
+    content = (await client.post(url, content=people_jpeg, headers={**JPEG, "Accept": "application/x-npz"})).content
+    (person,) = (await client.post(url, content=people_jpeg, headers=JPEG)).json()["people"]
+
+    with np.load(io.BytesIO(content)) as file:
+        assert file["betas"] == pytest.approx(person["betas"])
+        assert file["poses"][0, 3:] == pytest.approx(np.ravel(person["body_pose"]), abs=1e-6)
+        x, y, z = person["translation"]
+        assert file["trans"][0] == pytest.approx([x, z, -y], abs=1e-3)  # the free body has its pelvis at the origin
+
+
+async def test_without_usd_core_usdz_is_refused_with_the_command_that_helps(client, people_jpeg, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pxr", None)
+    headers = {**JPEG, "Accept": "model/vnd.usdz+zip"}
+
+    alone = await client.post(URL, content=people_jpeg, headers=headers)
+    zipped = await client.post(
+        f"{URL}?mesh=obj,usdz", content=people_jpeg, headers={**JPEG, "Accept": "application/zip"}
+    )
+
+    for response in (alone, zipped):
+        assert "scripts/install usd" in assert_problem(response, 406, "not-acceptable")["detail"]
 
 
 @pytest.mark.parametrize(("accept", "format_name"), [("image/jpeg", "JPEG"), ("image/png", "PNG"), ("image/*", "JPEG")])
@@ -139,7 +208,7 @@ async def test_the_overlay_keeps_the_colour_profile_of_the_photo(client, people_
         assert picture.info.get("icc_profile") == (bytes(profile) if space == "RGB" else None)
 
 
-@pytest.mark.parametrize("mesh", ["glb", "obj", "ply"])
+@pytest.mark.parametrize("mesh", ["glb", "obj", "bvh,npz,stl,usdz"])
 async def test_a_zip_holds_json_scene_overlay_and_a_mesh_per_person(client, people_jpeg, mesh):
     response = await client.post(
         f"{URL}?mesh={mesh}", content=people_jpeg, headers={**JPEG, "Accept": "application/zip"}
@@ -151,13 +220,13 @@ async def test_a_zip_holds_json_scene_overlay_and_a_mesh_per_person(client, peop
             "people.json",
             "scene.glb",
             "overlay.jpg",
-            f"person_00.{mesh}",
-            f"person_01.{mesh}",
+            *(f"person_00.{extension}" for extension in mesh.split(",")),
+            *(f"person_01.{extension}" for extension in mesh.split(",")),
         ]
         assert len(json.loads(archive.read("people.json"))["people"]) == 2
 
 
-@pytest.mark.parametrize("accept", ["model/gltf-binary", "image/png"])
+@pytest.mark.parametrize("accept", ["model/gltf-binary", "image/png", "model/vnd.usdz+zip"])
 async def test_the_same_photo_gives_the_same_bytes(client, people_jpeg, accept):
     first, second = [
         (await client.post(URL, content=people_jpeg, headers={**JPEG, "Accept": accept})).content for _ in range(2)
