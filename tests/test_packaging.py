@@ -33,6 +33,7 @@ NEVER_IN_THE_GATEWAY = {"torch", "torchvision", "smplx", "onnx", "trimesh", "mat
 ONLY_WITH_TRITON = {"tritonclient", "triton_python_backend_utils"}
 ONLY_WITH_CLIENT = {"httpx"}  # imported late, when an address begins with http: the extra `client`
 ONLY_WITH_HEIF = {"pillow_heif"}  # imported where it is installed: the extra `heif`
+ONLY_WITH_USD = {"pxr"}  # imported late, for USDZ files: the extra `usd`
 ONLY_WITH_TRACES = {"opentelemetry"}  # imported late, when the setting asks for traces: the extra `otel`
 # Imported by us, required by what we require. The folder `google` is shared by several distributions.
 COME_ALONG = {"starlette": "fastapi", "anyio": "fastapi", "google": "protobuf", "cryptography": "pyjwt"}
@@ -125,7 +126,7 @@ def test_gateway_imports_nothing_that_its_requirements_do_not_bring(project: dic
     distributions = packages_distributions()
 
     imported = {name for place in GATEWAY for file in python_files(place) for name in third_party_imports(file)}
-    imported -= ONLY_WITH_TRITON | ONLY_WITH_CLIENT | ONLY_WITH_HEIF | ONLY_WITH_TRACES
+    imported -= ONLY_WITH_TRITON | ONLY_WITH_CLIENT | ONLY_WITH_HEIF | ONLY_WITH_USD | ONLY_WITH_TRACES
     brought = {name: COME_ALONG.get(name) or distributions.get(name, [name])[0].lower() for name in imported}
 
     assert {name for name, distribution in brought.items() if distribution.replace("_", "-") not in required} == set()

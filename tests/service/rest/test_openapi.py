@@ -117,7 +117,7 @@ BAD = {
     "timeout_s": ["0", "-1"],
     "fx": ["0", "1e8"],
     "cx": ["1e8", "-1e8"],
-    "mesh": ["", "stl"],
+    "mesh": ["", "fbx"],
 }
 GOOD = {
     "threshold": ["0.5", "1"],
@@ -127,7 +127,7 @@ GOOD = {
     "timeout_s": ["20"],
     "fx": ["500", "1e7"],
     "cx": ["-1e7", "0"],
-    "mesh": ["glb", "obj", "ply"],
+    "mesh": ["glb", "stl", "bvh"],
 }
 
 
