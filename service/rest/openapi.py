@@ -32,7 +32,7 @@ PROBLEMS = {
     400: "malformed message",
     401: "no valid API key, where the service requires one",
     404: "not found",
-    406: "no such output format",
+    406: "no such output format, or it cannot hold this number of people",
     408: "the body arrived too slowly",
     413: "too many bytes or pixels",
     415: "not a JPEG, PNG or WebP image",
