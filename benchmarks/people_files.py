@@ -6,6 +6,7 @@ python -m benchmarks.people_files [REPETITIONS]
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def main() -> None:
         for extension, file in PEOPLE_FILES.items():
             if rig is None or extension == "glb":
                 name = f"{extension} rigged" if rig else extension
-                least, size = least_ms(lambda write=file.write, scene=scene: write(scene), repetitions)
+                least, size = least_ms(partial(file.write, scene), repetitions)
                 print(f"{name:12} {least:8.2f} ms {size / 1000:8.0f} kB")
 
 
