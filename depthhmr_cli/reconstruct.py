@@ -110,8 +110,8 @@ def plan(photos: list[Path], output: str | None, format_name: str | None) -> lis
     if into_folder:
         chosen = format_name or "json"
         targets = [Path(output) / f"{photo.stem}.{chosen}" for photo in photos]
-        if len(set(targets)) < len(targets):
-            raise UserError("several photos have the same name; their results would overwrite each other")
+        if twice := sorted({str(target) for target in targets if targets.count(target) > 1}):
+            raise UserError(f"several photos would be written to {', '.join(twice[:3])}: give them different names")
         return [Task(photo, chosen, target) for photo, target in zip(photos, targets, strict=True)]
     if len(photos) > 1:
         raise UserError(f"{len(photos)} photos need a folder to write to: -o {output}/")

@@ -199,7 +199,7 @@ def test_what_every_photo_would_fail_of_is_told_once(photo, capsys):
 
 
 def test_photos_of_the_same_name_do_not_overwrite_each_other(tmp_path):
-    with pytest.raises(UserError, match="several photos have the same name"):
+    with pytest.raises(UserError, match="several photos would be written to"):
         plan([Path("a/photo.jpg"), Path("b/photo.jpg")], f"{tmp_path}/", None)
 
 
