@@ -80,6 +80,9 @@ class HeatRefinement(nn.Module):
         self.for_exchange = nn.Parameter(torch.tensor(1.5))  # what a unit of evidence adds to the logit
         self.register_buffer("centres", (torch.arange(config.size // stride) + 0.5) * stride, persistent=False)
         self.register_buffer("carrying", _carrying(), persistent=False)
+        # Indices live where the network does: a list would be copied to a GPU in every step.
+        self.register_buffer("limbs", torch.tensor(LIMB_JOINTS), persistent=False)
+        self.register_buffer("other_side", torch.tensor(OTHER_SIDE), persistent=False)
 
     def forward(
         self, heat: Tensor, queries: Queries, intrinsics: Tensor, offset: Tensor, log_sigma: Tensor, hidden: Tensor
@@ -87,17 +90,16 @@ class HeatRefinement(nn.Module):
         """heat [B, 17, H, W], queries of B x K people, intrinsics [B, 4]; offset [N, J, 2], log_sigma [N, J] and hidden
         [N, J, C] of N = B*K people in viewer-centric slots -> the same joints under both readings."""
         batch, count = queries.log_depth.shape
-        joints = list(LIMB_JOINTS)
         pixels_per_metre = focal(intrinsics)[:, None] * torch.exp(-queries.log_depth)  # [B, K]
         by_joint = lambda x: x.unflatten(0, (batch, count)).transpose(1, 2)  # noqa: E731  [B, limbs, K, ...]
-        own = by_joint(offset[:, joints])
+        own = by_joint(offset.index_select(1, self.limbs))
         start = queries.uv[:, None] + own.detach() * pixels_per_metre[:, None, :, None]
-        features = by_joint(hidden[:, joints])
-        old_sigma = by_joint(log_sigma[:, joints])
+        features = by_joint(hidden.index_select(1, self.limbs))
+        old_sigma = by_joint(log_sigma.index_select(1, self.limbs))
         limbs = heat[:, len(COCO_JOINTS) - len(LIMBS) :].float()
         offsets, sigmas, heights = [], [], []
-        for order in (tuple(range(len(LIMBS))), OTHER_SIDE):
-            seen, spread, height = self._read(limbs[:, list(order)], start, pixels_per_metre)
+        for seen_limbs in (limbs, limbs.index_select(1, self.other_side)):
+            seen, spread, height = self._read(seen_limbs, start, pixels_per_metre)
             there = (seen - queries.uv[:, None]) / pixels_per_metre[:, None, :, None]
             known = torch.cat([height[..., None], spread[..., None], (there - own).detach().clamp(-0.5, 0.5),
                                (there - own).detach().norm(dim=-1, keepdim=True)], -1)  # fmt: skip

@@ -56,7 +56,7 @@ def load_movenet(backbone: MoveNetPyramid, path: Path) -> None:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             state: dict[str, Tensor] = {
-                name: torch.from_numpy(arrays[name].astype(np.float32)) for name in arrays.files
+                name: torch.from_numpy(np.asarray(arrays[name], np.float32)) for name in arrays.files
             }
         backbone.load_state_dict(state)
     except (OSError, ValueError, RuntimeError) as error:

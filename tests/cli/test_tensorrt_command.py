@@ -1,5 +1,6 @@
 """`depthhmr tensorrt`: what it prints, and its exit status."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,7 @@ def test_check_lists_every_operator_and_its_types(capsys):
 
     printed = capsys.readouterr().out
     assert "LayerNormalization" in printed and "FP16, FP32" in printed
-    assert "the table of TensorRT 10.15" in printed and "TensorRT takes all 48" in printed
+    assert "the table of TensorRT 10.15" in printed and re.search(r"TensorRT takes all \d+, as far", printed)
 
 
 def test_check_fails_on_an_operator_that_tensorrt_does_not_know(tmp_path, capsys):

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from bodykit.errors import UserError
+from bodykit.manifest import Manifest
 from depthhmr_cli.local_triton import LocalTriton, find_server
 
 pytestmark = pytest.mark.triton
@@ -214,10 +215,10 @@ class traffic:
 def images_and_cameras_come_back(connection) -> bool:
     import tritonclient.grpc as client
 
-    inputs = []
+    inputs, side = [], Manifest.read(REPOSITORY / "model_repository" / "depthhmr").input_size
     for name, dtype, array in (
-        ("image", "UINT8", np.zeros((1, 160, 160, 3), np.uint8)),
-        ("intrinsics", "FP32", np.array([[160, 160, 80, 80]], np.float32)),
+        ("image", "UINT8", np.zeros((1, side, side, 3), np.uint8)),
+        ("intrinsics", "FP32", np.array([[side, side, side / 2, side / 2]], np.float32)),
     ):
         inputs.append(client.InferInput(name, array.shape, dtype))
         inputs[-1].set_data_from_numpy(array)

@@ -21,6 +21,8 @@ from service.access.keys import hash_of
 
 REPOSITORY = Path(__file__).parents[2]
 
+FIRST_PERSON = "#people tr:visible button >> nth=0"  # above the score that the slider asks for
+
 # The share of the canvas that is painted.
 PAINTED = """() => {
   const canvas = document.getElementById("canvas");
@@ -78,11 +80,11 @@ def test_people_appear_on_the_photo_and_in_the_table(page):
 def test_a_person_is_chosen_in_the_table_and_on_the_photo_alike(page):
     send_sample(page)
 
-    page.click("#people button >> nth=0")
-    assert page.locator("#person h2").inner_text() == "Person 1"
+    page.click(FIRST_PERSON)
+    assert page.locator("#person h2").inner_text() == page.locator(FIRST_PERSON).inner_text()
     assert "Left knee" in page.locator("#person").inner_text()
     assert page.locator("#people tr.selected").count() == 1
-    page.click("#badges button >> nth=0", force=True)
+    page.click("#badges button:visible >> nth=0", force=True)
     assert page.locator("#person").is_hidden()
 
 
@@ -117,15 +119,15 @@ def test_the_score_slider_answers_without_a_request(page):
 
 def test_another_field_of_view_gives_other_distances(page):
     send_sample(page)
-    distance = "() => parseFloat(document.querySelector('#people tr td:nth-child(3)').textContent)"
-    before = page.evaluate(distance)
+    distances = """() => [...document.querySelectorAll('#people tr:not([hidden]) td:nth-child(3)')].map((one) => parseFloat(one.textContent))"""
+    before = min(page.evaluate(distances))
 
     with requests_of(page) as sent:
         set_slider(page, "fov", 30)
         page.wait_for_function("() => /Field of view 30/.test(document.getElementById('facts').textContent)")
 
     assert len(sent) == 1 and "fov_degrees=30" in sent[0]
-    assert page.evaluate(distance) > 1.5 * before  # a longer lens puts the same picture farther away
+    assert min(page.evaluate(distances)) > 1.5 * before  # a longer lens puts the same picture farther away
 
 
 @pytest.mark.parametrize(
@@ -212,7 +214,7 @@ def test_recent_photos_come_back_after_a_reload(page):
 def test_the_page_fits_a_phone(page):
     page.set_viewport_size({"width": 390, "height": 800})
     send_sample(page)
-    page.click("#people button >> nth=0")
+    page.click(FIRST_PERSON)
 
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
 
@@ -222,7 +224,7 @@ def test_the_keyboard_is_enough(page):
     page.keyboard.press("Enter")
     page.wait_for_selector("#result:not([hidden])")
 
-    page.focus("#people button")
+    page.focus(FIRST_PERSON)
     page.keyboard.press("Space")
 
     assert page.locator("#person").is_visible()
@@ -232,7 +234,7 @@ def test_the_keyboard_is_enough(page):
 def test_nothing_keeps_people_out(page, axe, scheme):
     page.emulate_media(color_scheme=scheme)
     send_sample(page)
-    page.click("#people button >> nth=0")
+    page.click(FIRST_PERSON)
     page.evaluate(axe)  # past the content security policy, as the debugger is
 
     report = page.evaluate("() => axe.run()")

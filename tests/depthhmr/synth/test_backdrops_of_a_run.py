@@ -99,7 +99,7 @@ def test_the_depth_of_the_scene_is_not_learned_before_backdrops(tmp_path: Path, 
 def test_training_before_what_cannot_be_a_backdrop_is_refused_before_anything_is_written(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["train", "--run", str(tmp_path / "run"), *arguments]) == 2
+    assert main(["train", "--preset", "small", "--run", str(tmp_path / "run"), *arguments]) == 2
 
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

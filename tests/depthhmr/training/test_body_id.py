@@ -35,7 +35,7 @@ from depthhmr_cli.main import main
 FREE = load_body()
 TINY = preset(
     "tiny", size=64, lifter_width=32, lifter_blocks=1, conv_widths=(8, 8, 16, 16), dim=32, map_dim=16, fine_dim=8,
-    window_dim=8, queries=16, backbone="conv",
+    window_dim=8, queries=16, backbone="conv", analytic_ik=False,
 )  # fmt: skip
 ASKED_FREE = rf"to be of the body free 1 \(sha256 {FREE.sha256[:12]}\), it is of the body large 2 \(sha256 "
 ASKED_LARGE = rf"to be of the body large 2 \(sha256 .*, it is of the body free 1 \(sha256 {FREE.sha256[:12]}\)"
