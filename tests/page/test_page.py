@@ -119,7 +119,8 @@ def test_the_score_slider_answers_without_a_request(page):
 
 def test_another_field_of_view_gives_other_distances(page):
     send_sample(page)
-    distances = """() => [...document.querySelectorAll('#people tr:not([hidden]) td:nth-child(3)')].map((one) => parseFloat(one.textContent))"""
+    cells = "#people tr:not([hidden]) td:nth-child(3)"
+    distances = f"() => [...document.querySelectorAll('{cells}')].map((one) => parseFloat(one.textContent))"
     before = min(page.evaluate(distances))
 
     with requests_of(page) as sent:
